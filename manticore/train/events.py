@@ -1,0 +1,245 @@
+"""The event stream of a run: one append-only `events.jsonl` that the worker writes and every
+watcher reads.
+
+One event is one line of JSON with `time` (seconds since the epoch), `kind` and the kind's own
+fields. A line goes out in a single `os.write`, so a reader sees whole lines or, at the very end of
+the file, a torn one: the part of a line that a killed process or a full disk left behind. Readers
+leave a torn line alone, and the next `EventWriter` on the folder repairs it before it writes, so a
+resumed worker never glues its first event to it.
+
+JSON has no NaN and no infinity: every non-finite number is written as `null`, and read back as
+None.
+"""
+
+import errno
+import json
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+EVENTS_FILE = "events.jsonl"
+
+# What each kind must carry. More fields are welcome; fewer, or an unknown kind, is a mistake of the
+# caller's.
+EVENT_FIELDS: dict[str, frozenset[str]] = {
+    "stage": frozenset({"name", "total_steps"}),
+    "step": frozenset({"step", "loss", "lr"}),
+    "mixture": frozenset({"step", "weights", "components"}),
+    "eval": frozenset({"step", "metrics"}),
+    "sample": frozenset({"step", "text", "prompt"}),
+    "warning": frozenset({"message"}),
+    "done": frozenset(),
+    "failed": frozenset({"cause"}),
+}
+EVENT_KINDS: tuple[str, ...] = tuple(EVENT_FIELDS)
+
+# The last word of a run must survive a power cut; a lost step event would only thin a curve.
+_SYNCED_KINDS = frozenset({"done", "failed"})
+
+
+class EventWriter:
+    """Appends events to `folder/events.jsonl`, repairing a torn last line on opening.
+
+    One writer per folder at a time (the worker holds the run's lock); its methods may be called
+    from several threads. Use it as a context manager, or call `close()`.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Open the stream of `folder`, which must exist.
+
+        Raises:
+            FileNotFoundError: `folder` does not exist.
+            OSError: the file cannot be opened for writing.
+        """
+        self.path = Path(folder) / EVENTS_FILE
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(
+                f"no run folder at {self.path.parent}: make it before opening its event stream"
+            )
+        self._lock = threading.Lock()
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._repair()
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Write one event.
+
+        Tensors and arrays become nested lists, paths become strings, non-finite numbers become
+        null.
+
+        Args:
+            kind: one of `EVENT_KINDS`.
+            fields: the kind's fields (see `EVENT_FIELDS`) and any others that JSON can hold.
+
+        Raises:
+            ValueError: unknown kind, a missing field, a field named like a reserved one, or a
+                closed writer.
+            TypeError: a field that JSON cannot hold.
+            OSError: the line could not be written, for instance because the disk is full (errno
+                ENOSPC); nothing of the line stays in the file.
+        """
+        _check(kind, fields)
+        event = {"time": time.time(), "kind": kind, **fields}
+        line = json.dumps(_plain(event), ensure_ascii=False, allow_nan=False) + "\n"
+        # A lone surrogate (half a character out of a tokenizer) has no UTF-8 form.
+        data = line.encode("utf-8", errors="replace")
+        with self._lock:
+            if self._fd < 0:
+                raise ValueError(f"the event stream {self.path} is closed: open a new EventWriter")
+            self._write(kind, data)
+            if kind in _SYNCED_KINDS:
+                os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Close the file; closing twice is harmless."""
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+
+    def __enter__(self) -> "EventWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, kind: str, data: bytes) -> None:
+        start = os.fstat(self._fd).st_size
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            raise _write_error(error.errno, kind, self.path) from error
+        if written < len(data):
+            # The disk filled up in the middle of the line: take the half line back, so the file
+            # stays whole.
+            os.ftruncate(self._fd, start)
+            raise _write_error(errno.ENOSPC, kind, self.path)
+
+    def _repair(self) -> None:
+        size = os.fstat(self._fd).st_size
+        tail_start = _after_last_newline(self.path, size)
+        if tail_start == size:
+            return
+        with self.path.open("rb") as file:
+            file.seek(tail_start)
+            tail = file.read(size - tail_start)
+        if _parse(tail) is not None:
+            os.write(self._fd, b"\n")
+            log.warning("%s: the last event lacked its line end; added", self.path)
+        else:
+            os.ftruncate(self._fd, tail_start)
+            log.warning("%s: removed a torn last event of %d bytes", self.path, len(tail))
+
+
+def read_events(
+    folder: str | os.PathLike[str], since_offset: int = 0
+) -> tuple[list[dict[str, Any]], int]:
+    """Read the events of a run that follow a byte offset.
+
+    A torn last line is not consumed: it is read once it is whole. A damaged line in the middle is
+    skipped and logged. A folder without a stream has no events.
+
+    Args:
+        folder: the run folder.
+        since_offset: bytes already read, as returned by an earlier call; 0 reads from the start. An
+            offset beyond the end (the stream was made anew) reads from the start.
+
+    Returns:
+        The events in the order they were written, and the offset to pass next time.
+
+    Raises:
+        ValueError: `since_offset` is negative.
+    """
+    if since_offset < 0:
+        raise ValueError(
+            f"since_offset is {since_offset}: it must be 0 or an offset returned before"
+        )
+    path = Path(folder) / EVENTS_FILE
+    try:
+        with path.open("rb") as file:
+            if since_offset > os.fstat(file.fileno()).st_size:
+                since_offset = 0
+            file.seek(since_offset)
+            data = file.read()
+    except FileNotFoundError:
+        return [], 0
+    whole = data[: data.rfind(b"\n") + 1]
+    events = []
+    for line in whole.splitlines():
+        event = _parse(line)
+        if event is None:
+            log.warning("%s: skipped a damaged event: %.80r", path, line)
+        else:
+            events.append(event)
+    return events, since_offset + len(whole)
+
+
+def last_per_step(events: Iterable[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
+    """The events of one kind with a `step`, ordered by step, each step once: its last occurrence.
+
+    A worker that was killed and resumed repeats the steps after its checkpoint, and the repeated
+    ones are those that led to the result.
+    """
+    latest = {event["step"]: event for event in events if event["kind"] == kind and "step" in event}
+    return [latest[step] for step in sorted(latest)]
+
+
+def _check(kind: str, fields: Mapping[str, Any]) -> None:
+    if kind not in EVENT_FIELDS:
+        raise ValueError(f"unknown event kind {kind!r}: use one of {', '.join(EVENT_KINDS)}")
+    missing = EVENT_FIELDS[kind] - fields.keys()
+    if missing:
+        raise ValueError(f"the event {kind!r} needs {', '.join(sorted(missing))} as well")
+    if "time" in fields:
+        raise ValueError("the field 'time' is set by the writer: give yours another name")
+
+
+def _plain(value: Any) -> Any:
+    """`value` in JSON's own types, non-finite numbers as None."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and event.get("kind") in EVENT_FIELDS else None
+
+
+def _after_last_newline(path: Path, size: int, chunk: int = 65536) -> int:
+    """Offset just after the last newline within the first `size` bytes; 0 if there is none."""
+    with path.open("rb") as file:
+        end = size
+        while end > 0:
+            start = max(0, end - chunk)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+    return 0
+
+
+def _write_error(code: int | None, kind: str, path: Path) -> OSError:
+    if code == errno.ENOSPC:
+        text = f"the disk is full, the event {kind!r} was not written: free space, resume the run"
+    else:
+        text = f"the event {kind!r} was not written: {os.strerror(code or 0)}"
+    return OSError(code, text, str(path))
