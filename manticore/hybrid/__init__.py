@@ -1,0 +1,6 @@
+"""The hybrid: configuration, model, projectors, mixture weights, cache, and how to build one."""
+
+from manticore.hybrid.configuration import ManticoreConfig
+from manticore.hybrid.modeling import ManticoreForCausalLM
+
+__all__ = ["ManticoreConfig", "ManticoreForCausalLM"]

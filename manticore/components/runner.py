@@ -1,0 +1,184 @@
+"""The generic block runner: a family's own backbone, driven over a slice of its layers.
+
+For each call a *view* of the backbone is made: a shallow copy that shares every parameter and
+submodule, in which the layer list is a slice and the parts that act on the input (position
+embeddings, dropout, scaling, input projection) or on the output (final norm, output projection)
+are neutral. The family's own `forward` then does the rest: masks, rotary tables, sliding windows,
+caches. Views are made afresh on every call, so adapters, resized embeddings, train/eval mode and
+gradient checkpointing of the real model always hold.
+"""
+
+import copy
+from operator import attrgetter
+
+import torch
+from torch import nn
+from transformers import Cache, PreTrainedModel
+
+from manticore.components.spec import FamilySpec
+
+
+class _NoPositions(nn.Module):
+    """Stands for learned position embeddings where they were added already."""
+
+    def forward(self, *args: object, **kwargs: object) -> torch.Tensor:
+        return torch.zeros(())
+
+
+_NO_POSITIONS = _NoPositions()
+_IDENTITY = nn.Identity()
+
+
+def _view(module: nn.Module, **replaced: nn.Module | None) -> nn.Module:
+    """A shallow copy of `module` with some of its submodules replaced."""
+    view = object.__new__(type(module))
+    view.__dict__.update(module.__dict__)
+    # An instance-level forward (device hooks) is bound to the original module.
+    view.__dict__.pop("forward", None)
+    view.__dict__["_modules"] = {**module._modules, **replaced}
+    return view
+
+
+class BlockRunner:
+    """Runs the three parts of one component: its embedding, a block of its layers, its head.
+
+    Args:
+        model: The component's causal language model. It is referred to, not owned.
+        spec: Where the parts of its family are.
+    """
+
+    def __init__(self, model: PreTrainedModel, spec: FamilySpec) -> None:
+        self.model = model
+        self.spec = spec
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The module that owns the layer list."""
+        return attrgetter(self.spec.backbone)(self.model)
+
+    @property
+    def depth(self) -> int:
+        """The number of layers."""
+        return len(getattr(self.backbone, self.spec.layers))
+
+    @property
+    def max_length(self) -> int | None:
+        """The longest sequence that learned position embeddings allow, or None."""
+        if self.spec.positions is None:
+            return None
+        return self.model.config.max_position_embeddings
+
+    def _backbone_view(
+        self, start: int, stop: int, *, keep_input: bool = False, keep_output: bool = False
+    ) -> nn.Module:
+        spec, backbone = self.spec, self.backbone
+        replaced: dict[str, nn.Module | None] = {
+            spec.layers: nn.ModuleList(getattr(backbone, spec.layers)[start:stop])
+        }
+        if not keep_input:
+            if spec.positions:
+                replaced[spec.positions] = _NO_POSITIONS
+            if spec.input_dropout:
+                replaced[spec.input_dropout] = _IDENTITY
+            if spec.input_projection:
+                replaced[spec.input_projection] = None
+        if not keep_output:
+            replaced[spec.norm] = _IDENTITY
+            if spec.output_projection:
+                replaced[spec.output_projection] = None
+        view = _view(backbone, **replaced)
+        if not keep_input and spec.input_scale:
+            scale = torch.ones_like(backbone._buffers[spec.input_scale])
+            view.__dict__["_buffers"] = {**backbone._buffers, spec.input_scale: scale}
+        layer_types = vars(backbone.config).get("layer_types")
+        if layer_types is not None:
+            # The forward indexes this list by the position in its own layer list.
+            config = copy.copy(backbone.config)
+            vars(config)["layer_types"] = list(layer_types[start:stop])
+            view.__dict__["config"] = config
+        return view
+
+    def embed(self, input_ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+        """The component's own embedding of the tokens, as its first layer would see it.
+
+        Args:
+            input_ids: (B, T) token ids.
+            position_ids: (B, T) or (1, T) positions.
+
+        Returns:
+            (B, T, d_k) hidden states.
+        """
+        positions = {"position_ids": position_ids} if self.spec.takes_positions else {}
+        view = self._backbone_view(0, 0, keep_input=True)
+        return view(input_ids=input_ids, use_cache=False, **positions)[0]
+
+    def run(
+        self,
+        start: int,
+        stop: int,
+        hidden_states: torch.Tensor,
+        *,
+        attention_mask: torch.Tensor | None,
+        position_ids: torch.Tensor,
+        cache: Cache | None,
+    ) -> torch.Tensor:
+        """Layers `start` to `stop` (exclusive) on hidden states of the component's width.
+
+        Args:
+            start, stop: The slice of layers.
+            hidden_states: (B, T, d_k).
+            attention_mask: (B, past + T) padding mask, or None when nothing is padded.
+            position_ids: (B, T) or (1, T) positions of the T new tokens.
+            cache: A cache indexed by the layers' own indices, or None.
+
+        Returns:
+            (B, T, d_k) hidden states, not normalised.
+        """
+        spec = self.spec
+        n_new = hidden_states.shape[1]
+        if spec.recurrent_mask and attention_mask is not None:
+            # A recurrent state has no past positions to mask, and one new token is never padding.
+            attention_mask = attention_mask[:, -n_new:] if n_new > 1 else None
+        positions = {"position_ids": position_ids} if spec.takes_positions else {}
+        return self._backbone_view(start, stop)(
+            inputs_embeds=hidden_states,
+            attention_mask=attention_mask,
+            use_cache=cache is not None,
+            **positions,
+            **{spec.cache_argument: cache},
+        )[0]
+
+    def head(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Final norm, head and whatever the family does to its logits (soft-capping, ...).
+
+        Args:
+            hidden_states: (B, T, d_k) output of the last layer.
+
+        Returns:
+            (B, T, V_k) logits.
+        """
+        names = self.spec.backbone.split(".")
+        parents = [self.model]
+        for name in names[:-1]:
+            parents.append(getattr(parents[-1], name))
+        view = self._backbone_view(0, 0, keep_output=True)
+        for parent, name in zip(reversed(parents), reversed(names), strict=True):
+            view = _view(parent, **{name: view})
+        return view(inputs_embeds=hidden_states, use_cache=False).logits
+
+
+def cut_points(depth: int, n_blocks: int, name: str = "component") -> list[int]:
+    """Boundaries of `n_blocks` slices of `depth` layers, as even as can be.
+
+    Returns:
+        n_blocks + 1 increasing layer indices from 0 to depth.
+
+    Raises:
+        ValueError: `n_blocks` is less than 1 or more than `depth`.
+    """
+    if not 1 <= n_blocks <= depth:
+        raise ValueError(
+            f"n_blocks={n_blocks} does not fit {name}, which has {depth} layers: "
+            f"choose n_blocks from 1 to {depth}, the depth of the shallowest component."
+        )
+    return [round(i * depth / n_blocks) for i in range(n_blocks + 1)]

@@ -1,0 +1,84 @@
+"""One cache for all components of a hybrid."""
+
+from collections.abc import Sequence
+
+from transformers import Cache, DynamicCache, PreTrainedConfig
+from transformers.cache_utils import CacheLayerMixin
+
+
+class BlockCache(Cache):
+    """What one block of one component sees: its own layers, at their own indices.
+
+    Backbones ask "the first layer" how long the past is. In a hybrid an earlier block of the same
+    component has already taken in the new tokens when a later block asks, so the indices before the
+    slice stand for the slice's first layer, which has not.
+    """
+
+    def __init__(self, layers: list, start: int, seen_tokens: int) -> None:
+        super().__init__(layers=[layers[0]] * start + layers)
+        self._seen_tokens = seen_tokens
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Number of past tokens; recurrent layers do not count them, so the hybrid does."""
+        if isinstance(self.layers[layer_idx], CacheLayerMixin):
+            return self.layers[layer_idx].get_seq_length()
+        return self._seen_tokens
+
+    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+        """(key length, key offset) for the mask of the given layer."""
+        if isinstance(self.layers[layer_idx], CacheLayerMixin):
+            return self.layers[layer_idx].get_mask_sizes(query_length)
+        return self._seen_tokens + query_length, 0
+
+
+class HybridCache(Cache):
+    """Every component's own cache layers (attention keys and values, convolution and state-space
+    states), one after the other in one list, so that beams reorder all of them alike.
+
+    Args:
+        configs: The K components' configurations.
+    """
+
+    def __init__(self, configs: Sequence[PreTrainedConfig]) -> None:
+        per_component = [DynamicCache(config=config).layers for config in configs]
+        self._offsets = [0]
+        for layers in per_component:
+            self._offsets.append(self._offsets[-1] + len(layers))
+        self._seen_tokens = 0
+        super().__init__(layers=[layer for layers in per_component for layer in layers])
+
+    def block(self, component: int, start: int, stop: int) -> BlockCache:
+        """The part that layers `start` to `stop` of a component use."""
+        offset = self._offsets[component]
+        return BlockCache(self.layers[offset + start : offset + stop], start, self._seen_tokens)
+
+    def advance(self, n_tokens: int) -> None:
+        """Count tokens that every component has taken in."""
+        self._seen_tokens += n_tokens
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Number of tokens taken in so far; the same for every layer."""
+        return self._seen_tokens
+
+    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+        """(key length, key offset) of the whole sequence."""
+        return self._seen_tokens + query_length, 0
+
+    def reset(self) -> None:
+        """Forget everything."""
+        super().reset()
+        self._seen_tokens = 0
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Forget the last `-tokens_to_remove` tokens.
+
+        Raises:
+            RuntimeError: A component has recurrent states, which cannot be rolled back.
+        """
+        if any(self.is_linear):
+            raise RuntimeError(
+                "This hybrid's cache holds recurrent states, which cannot be cropped: start again "
+                "from an empty cache."
+            )
+        super().crop(tokens_to_remove)
+        self._seen_tokens -= abs(tokens_to_remove)

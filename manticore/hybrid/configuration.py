@@ -1,0 +1,87 @@
+"""Configuration of a hybrid; it holds its components' configurations, so a saved folder is whole."""
+
+from typing import Any, Literal
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from manticore.components.runner import cut_points
+
+ProjectorKind = Literal["linear", "identity", "mlp"]
+HeadKind = Literal["mixed", "new"]
+MAX_COMPONENTS = 4
+
+
+class ManticoreConfig(PreTrainedConfig):
+    """Everything that decides a hybrid's architecture (paper section 3, DESIGN section 2).
+
+    Args:
+        components: The K components' own configurations, as dictionaries with a `model_type`.
+        component_names: A label for each.
+        n_blocks: Blocks B that every component is cut into.
+        projector: Kind of projector between hybrid and component width.
+        head: "mixed" mixes the components' own heads; "new" trains one norm and head (the paper's).
+        vocab_size: Entries of the hybrid's one vocabulary.
+
+    Raises:
+        ValueError: Not 1 to 4 components, a wrong number of names, an unknown projector or head.
+    """
+
+    model_type = "manticore"
+
+    components: list[dict] | None = None
+    component_names: list[str] | None = None
+    n_blocks: int = 1
+    projector: str = "linear"
+    head: str = "mixed"
+    vocab_size: int = 0
+    initializer_range: float = 0.02
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    pad_token_id: int | None = None
+    use_cache: bool = True
+    # Each component ties its own embedding and head, or not.
+    tie_word_embeddings: bool = True
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.components = self.components or []
+        if self.component_names is None:
+            self.component_names = [c.get("model_type", "?") for c in self.components]
+        super().__post_init__(**kwargs)
+        if not self.components:
+            return
+        if len(self.components) > MAX_COMPONENTS:
+            raise ValueError(
+                f"A hybrid takes 1 to {MAX_COMPONENTS} components, not {len(self.components)}."
+            )
+        if len(self.component_names) != len(self.components):
+            raise ValueError(
+                f"{len(self.component_names)} component names for {len(self.components)} "
+                "components: give one name each."
+            )
+        for value, kinds in ((self.projector, ProjectorKind), (self.head, HeadKind)):
+            if value not in kinds.__args__:
+                raise ValueError(f"'{value}' is none of {', '.join(kinds.__args__)}.")
+
+    @property
+    def component_configs(self) -> list[PreTrainedConfig]:
+        """The K components' configurations as objects."""
+        return [AutoConfig.for_model(**component) for component in self.components]
+
+    @property
+    def widths(self) -> list[int]:
+        """d_k, the hidden width of each component."""
+        return [config.hidden_size for config in self.component_configs]
+
+    @property
+    def hidden_size(self) -> int:
+        """D = max_k d_k, the hybrid's hidden width."""
+        return max(self.widths, default=0)
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """The number of blocks, which are the layers of a hybrid."""
+        return self.n_blocks
+
+    def cut_points(self, component: int, depth: int) -> list[int]:
+        """Layer indices at which a component of the given depth is cut into blocks."""
+        return cut_points(depth, self.n_blocks, f"'{self.component_names[component]}'")

@@ -1,0 +1,77 @@
+"""Mixture weights: alpha[b, k] >= 0 with rows that sum to one (DESIGN, section 2)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+SIMPLEX_TOLERANCE = 1e-4
+
+
+def check_mixture_weights(
+    alpha: torch.Tensor | Sequence, n_blocks: int, n_components: int
+) -> torch.Tensor:
+    """Alpha as an (N, K) float32 tensor, exactly as given or spread over the blocks.
+
+    Args:
+        alpha: (N, K), or (K,) for every block.
+
+    Raises:
+        ValueError: Wrong shape, not finite, negative, or a row that does not sum to one.
+    """
+    alpha = torch.as_tensor(alpha, dtype=torch.float32).detach().cpu()
+    if alpha.shape == (n_components,):
+        alpha = alpha.expand(n_blocks, n_components).clone()
+    if alpha.shape != (n_blocks, n_components):
+        raise ValueError(
+            f"Mixture weights of shape {tuple(alpha.shape)} do not fit this hybrid: give "
+            f"({n_blocks}, {n_components}), one row per block and one column per component, or "
+            f"({n_components},) for every block alike."
+        )
+    if not torch.isfinite(alpha).all() or (alpha < 0).any():
+        raise ValueError(f"Mixture weights must be finite and not negative: {alpha.tolist()}.")
+    sums = alpha.sum(dim=1)
+    if (sums - 1).abs().max() > SIMPLEX_TOLERANCE:
+        raise ValueError(
+            f"Each row of mixture weights must sum to 1; the rows sum to {sums.tolist()}. "
+            "Divide each row by its sum."
+        )
+    return alpha
+
+
+class Mixture(nn.Module):
+    """A parameterisation of the mixture weights: calling it gives alpha, (N, K)."""
+
+    def forward(self) -> torch.Tensor:
+        raise NotImplementedError
+
+    def on_host(self) -> list[list[float]] | None:
+        """Alpha as numbers where it is fixed, so that blocks of weight zero can be left out."""
+        return None
+
+
+class FixedMixture(Mixture):
+    """Given mixture weights, kept in float32 whatever type the hybrid is cast to."""
+
+    def __init__(self, n_blocks: int, n_components: int) -> None:
+        super().__init__()
+        uniform = torch.full((n_blocks, n_components), 1 / n_components)
+        self.alpha = nn.Parameter(uniform, requires_grad=False)
+        self._host: tuple[tuple[int, int], list[list[float]]] | None = None
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
+        return super()._apply(lambda t: t.to(fn(t).device) if t.is_floating_point() else fn(t))
+
+    def forward(self) -> torch.Tensor:
+        return self.alpha
+
+    def on_host(self) -> list[list[float]]:
+        state = (id(self.alpha), self.alpha._version)
+        if self._host is None or self._host[0] != state:
+            self._host = (state, self.alpha.tolist())
+        return self._host[1]
+
+    @torch.no_grad()
+    def assign(self, alpha: torch.Tensor) -> None:
+        """Replace the mixture weights, (N, K)."""
+        self.alpha.copy_(alpha)

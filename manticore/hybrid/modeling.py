@@ -1,0 +1,419 @@
+"""The hybrid: K components, cut into blocks, joined by projectors and mixture weights.
+
+The maths is DESIGN section 2 (paper section 3). Components stay whole inside the hybrid, as the
+modules that Transformers made; the blocks are views of them (`components.runner`).
+"""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationMixin,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers import initialization as init
+from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.utils import cached_file
+
+from manticore.components.fast_mixers import use_fast_mixers
+from manticore.components.inspection import family_spec
+from manticore.components.runner import BlockRunner
+from manticore.hybrid.cache import HybridCache
+from manticore.hybrid.configuration import ManticoreConfig
+from manticore.hybrid.mixture import FixedMixture, check_mixture_weights
+from manticore.hybrid.projectors import BlockProjectors, LinearProjector, MLPProjector, resize_width
+
+logger = logging.getLogger(__name__)
+
+
+class ComponentList(nn.ModuleList):
+    """The components; it hands the properties that Transformers gathers from children upwards."""
+
+    def _gathered(self, attribute: str) -> set:
+        return {item for model in self for item in getattr(model, attribute, None) or ()}
+
+    @property
+    def all_tied_weights_keys(self) -> dict[str, str]:
+        return {
+            f"{k}.{tied}": f"{k}.{source}"
+            for k, model in enumerate(self)
+            for tied, source in model.all_tied_weights_keys.items()
+        }
+
+    @property
+    def _keep_in_fp32_modules_strict(self) -> set[str]:
+        return self._gathered("_keep_in_fp32_modules_strict")
+
+    @property
+    def _no_split_modules(self) -> set[str]:
+        return self._gathered("_no_split_modules")
+
+    @property
+    def _skip_keys_device_placement(self) -> set[str]:
+        return self._gathered("_skip_keys_device_placement")
+
+
+class HybridEmbedding(nn.Module):
+    """h[0]: the mixed embeddings of all components; it owns no weights."""
+
+    def __init__(self, hybrid: "ManticoreForCausalLM") -> None:
+        super().__init__()
+        # In a tuple, so that the hybrid is not registered as a child of its own child.
+        self._hybrid = (hybrid,)
+
+    def forward(
+        self, input_ids: torch.Tensor, position_ids: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """h[0] = sum_k alpha[1, k] * pad(E_k(ids)).
+
+        Args:
+            input_ids: (B, T).
+            position_ids: (B, T) or (1, T); 0, 1, 2, ... if not given.
+
+        Returns:
+            (B, T, D).
+        """
+        (hybrid,) = self._hybrid
+        if position_ids is None:
+            position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
+        alpha = hybrid.mixture()
+        return sum(
+            alpha[0, k] * resize_width(runner.embed(input_ids, position_ids), hybrid.width)
+            for k, runner in hybrid.live_runners(0)
+        )
+
+
+class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
+    """A pretrained hybrid, as a causal language model of Transformers.
+
+    Build one with `manticore.build_hybrid`; `from_pretrained` loads a saved one.
+    """
+
+    config_class = ManticoreConfig
+    base_model_prefix = ""
+    supports_gradient_checkpointing = True
+    _is_stateful = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _keep_in_fp32_modules_strict = ["mixture"]
+
+    def __init__(
+        self, config: ManticoreConfig, components: Sequence[PreTrainedModel] | None = None
+    ) -> None:
+        super().__init__(config)
+        if components is None:
+            components = [
+                AutoModelForCausalLM.from_config(component)
+                for component in config.component_configs
+            ]
+        else:
+            for model in components:
+                for module in model.modules():
+                    module._is_hf_initialized = True
+        for model in components:
+            use_fast_mixers(model)
+        self.components = ComponentList(components)
+        self.specs = [family_spec(model) for model in components]
+        self.cuts = [
+            config.cut_points(k, runner.depth) for k, runner in enumerate(self.runners)
+        ]
+        self.width = config.hidden_size
+        self.projectors = BlockProjectors(
+            config.projector, self.width, config.widths, config.n_blocks
+        )
+        self.mixture = FixedMixture(config.n_blocks, len(components))
+        if config.head == "new":
+            self.norm = nn.LayerNorm(self.width)
+            self.lm_head = nn.Linear(self.width, config.vocab_size, bias=False)
+        self.embedding = HybridEmbedding(self)
+        self.tokenizer: PreTrainedTokenizerBase | None = None
+        self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, source: str, *args: object, **kwargs: object) -> "ManticoreForCausalLM":
+        """As in Transformers; the tokenizer saved with the hybrid comes along as `.tokenizer`."""
+        loaded = super().from_pretrained(source, *args, **kwargs)
+        hybrid = loaded[0] if isinstance(loaded, tuple) else loaded
+        if cached_file(source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False):
+            hybrid.tokenizer = AutoTokenizer.from_pretrained(source)
+        return loaded
+
+    # What it is made of -------------------------------------------------------------------------
+
+    @property
+    def runners(self) -> list[BlockRunner]:
+        """One block runner for each component."""
+        return [
+            BlockRunner(model, spec)
+            for model, spec in zip(self.components, self.specs, strict=True)
+        ]
+
+    @property
+    def component_names(self) -> list[str]:
+        """The components' labels."""
+        return list(self.config.component_names)
+
+    @property
+    def max_length(self) -> int | None:
+        """The longest sequence that every component takes, or None where nothing limits it."""
+        limits = [runner.max_length for runner in self.runners]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
+    def mixture_weights(self) -> torch.Tensor:
+        """Alpha, (N, K): one row per block, rows sum to one."""
+        return self.mixture().detach().clone()
+
+    def set_mixture_weights(self, alpha: torch.Tensor | Sequence) -> None:
+        """Fix the mixture weights.
+
+        Args:
+            alpha: (N, K), or (K,) for every block alike.
+
+        Raises:
+            ValueError: Wrong shape, or a row off the simplex.
+        """
+        n_blocks, n_components = self.config.n_blocks, len(self.components)
+        alpha = check_mixture_weights(alpha, n_blocks, n_components)
+        if not isinstance(self.mixture, FixedMixture):
+            device = self.mixture().device
+            self.mixture = FixedMixture(n_blocks, n_components).to(device)
+        self.mixture.assign(alpha)
+
+    def live_runners(self, block: int) -> list[tuple[int, BlockRunner]]:
+        """(k, runner) of the components that take part in a block: those of weight above zero."""
+        weights = self.mixture.on_host()
+        return [
+            (k, runner)
+            for k, runner in enumerate(self.runners)
+            if weights is None or weights[block][k] > 0
+        ]
+
+    # Forward ------------------------------------------------------------------------------------
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: HybridCache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs: object,
+    ) -> CausalLMOutputWithPast | tuple:
+        """Next-token logits.
+
+        Args:
+            input_ids: (B, T) token ids.
+            attention_mask: (B, past + T); 0 marks padding, which may only be on the left.
+            position_ids: (B, T); counted from the mask and the cache if not given.
+            past_key_values: The cache of an earlier call.
+            inputs_embeds: (B, T, D) in place of ids: h[0], as `get_input_embeddings()` gives it.
+            labels: (B, T) ids to predict, shifted inside; -100 is left out.
+            logits_to_keep: Only the last so many positions (0: all), or their indices.
+            kwargs: `num_items_in_batch` goes to the loss.
+
+        Raises:
+            ValueError: Neither or both of ids and embeddings, or a sequence that is too long.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("Give exactly one of input_ids and inputs_embeds.")
+        tokens = input_ids if input_ids is not None else inputs_embeds
+        if use_cache is None:
+            use_cache = self.config.use_cache and not self.training
+        if use_cache and past_key_values is None:
+            past_key_values = HybridCache([model.config for model in self.components])
+        n_past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        n_new = tokens.shape[1]
+        self._check_length(n_past + n_new)
+        if position_ids is None:
+            position_ids = _positions(attention_mask, n_past, n_new, tokens.device)
+        if inputs_embeds is None:
+            inputs_embeds = self.embedding(input_ids, position_ids)
+
+        hidden_states = [inputs_embeds]  # N + 1 times (B, T, D)
+        for block in range(self.config.n_blocks):
+            mixed = self._block(
+                block, hidden_states[-1], attention_mask, position_ids, past_key_values
+            )
+            hidden_states.append(mixed)
+        if past_key_values is not None:
+            past_key_values.advance(n_new)
+
+        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self._logits(hidden_states[-1][:, keep])
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
+        output = CausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=past_key_values,
+            hidden_states=tuple(hidden_states) if output_hidden_states else None,
+        )
+        wants_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if wants_dict else output.to_tuple()
+
+    def _block(
+        self,
+        block: int,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        position_ids: torch.Tensor,
+        cache: HybridCache | None,
+    ) -> torch.Tensor:
+        """h[b] from h[b - 1], (B, T, D)."""
+        alpha = self.mixture()[block]
+        weights = self.mixture.on_host()
+        mixed = []
+        for k, runner in self.live_runners(block):
+            alone = weights is not None and weights[block][k] == 1
+            entering = self.enter(block, k, hidden_states, alpha[k], alone)
+            start, stop = self.cuts[k][block : block + 2]
+            leaving = runner.run(
+                start,
+                stop,
+                entering,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                cache=None if cache is None else cache.block(k, start, stop),
+            )
+            mixed.append(alpha[k] * self.leave(block, k, leaving, alpha[k], alone))
+        return sum(mixed)
+
+    def enter(
+        self, block: int, k: int, hidden_states: torch.Tensor, alpha: torch.Tensor, alone: bool
+    ) -> torch.Tensor:
+        """u[b, k]: from h[b - 1], (B, T, D), into component k's width, (B, T, d_k)."""
+        direct = resize_width(hidden_states, self.config.widths[k])
+        if alone:
+            entering = direct
+        else:
+            projected = self.projectors.into[block][k](hidden_states)
+            entering = (1 - alpha) * projected + alpha * direct
+        if getattr(self.components[k].config, "residual_in_fp32", False):
+            return entering
+        return entering.to(self.components[k].dtype)
+
+    def leave(
+        self, block: int, k: int, leaving: torch.Tensor, alpha: torch.Tensor, alone: bool
+    ) -> torch.Tensor:
+        """From v[b, k], (B, T, d_k), back to the hybrid's width, (B, T, D)."""
+        direct = resize_width(leaving, self.width)
+        if alone:
+            return direct
+        return (1 - alpha) * self.projectors.out_of[block][k](leaving) + alpha * direct
+
+    def _logits(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(B, T, V) from h[B], (B, T, D)."""
+        if self.config.head == "new":
+            return self.lm_head(self.norm(hidden_states.to(self.norm.weight.dtype)))
+        alpha = self.mixture()[-1]
+        logits = []
+        for k, runner in self.live_runners(self.config.n_blocks - 1):
+            narrow = resize_width(hidden_states, self.config.widths[k])
+            if not getattr(self.components[k].config, "residual_in_fp32", False):
+                narrow = narrow.to(self.components[k].dtype)
+            logits.append(alpha[k] * runner.head(narrow)[..., : self.config.vocab_size])
+        return sum(logits)
+
+    def _check_length(self, length: int) -> None:
+        limits = {
+            name: runner.max_length
+            for name, runner in zip(self.component_names, self.runners, strict=True)
+            if runner.max_length is not None
+        }
+        for name, limit in limits.items():
+            if length > limit:
+                raise ValueError(
+                    f"A sequence of {length} tokens is too long: the component '{name}' has "
+                    f"{limit} learned positions. Shorten the text or the number of new tokens."
+                )
+
+    # Citizenship --------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, (LinearProjector, MLPProjector)):
+            module.reset("identity")
+        elif isinstance(module, FixedMixture):
+            init.constant_(module.alpha, 1 / module.alpha.shape[1])
+        elif module in (getattr(self, "lm_head", None), getattr(self, "norm", None)):
+            super()._init_weights(module)
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        # generate() then leaves the cache to forward(), which makes one for all components.
+        return False
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The mixed embedding of all components; it has no weight of its own."""
+        return self.embedding
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Refused: every component has its own.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError(
+            "A hybrid has one input embedding per component: use "
+            "hybrid.components[k].set_input_embeddings(...)."
+        )
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        """The new head, or None where the components' heads are mixed."""
+        return getattr(self, "lm_head", None)
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, *args: object, **kwargs: object
+    ) -> nn.Module:
+        """Resize every component's embedding and head (and a new head), as Transformers does."""
+        if new_num_tokens is None:
+            return self.embedding
+        for k, model in enumerate(self.components):
+            model.resize_token_embeddings(new_num_tokens, *args, **kwargs)
+            self.config.components[k]["vocab_size"] = model.config.vocab_size
+        if self.config.head == "new":
+            self.lm_head = self._get_resized_lm_head(self.lm_head, new_num_tokens)
+        self.config.vocab_size = min(model.config.vocab_size for model in self.components)
+        return self.embedding
+
+    def save_pretrained(self, save_directory: str, **kwargs: object) -> None:
+        """Save the hybrid with its components and, if it has one, its tokenizer.
+
+        Raises:
+            RuntimeError: A search still parameterises the mixture weights.
+        """
+        if not isinstance(self.mixture, FixedMixture):
+            raise RuntimeError(
+                "The mixture weights are still being searched: fix them with "
+                "hybrid.set_mixture_weights(hybrid.mixture_weights) before saving."
+            )
+        super().save_pretrained(save_directory, **kwargs)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(save_directory)
+
+
+def _positions(
+    attention_mask: torch.Tensor | None, n_past: int, n_new: int, device: torch.device
+) -> torch.Tensor:
+    """(B, T) or (1, T) positions of the new tokens; left padding gets position 0."""
+    if attention_mask is None:
+        return torch.arange(n_past, n_past + n_new, device=device)[None]
+    positions = attention_mask.long().cumsum(dim=-1) - 1
+    return positions.clamp_min(0)[:, -n_new:]
+
+
+AutoConfig.register("manticore", ManticoreConfig)
+AutoModelForCausalLM.register(ManticoreConfig, ManticoreForCausalLM)

@@ -1,0 +1,29 @@
+"""Fixtures that every test may use."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tiny import save_component
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def component(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """`component(family, width=..., layers=..., seed=...)`: the folder of a saved tiny component."""
+    made: dict[tuple, Path] = {}
+
+    def make(family: str, **options: int) -> str:
+        key = (family, *sorted(options.items()))
+        if key not in made:
+            folder = tmp_path_factory.mktemp("components") / f"{family}-{len(made)}"
+            made[key] = save_component(folder, family, **options)
+        return str(made[key])
+
+    return make
