@@ -1,0 +1,44 @@
+"""Runs: background jobs with a folder each, which go on and are found again whoever watches."""
+
+import os
+from typing import TYPE_CHECKING
+
+from manticore.runs.config import RunConfig
+from manticore.runs.folder import runs_root
+from manticore.runs.launch import make_run_folder, spawn_worker
+from manticore.runs.run import Run, RunError, get_run, runs
+from manticore.runs.status import Status
+
+if TYPE_CHECKING:
+    from manticore.hybrid import ManticoreForCausalLM
+
+__all__ = [
+    "Run",
+    "RunConfig",
+    "RunError",
+    "Status",
+    "get_run",
+    "runs",
+    "runs_root",
+    "start_run",
+]
+
+
+def start_run(
+    config: RunConfig,
+    hybrid: "ManticoreForCausalLM | None" = None,
+    root: str | os.PathLike[str] | None = None,
+) -> Run:
+    """Start a run in the background and return it at once.
+
+    Args:
+        config: what to do.
+        hybrid: the hybrid to start from; None: the worker builds it from `config`.
+        root: the folder of all runs; default $MANTICORE_RUNS, else ./runs. Made if missing.
+
+    Raises:
+        OSError: the run folder cannot be written, or the process cannot be started.
+    """
+    folder = make_run_folder(config, hybrid, root)
+    spawn_worker(folder)
+    return Run(folder)

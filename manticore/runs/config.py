@@ -1,0 +1,100 @@
+"""What a run is to do: everything its worker needs, in one frozen JSON-able object."""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from manticore.search.config import SearchConfig
+
+MAX_COMPONENTS = 4
+
+
+class RunConfig(BaseModel):
+    """The configuration of a run, saved as `config.json` in its folder.
+
+    The worker builds the hybrid from `components` and the fields after it, unless the run was
+    started with a hybrid at hand (then that one is saved under `start/` and is what it starts
+    from). Values that are wrong on their own are refused here; values that are wrong for the
+    components, such as more blocks than the shallowest has layers, are refused by the worker.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    stage: Literal["search"] = Field("search", description="what the run does")
+    name: str | None = Field(None, max_length=120, description="a name for people")
+    components: tuple[str, ...] = Field(
+        min_length=1,
+        max_length=MAX_COMPONENTS,
+        description="hub ids, folders or zoo:NAME",
+    )
+    n_blocks: int = Field(ge=1, description="blocks of the hybrid, at most the shallowest depth")
+    projector: Literal["linear", "identity", "mlp"] = "linear"
+    projector_init: Literal["aligned", "identity", "random"] = "aligned"
+    head: Literal["mixed", "new"] = "mixed"
+    mixture_weights: tuple[tuple[float, ...], ...] | None = Field(
+        None, description="the first alpha, n_blocks rows of one weight per component; None: even"
+    )
+    data: dict[str, Any] = Field(description="the text, as TextData.spec describes it")
+    search: SearchConfig = Field(default_factory=SearchConfig)
+    seed: int = Field(0, ge=0, lt=2**32)
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_keys(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for key in values.keys() - cls.model_fields.keys():
+                near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                valid = ", ".join(cls.model_fields)
+                raise ValueError(f"unknown key {key!r}{hint}; the keys of a run are {valid}")
+        return values
+
+    @field_validator("components")
+    @classmethod
+    def _components_are_named(cls, components: tuple[str, ...]) -> tuple[str, ...]:
+        for component in components:
+            if not component.strip() or "\0" in component:
+                raise ValueError(
+                    f"{component!r} is no component: give a hub id, folder or zoo:NAME"
+                )
+        return components
+
+    @model_validator(mode="after")
+    def _mixture_weights_fit(self) -> "RunConfig":
+        rows = self.mixture_weights
+        if rows is None:
+            return self
+        K = len(self.components)
+        if len(rows) != self.n_blocks or any(len(row) != K for row in rows):
+            shape = f"{len(rows)} rows of {sorted({len(row) for row in rows})} weights"
+            raise ValueError(f"mixture_weights has {shape}: give {self.n_blocks} rows of {K}")
+        for block, row in enumerate(rows):
+            if min(row) < 0 or abs(sum(row) - 1) > 1e-4:
+                raise ValueError(
+                    f"mixture_weights row {block} is {list(row)}: weights must be at least 0 and "
+                    f"sum to 1 (it sums to {sum(row):.6g}); divide the row by its sum"
+                )
+        return self
+
+    def with_absolute_folders(self) -> "RunConfig":
+        """The same configuration with folder components made absolute.
+
+        A run may be resumed from another working directory, where a relative folder would be
+        another folder or none.
+        """
+        components = tuple(
+            str(Path(component).expanduser().resolve()) if _is_folder(component) else component
+            for component in self.components
+        )
+        return self.model_copy(update={"components": components})
+
+
+def _is_folder(component: str) -> bool:
+    try:
+        return not component.startswith("zoo:") and Path(component).expanduser().is_dir()
+    except OSError:  # a name too long for the file system is no folder
+        return False

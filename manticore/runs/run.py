@@ -1,0 +1,298 @@
+"""A run as its watchers see it: all is read from the folder, nothing is kept in a process."""
+
+import html
+import logging
+import os
+import shutil
+import threading
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+
+from manticore.runs.config import RunConfig
+from manticore.runs.folder import (
+    CHECKPOINTS_FOLDER,
+    CONFIG_FILE,
+    RESULT_FOLDER,
+    STATUS_FILE,
+    STOP_FILE,
+    is_run_id,
+    run_folder,
+    runs_root,
+)
+from manticore.runs.launch import spawn_worker
+from manticore.runs.status import Status, read_status
+from manticore.train.events import EVENTS_FILE, last_per_step, read_events
+
+if TYPE_CHECKING:
+    from manticore.hybrid import ManticoreForCausalLM
+
+log = logging.getLogger(__name__)
+
+
+class RunError(RuntimeError):
+    """A run that did not come to its end: it failed, or its process was killed."""
+
+
+class Run:
+    """One background job and its folder.
+
+    Made by `start_run` and `get_run`. Any number of `Run`s, in any processes, may look at the same
+    folder; only the worker writes it.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Look at `folder`.
+
+        Raises:
+            FileNotFoundError: it is not a run folder.
+        """
+        self.folder = Path(folder).resolve()
+        for name in (CONFIG_FILE, STATUS_FILE):
+            if not (self.folder / name).is_file():
+                raise FileNotFoundError(f"{self.folder} is not a run folder: it has no {name}")
+        self._events: list[dict[str, Any]] = []
+        self._offset = 0
+        self._reading = threading.Lock()
+
+    @property
+    def id(self) -> str:
+        """The run's id: its folder's name."""
+        return self.folder.name
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """What the run does. Raises ValueError (pydantic) if `config.json` is damaged."""
+        return RunConfig.model_validate_json((self.folder / CONFIG_FILE).read_bytes())
+
+    @property
+    def status(self) -> Status:
+        """How it goes, read now."""
+        return read_status(self.folder)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a process is at work on the run."""
+        return self.status.is_active
+
+    # What happened
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events so far, oldest first. Later calls read only what is new."""
+        with self._reading:
+            path = self.folder / EVENTS_FILE
+            if self._offset and (not path.exists() or path.stat().st_size < self._offset):
+                self._events, self._offset = [], 0
+            new, self._offset = read_events(self.folder, self._offset)
+            self._events.extend(new)
+            return list(self._events)
+
+    def mixture_history(self) -> np.ndarray:
+        """Mixture weights over the run, float64 (S, N, K): S recorded steps, N blocks, K
+        components.
+
+        `mixture_steps` says which steps. Steps that were repeated after a resume count once, as
+        they were the last time. Empty (0, N, K) before the first.
+        """
+        weights = [event["weights"] for event in last_per_step(self.events(), "mixture")]
+        if not weights:
+            return np.zeros((0, self.config.n_blocks, len(self.config.components)))
+        return np.array(weights, dtype=np.float64)
+
+    @property
+    def mixture_steps(self) -> np.ndarray:
+        """The steps of `mixture_history`, int64 (S,)."""
+        steps = [event["step"] for event in last_per_step(self.events(), "mixture")]
+        return np.array(steps, dtype=np.int64)
+
+    def losses(self) -> tuple[np.ndarray, np.ndarray]:
+        """Steps, int64 (S,), and their training losses in nats per token, float64 (S,).
+
+        A loss that was not finite is NaN. Repeated steps count once, as they were the last time.
+        """
+        events = last_per_step(self.events(), "step")
+        steps = np.array([event["step"] for event in events], dtype=np.int64)
+        losses = np.array([event.get("loss") for event in events], dtype=np.float64)
+        return steps, losses
+
+    def summary(self) -> dict[str, Any]:
+        """The run in one flat row, for tables and status lines.
+
+        Keys: id, name, stage, state, message, components, n_blocks, created, step, total_steps,
+        loss, tokens_per_s, eta_s, metrics (of the last evaluation), remedy. What is not known yet
+        is None.
+        """
+        events, status = self.events(), self.status
+        last = {event["kind"]: event for event in events}
+        step, failed = last.get("step", {}), last.get("failed", {})
+        return {
+            "id": self.id,
+            "name": self.config.name,
+            "stage": self.config.stage,
+            "state": status.state,
+            "message": _message(status),
+            "components": list(self.config.components),
+            "n_blocks": self.config.n_blocks,
+            "created": status.created,
+            "step": step.get("step"),
+            "total_steps": last.get("stage", {}).get("total_steps"),
+            "loss": step.get("loss"),
+            "tokens_per_s": step.get("tokens_per_s"),
+            "eta_s": step.get("eta_s") if status.is_active else None,
+            "metrics": last.get("eval", {}).get("metrics"),
+            "remedy": failed.get("remedy") if status.state == "failed" else None,
+        }
+
+    # What can be done
+
+    def wait(self, timeout: float | None = None, poll: float = 0.2) -> "Run":
+        """Wait until no process is at work any more, and return the run.
+
+        Args:
+            timeout: seconds; None waits for ever.
+            poll: seconds between looks.
+
+        Raises:
+            TimeoutError: it is still at work after `timeout`; it goes on.
+            RunError: it failed, or its process was killed.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (status := self.status).is_active:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(
+                    f"run {self.id} is still {status.state} after {timeout:g} s: wait longer, or "
+                    "call stop()"
+                )
+            time.sleep(poll)
+        if status.state in {"failed", "died"}:
+            raise RunError(f"run {self.id} {status.state}: {_message(status)}")
+        return self
+
+    def hybrid(self) -> "ManticoreForCausalLM":
+        """The run's hybrid: the finished one, else that of the newest whole checkpoint.
+
+        Raises:
+            FileNotFoundError: there is neither yet.
+        """
+        from manticore.hybrid import ManticoreForCausalLM
+
+        return ManticoreForCausalLM.from_pretrained(self.hybrid_folder())
+
+    def hybrid_folder(self) -> Path:
+        """The folder that `hybrid` loads now; it changes with every checkpoint.
+
+        Raises:
+            FileNotFoundError: there is no result and no checkpoint yet.
+        """
+        checkpoints = sorted(
+            (self.folder / CHECKPOINTS_FOLDER).glob("*"), key=lambda path: path.name, reverse=True
+        )
+        for folder in (self.folder / RESULT_FOLDER, *checkpoints):
+            if (folder / "hybrid" / "config.json").is_file():
+                return folder / "hybrid"
+        raise FileNotFoundError(
+            f"run {self.id} ({self.status.state}) has no hybrid yet: wait for its first checkpoint"
+        )
+
+    def stop(self) -> None:
+        """Ask the worker to checkpoint and end; it does after the step it is in. See `wait`.
+
+        A run that is not at work stays as it is.
+        """
+        if self.is_alive:
+            (self.folder / STOP_FILE).touch()
+
+    def kill(self) -> None:
+        """End the worker at once, without a checkpoint; `resume` goes on from the last one."""
+        status = self.status
+        if status.process_is_alive():
+            psutil.Process(status.pid).kill()
+
+    def resume(self) -> "Run":
+        """Start a worker that goes on from the last checkpoint, and return the run.
+
+        Raises:
+            RunError: the run is at work, or done.
+        """
+        state = self.status.state
+        if self.is_alive:
+            raise RunError(f"run {self.id} is {state}: stop it and wait before you resume it")
+        if state == "done":
+            raise RunError(f"run {self.id} is done: there is nothing to resume; start a new run")
+        spawn_worker(self.folder)
+        return self
+
+    def delete(self) -> None:
+        """Remove the run's folder and everything in it.
+
+        Raises:
+            RunError: the run is at work.
+        """
+        if self.is_alive:
+            raise RunError(f"run {self.id} is {self.status.state}: stop it before you delete it")
+        shutil.rmtree(self.folder)
+
+    def __repr__(self) -> str:
+        row = self.summary()
+        return f"Run({self.id!r}, {_progress(row)}, components={row['components']})"
+
+    def _repr_html_(self) -> str:
+        row = self.summary()
+        mixed = " + ".join(row["components"])
+        return (
+            f"<div><b>{html.escape(self.id)}</b> &middot; {html.escape(_progress(row))}<br>"
+            f"{html.escape(mixed)}, {row['n_blocks']} blocks</div>"
+        )
+
+
+def get_run(run_id: str, root: str | os.PathLike[str] | None = None) -> Run:
+    """The run with this id.
+
+    Args:
+        run_id: as `Run.id`.
+        root: the folder of all runs; default $MANTICORE_RUNS, else ./runs.
+
+    Raises:
+        ValueError: `run_id` has not the form of an id.
+        KeyError: there is no such run; the message names the newest ones.
+    """
+    folder = run_folder(run_id, root)
+    if not (folder / CONFIG_FILE).is_file():
+        newest = ", ".join(run.id for run in runs(root)[:3]) or "none yet"
+        raise KeyError(f"no run {run_id!r} in {folder.parent}; the newest are: {newest}")
+    return Run(folder)
+
+
+def runs(root: str | os.PathLike[str] | None = None) -> list[Run]:
+    """All runs, newest first. A folder that is not a whole run is skipped with a logged warning."""
+    base = runs_root(root)
+    found = []
+    names = sorted((path.name for path in base.iterdir()), reverse=True) if base.is_dir() else []
+    for name in names:
+        if not is_run_id(name) or not (base / name).is_dir():
+            continue
+        try:
+            run = Run(run_folder(name, base))
+            _ = run.config, run.status
+        except (ValueError, OSError) as error:
+            log.warning("skipped %s, not a whole run: %s", base / name, error)
+        else:
+            found.append(run)
+    return found
+
+
+def _message(status: Status) -> str:
+    if status.state == "died":
+        return "its process was killed, or the machine ran out of memory or went down; resume it"
+    return status.message
+
+
+def _progress(row: dict[str, Any]) -> str:
+    if row["step"] is None:
+        return row["state"]
+    loss = "not finite" if row["loss"] is None else f"{row['loss']:.3f}"
+    return f"{row['state']}, step {row['step']}/{row['total_steps']}, loss {loss}"

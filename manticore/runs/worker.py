@@ -1,0 +1,177 @@
+"""The process that does a run's work: `python -m manticore.runs.worker FOLDER`.
+
+It holds the folder's lock, writes its status and a heartbeat, and hands over to the stage. SIGTERM,
+SIGINT or the folder's stop file ask the stage to checkpoint and return. A second worker on the same
+folder refuses to start. Exit status: 0 done or stopped, 1 failed, 2 not a run folder, 3 locked.
+"""
+
+import argparse
+import errno
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from filelock import FileLock, Timeout
+
+from manticore.runs.folder import CONFIG_FILE, LOCK_FILE, STOP_FILE
+from manticore.runs.status import State, read_status, write_status
+from manticore.train.events import EventWriter, read_events
+
+log = logging.getLogger(__name__)
+
+LOCK_TIMEOUT = 20.0  # the launcher holds the lock while it notes our pid; seconds
+HEARTBEAT_EVERY = 2.0
+STOP_POLL_EVERY = 0.25
+
+
+def run_lock(folder: Path) -> FileLock:
+    """The lock that the worker of `folder` holds while it lives; the system frees a dead one's."""
+    return FileLock(folder / LOCK_FILE)
+
+
+class Heart:
+    """Keeps `status.json` fresh from a thread, and notices the request to stop."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stop_requested = threading.Event()
+        self._ended = threading.Event()
+        self._created = read_status(folder).created
+        self._writing = threading.Lock()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Say that the run is running, and go on saying so."""
+        self._write("running")
+        self._thread.start()
+
+    def end(self, state: State, message: str = "") -> None:
+        """Stop beating and write the last state."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._write(state, message)
+
+    def _write(self, state: State, message: str = "", durable: bool = True) -> None:
+        with self._writing:
+            write_status(
+                self.folder, state, message=message, created=self._created, durable=durable
+            )
+
+    def _beat(self) -> None:
+        polls_per_beat = round(HEARTBEAT_EVERY / STOP_POLL_EVERY)
+        polls = 0
+        while not self._ended.wait(STOP_POLL_EVERY):
+            polls += 1
+            if (self.folder / STOP_FILE).exists():
+                self.stop_requested.set()
+            if polls % polls_per_beat == 0:
+                self._try_beat()
+
+    def _try_beat(self) -> None:
+        try:
+            self._write("running", durable=False)
+        except FileNotFoundError:
+            log.error("the run folder %s is gone: stopping", self.folder)
+            self.stop_requested.set()
+        except OSError as error:
+            # A full disk must not end the run: the stage meets it too, and says so.
+            log.warning("heartbeat not written: %s", error)
+
+
+def work(folder: Path) -> int:
+    """Do the run in `folder` to its end; the exit status of the process."""
+    heart = Heart(folder)
+    _stop_on_signal(heart.stop_requested)
+    heart.start()
+    try:
+        with EventWriter(folder) as events:
+            completed = _attempt(folder, events, heart.stop_requested.is_set)
+    except Exception as error:
+        log.exception("the run failed")
+        heart.end("failed", describe(error))
+        return 1
+    heart.end("done" if completed else "stopped")
+    return 0
+
+
+def describe(error: BaseException) -> str:
+    """An error in one paragraph: its message, with the type where the message says little alone."""
+    text = str(error).strip()
+    kind = type(error).__name__
+    return text if isinstance(error, ValueError) and text else f"{kind}: {text}" if text else kind
+
+
+def remedy_for(error: BaseException) -> str:
+    """What to do about an error that ended a run."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "Use a smaller batch, shorter sequences or smaller components, then resume."
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "Free some disk space, then resume: the run goes on from its last checkpoint."
+    if isinstance(error, ImportError):
+        return "Install the missing package, then resume."
+    if isinstance(error, ValueError | FileNotFoundError):
+        return "Correct the value that is named above and start a new run."
+    return "The traceback is in worker.log in the run folder; resume continues from the checkpoint."
+
+
+def _attempt(folder: Path, events: EventWriter, should_stop: Callable[[], bool]) -> bool:
+    """Whether the stage came to its end (False: it was stopped before)."""
+    try:
+        # Imported here, so that a broken installation becomes the run's failure, with its remedy.
+        from manticore.runs.config import RunConfig
+        from manticore.train import run_stage
+
+        config = RunConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
+        run_stage(folder, config, events, should_stop)
+    except Exception as error:
+        try:
+            events.emit("failed", cause=describe(error), remedy=remedy_for(error))
+        except OSError as write_error:
+            log.error("the failure could not be recorded: %s", write_error)
+        raise
+    said_done = _said_done(folder)
+    completed = said_done or not should_stop()
+    if completed and not said_done:
+        events.emit("done")
+    return completed
+
+
+def _said_done(folder: Path) -> bool:
+    events, _ = read_events(folder)
+    return bool(events) and events[-1]["kind"] == "done"
+
+
+def _stop_on_signal(stop_requested: threading.Event) -> None:
+    def request(_number: int, _frame: FrameType | None) -> None:
+        stop_requested.set()
+
+    signal.signal(signal.SIGTERM, request)
+    signal.signal(signal.SIGINT, request)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the worker on the folder named on the command line."""
+    parser = argparse.ArgumentParser(prog="manticore.runs.worker", description=__doc__)
+    parser.add_argument("folder", type=Path, help="a run folder with its config.json")
+    folder = parser.parse_args(arguments).folder.resolve()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if not (folder / CONFIG_FILE).is_file():
+        log.error("%s is not a run folder: it has no %s", folder, CONFIG_FILE)
+        return 2
+    try:
+        with run_lock(folder).acquire(timeout=LOCK_TIMEOUT):
+            return work(folder)
+    except Timeout:
+        log.error("another worker is at work in %s: stop it before you start a second", folder)
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())
