@@ -1,0 +1,252 @@
+"""The selective scan of Mamba, differentiable, with state in and state out.
+
+Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", arXiv 2312.00752:
+
+    d_t = softplus(delta_t + delta_bias)             (softplus only if asked for)
+    h_t = exp(d_t A) h_{t-1} + d_t B_t u_t           y_t = C_t . h_t + D u_t       y = y silu(z)
+
+Three backends: mamba-ssm's CUDA kernel, our own compiled CPU kernels (`numba_kernels`, where the
+backward pass is derived), and PyTorch operations for everything else (`torch_scan`).
+"""
+
+import functools
+import importlib
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import fields
+from types import ModuleType
+
+import torch
+
+from manticore.ops import torch_scan
+from manticore.ops.scan_inputs import ScanGradients, ScanInputs
+
+logger = logging.getLogger(__name__)
+
+BACKENDS = ("mamba-ssm", "numba", "torch")
+BACKEND_VARIABLE = "MANTICORE_SCAN_BACKEND"
+_DEVICE_OF_BACKEND = {"mamba-ssm": "cuda", "numba": "cpu"}
+
+
+@functools.cache
+def _numba_engine() -> ModuleType | None:
+    """The compiled backend, or None (with one logged notice) where it cannot be had."""
+    try:
+        return importlib.import_module("manticore.ops.numba_scan")
+    except Exception as error:  # any failure of a compiler must leave a working scan
+        logger.warning(
+            "The compiled selective scan is not available (%s: %s); PyTorch operations are used, "
+            "which is about ten times slower. Remedy: pip install 'numba>=0.61'.",
+            type(error).__name__,
+            error,
+        )
+        return None
+
+
+@functools.cache
+def _mamba_ssm_scan() -> Callable | None:
+    """mamba-ssm's kernel, or None (with one logged notice) where it is not installed."""
+    try:
+        return importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
+    except Exception as error:  # a broken build of a CUDA extension raises nearly anything
+        logger.warning(
+            "mamba-ssm is not usable (%s: %s); the selective scan on CUDA uses PyTorch operations, "
+            "which is much slower. Remedy: pip install --no-build-isolation mamba-ssm.",
+            type(error).__name__,
+            error,
+        )
+        return None
+
+
+def _checked_backend(name: str, device_type: str, source: str) -> str:
+    """A backend that was asked for by name, or an error that says why it cannot be used."""
+    if name not in BACKENDS:
+        raise ValueError(
+            f"{source}={name!r} is no scan backend; choose one of {', '.join(BACKENDS)}."
+        )
+    needed = _DEVICE_OF_BACKEND.get(name, device_type)
+    if needed != device_type:
+        raise ValueError(
+            f"{source}={name!r} works on {needed} tensors only, these are on {device_type}; "
+            "move them or choose 'torch'."
+        )
+    available = {"numba": _numba_engine, "mamba-ssm": _mamba_ssm_scan}.get(name)
+    if available is not None and available() is None:
+        raise RuntimeError(f"{source}={name!r}, which is not installed or does not load here.")
+    return name
+
+
+def scan_backend(device: torch.device | str) -> str:
+    """Name of the backend that a scan on `device` uses: "mamba-ssm", "numba" or "torch".
+
+    The environment variable MANTICORE_SCAN_BACKEND forces one. Calls that a backend has no code
+    for still use "torch": float64 on the CPU, an initial state on mamba-ssm.
+
+    Raises:
+        ValueError: the forced name is unknown or is for another device.
+        RuntimeError: the forced backend is not installed.
+    """
+    device_type = torch.device(device).type
+    forced = os.environ.get(BACKEND_VARIABLE)
+    if forced:
+        return _checked_backend(forced, device_type, BACKEND_VARIABLE)
+    if device_type == "cpu" and _numba_engine() is not None:
+        return "numba"
+    if device_type == "cuda" and _mamba_ssm_scan() is not None:
+        return "mamba-ssm"
+    return "torch"
+
+
+class _SelectiveScan(torch.autograd.Function):
+    """Glue between autograd and an engine: a module with `forward` and `backward`."""
+
+    @staticmethod
+    def forward(ctx, engine, delta_softplus, *tensors) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs = ScanInputs(*(t if t is None else t.detach() for t in tensors), delta_softplus)
+        keep = any(ctx.needs_input_grad)
+        with torch.autocast(inputs.u.device.type, enabled=False):
+            y, last_state, checkpoints = engine.forward(inputs, keep)
+        if keep:
+            ctx.save_for_backward(checkpoints, *tensors)
+            ctx.engine, ctx.delta_softplus = engine, delta_softplus
+        return y, last_state
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, y_gradient, state_gradient) -> tuple[torch.Tensor | None, ...]:
+        checkpoints, *tensors = ctx.saved_tensors
+        inputs = ScanInputs(*tensors, ctx.delta_softplus)
+        with torch.autocast(inputs.u.device.type, enabled=False):
+            gradients = ctx.engine.backward(inputs, checkpoints, y_gradient, state_gradient)
+        return None, None, *(getattr(gradients, field.name) for field in fields(ScanGradients))
+
+
+def _check_shapes(u, delta, A, B, C, D, z, delta_bias, initial_state) -> None:
+    if u.ndim != 3 or A.ndim != 2:
+        raise ValueError(
+            "u must have shape (batch, channels, T) and A (channels, N); "
+            f"got {tuple(u.shape)} and {tuple(A.shape)}."
+        )
+    batch, channels, length = u.shape
+    n_states = A.shape[1]
+    groups = B.shape[1] if B.ndim == 4 else 1
+    group_axis = (groups,) if B.ndim == 4 else ()
+    expected = {
+        "delta": (delta, (batch, channels, length)),
+        "A": (A, (channels, n_states)),
+        "B": (B, (batch, *group_axis, n_states, length)),
+        "C": (C, (batch, *group_axis, n_states, length)),
+        "D": (D, (channels,)),
+        "z": (z, (batch, channels, length)),
+        "delta_bias": (delta_bias, (channels,)),
+        "initial_state": (initial_state, (batch, channels, n_states)),
+    }
+    for name, (tensor, shape) in expected.items():
+        if tensor is not None and tuple(tensor.shape) != shape:
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)}; with this u it must be {shape}."
+            )
+        if tensor is not None and tensor.device != u.device:
+            raise ValueError(f"{name} is on {tensor.device} and u on {u.device}; move one of them.")
+    if groups == 0 or channels % groups:
+        raise ValueError(
+            f"{channels} channels cannot be split evenly into {groups} groups of B, C."
+        )
+
+
+def _canonical(u, delta, A, B, C, D, z, delta_bias, initial_state, dtype) -> tuple:
+    """The tensors as `ScanInputs` wants them, by differentiable views and casts."""
+    batch, channels, length = u.shape
+    groups = B.shape[1] if B.ndim == 4 else 1
+    rows, width, n_states = batch * groups, channels // groups, A.shape[1]
+
+    def cast(tensor: torch.Tensor | None, *shape: int) -> torch.Tensor | None:
+        return None if tensor is None else tensor.to(dtype).reshape(shape)
+
+    return (
+        cast(u, rows, width, length),
+        cast(delta, rows, width, length),
+        cast(A, groups, width, n_states).contiguous(),
+        cast(B, rows, n_states, length).contiguous(),
+        cast(C, rows, n_states, length).contiguous(),
+        cast(D, groups, width),
+        cast(z, rows, width, length),
+        cast(delta_bias, groups, width),
+        cast(initial_state, rows, width, n_states),
+    )
+
+
+@torch.compiler.disable
+def selective_scan(
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None = None,
+    z: torch.Tensor | None = None,
+    delta_bias: torch.Tensor | None = None,
+    delta_softplus: bool = False,
+    initial_state: torch.Tensor | None = None,
+    return_last_state: bool = False,
+    backend: str | None = None,
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    """Selective scan (Mamba, arXiv 2312.00752, section 3), differentiable once in every tensor.
+
+    Half precision is computed in float32 and float64 in float64. Any strides will do.
+
+    Args:
+        u: input, (batch, channels, T).
+        delta: step sizes before bias and softplus, (batch, channels, T).
+        A: decay rates, (channels, N), usually negative.
+        B, C: input and output maps, (batch, N, T), or (batch, G, N, T) for G groups of
+            neighbouring channels.
+        D: skip weights, (channels,).
+        z: gate, (batch, channels, T): the output is multiplied by silu(z).
+        delta_bias: added to delta, (channels,).
+        delta_softplus: whether the step size is softplus(delta + delta_bias).
+        initial_state: (batch, channels, N); zeros if None.
+        return_last_state: whether to return the state after the last step as well.
+        backend: "mamba-ssm", "numba" or "torch"; None lets `scan_backend` choose.
+
+    Returns:
+        y (batch, channels, T) in u's dtype; with return_last_state also the last state
+        (batch, channels, N) in the dtype of the computation.
+
+    Raises:
+        ValueError: shapes, devices or the backend do not fit.
+        RuntimeError: the backend asked for is not installed.
+    """
+    _check_shapes(u, delta, A, B, C, D, z, delta_bias, initial_state)
+    device_type = u.device.type
+    if backend is None:
+        chosen = scan_backend(u.device)
+    else:
+        chosen = _checked_backend(backend, device_type, "backend")
+    dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
+    tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
+    if chosen == "mamba-ssm" and _fits_mamba_ssm(tensors, return_last_state):
+        rest = (D, z, delta_bias, delta_softplus, return_last_state)
+        return _mamba_ssm_scan()(u, delta, A, B, C, *rest)
+    engine = _numba_engine() if chosen == "numba" and dtype == torch.float32 else torch_scan
+    y, last_state = _SelectiveScan.apply(engine, delta_softplus, *_canonical(*tensors, dtype))
+    y = y.reshape(u.shape).to(u.dtype)
+    if return_last_state:
+        return y, last_state.reshape(*u.shape[:2], A.shape[1])
+    return y
+
+
+def _fits_mamba_ssm(tensors: tuple[torch.Tensor | None, ...], return_last_state: bool) -> bool:
+    """mamba-ssm takes no initial state, has no gradient through the last one, and no float64."""
+    needs_gradient = torch.is_grad_enabled() and any(
+        t is not None and t.requires_grad for t in tensors
+    )
+    u, A, initial_state = tensors[0], tensors[2], tensors[-1]
+    return (
+        initial_state is None
+        and not (return_last_state and needs_gradient)
+        and u.dtype != torch.float64
+        and A.dtype == torch.float32
+        and A.shape[1] <= 256
+    )
