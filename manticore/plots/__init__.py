@@ -1,0 +1,7 @@
+"""Plotly figures from a run's events: the one place where page and notebook get their pictures."""
+
+from manticore.plots.loss import loss_figure
+from manticore.plots.mixture import mixture_figure, mixture_heatmap
+from manticore.plots.theme import empty_figure, short_names
+
+__all__ = ["empty_figure", "loss_figure", "mixture_figure", "mixture_heatmap", "short_names"]

@@ -1,0 +1,209 @@
+"""Pictures of the mixture weights: over a run, and at one moment."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from manticore.plots.theme import (
+    GRID,
+    INK,
+    MAX_POINTS,
+    TEMPLATE,
+    colour,
+    empty_figure,
+    new_figure,
+    short_names,
+    thin,
+    translucent,
+)
+from manticore.train.events import last_per_step
+
+# More panels than this are too small to read: the blocks become the rows of a heatmap.
+MAX_PANELS = 12
+# No weight, under dark figures, on a light page and a dark one.
+PALE = "#e3e8ee"
+NO_MIXTURE = "The mixture weights appear here<br>with the first step of the search"
+
+
+def mixture_figure(events: Iterable[Mapping[str, Any]], run_id: str = "") -> go.Figure:
+    """The mixture weights over the steps of a run.
+
+    Up to 12 blocks: one small panel per block, in which the components' weights, which sum to 1,
+    share the height. More: one heatmap per component, blocks as rows and steps as columns.
+
+    Args:
+        events: of one run, as `Run.events` or `read_events` gives them; other kinds are ignored.
+        run_id: keeps a reader's zoom through refreshes.
+
+    Raises:
+        ValueError: the mixture events differ in shape.
+    """
+    mixtures = last_per_step(events, "mixture")
+    if not mixtures:
+        return empty_figure(NO_MIXTURE, run_id)
+    shapes = {np.shape(event["weights"]) for event in mixtures}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        raise ValueError(
+            f"the mixture events have the shapes {sorted(shapes)}: one run has one (blocks, "
+            "components) throughout"
+        )
+    n_blocks, K = next(iter(shapes))
+    names = short_names(mixtures[-1]["components"])
+    columns = thin(len(mixtures), max(2, MAX_POINTS // (min(n_blocks, MAX_PANELS) * K)))
+    if n_blocks > MAX_PANELS:
+        columns = thin(len(mixtures), max(2, MAX_POINTS // n_blocks))
+    steps = np.array([mixtures[i]["step"] for i in columns])
+    alpha = np.array([mixtures[i]["weights"] for i in columns], dtype=np.float64)  # (S, N, K)
+    draw = _panels if n_blocks <= MAX_PANELS else _heatmaps
+    figure = draw(steps, alpha, names)
+    figure.update_layout(template=TEMPLATE, uirevision=run_id)
+    return figure
+
+
+def mixture_heatmap(alpha: Any, components: Sequence[str], run_id: str = "") -> go.Figure:
+    """The mixture weights at one moment: blocks from left to right, a row per component.
+
+    Args:
+        alpha: (N, K) weights of N blocks and K components, a tensor, array or nested list.
+        components: K names.
+        run_id: keeps a reader's zoom through refreshes.
+
+    Raises:
+        ValueError: `alpha` has not two axes, or not one column per name.
+    """
+    weights = np.asarray(alpha.tolist() if hasattr(alpha, "tolist") else alpha, dtype=np.float64)
+    if weights.ndim != 2 or weights.shape[1] != len(components):
+        raise ValueError(
+            f"alpha has the shape {weights.shape}: it must be (blocks, {len(components)}), a "
+            "column for each of the named components"
+        )
+    n_blocks, K = weights.shape
+    names = short_names(components)
+    figure = new_figure(run_id, height=96 + 46 * K)
+    for k, name in enumerate(names):
+        figure.add_heatmap(
+            z=weights[:, k : k + 1].T.round(4),
+            x=list(range(1, n_blocks + 1)),
+            y=[k],
+            zmin=0,
+            zmax=1,
+            xgap=3 if n_blocks <= 24 else 1,
+            ygap=3,
+            colorscale=[[0, PALE], [1, colour(k)]],
+            showscale=False,
+            hovertemplate=f"block %{{x}}, {name}: %{{z:.1%}}<extra></extra>",
+        )
+    if n_blocks <= 16:
+        _write_weights(figure, weights)
+    figure.update_xaxes(title="block", dtick=max(1, n_blocks // 12), showgrid=False)
+    figure.update_yaxes(tickvals=list(range(K)), ticktext=names, showgrid=False)
+    figure.update_yaxes(range=[K - 0.5, -0.5])
+    figure.update_layout(margin={"t": 16})
+    return figure
+
+
+def _panels(steps: np.ndarray, alpha: np.ndarray, names: Sequence[str]) -> go.Figure:
+    """One stacked-area panel per block."""
+    n_blocks = alpha.shape[1]
+    n_columns = n_blocks if n_blocks <= 4 else 3 if n_blocks in {5, 6, 9} else 4
+    n_rows = math.ceil(n_blocks / n_columns)
+    figure = make_subplots(
+        rows=n_rows,
+        cols=n_columns,
+        shared_xaxes="all",
+        shared_yaxes="all",
+        subplot_titles=[_panel_title(block, alpha[-1, block], names) for block in range(n_blocks)],
+        horizontal_spacing=0.03,
+        vertical_spacing=0.3 / n_rows,
+    )
+    for block in range(n_blocks):
+        row, column = divmod(block, n_columns)
+        for k, name in enumerate(names):
+            figure.add_scatter(
+                x=steps,
+                y=alpha[:, block, k].round(4),
+                name=name,
+                legendgroup=name,
+                showlegend=block == 0,
+                stackgroup=str(block),
+                mode="lines",
+                line={"width": 1.2, "color": colour(k)},
+                fillcolor=translucent(colour(k), 0.86),
+                hovertemplate=f"{name} %{{y:.1%}}<extra>step %{{x}}</extra>",
+                row=row + 1,
+                col=column + 1,
+            )
+    figure.update_annotations(font={"size": 13, "color": INK})
+    figure.update_yaxes(range=[0, 1], tickvals=[0, 0.5, 1], tickformat=".0%", showgrid=False)
+    figure.update_xaxes(showgrid=False, nticks=4, range=_x_range(steps))
+    figure.update_xaxes(title={"text": "step", "standoff": 6}, row=n_rows)
+    figure.update_layout(height=112 + 148 * n_rows, margin={"t": 66, "r": 12})
+    return figure
+
+
+def _heatmaps(steps: np.ndarray, alpha: np.ndarray, names: Sequence[str]) -> go.Figure:
+    """One heatmap of blocks by steps per component; of two components one says all."""
+    n_blocks, K = alpha.shape[1:]
+    shown = [0] if K == 2 else list(range(K))
+    titles = [names[k] for k in shown]
+    if K == 2:
+        titles = [f"share of {names[0]}; the rest is {names[1]}"]
+    figure = make_subplots(
+        rows=1, cols=len(shown), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03
+    )
+    for column, k in enumerate(shown):
+        figure.add_heatmap(
+            z=alpha[:, :, k].T.round(4),
+            x=steps,
+            y=list(range(1, n_blocks + 1)),
+            zmin=0,
+            zmax=1,
+            colorscale=_between(colour(1), colour(0)) if K == 2 else _scale(colour(k)),
+            showscale=K == 2,
+            colorbar={"tickformat": ".0%", "thickness": 10, "outlinewidth": 0},
+            hovertemplate=f"block %{{y}}, step %{{x}}: {names[k]} %{{z:.1%}}<extra></extra>",
+            row=1,
+            col=column + 1,
+        )
+    figure.update_annotations(font={"size": 13, "color": INK})
+    figure.update_yaxes(autorange="reversed", showgrid=False, dtick=max(1, n_blocks // 12))
+    figure.update_yaxes(title="block", col=1)
+    figure.update_xaxes(title="step", showgrid=False, nticks=4)
+    figure.update_layout(height=130 + 8 * n_blocks, margin={"t": 40})
+    return figure
+
+
+def _panel_title(block: int, weights: np.ndarray, names: Sequence[str]) -> str:
+    k = int(weights.argmax())
+    leading = f'<span style="color:{colour(k)}">{names[k]} {weights[k]:.0%}</span>'
+    return f"<b>Block {block + 1}</b>  {leading}"
+
+
+def _write_weights(figure: go.Figure, weights: np.ndarray) -> None:
+    for block, row in enumerate(weights):
+        for k, weight in enumerate(row):
+            figure.add_annotation(
+                x=block + 1,
+                y=k,
+                text=f"{weight:.2f}",
+                showarrow=False,
+                font={"size": 12, "color": "#1c2530"},
+            )
+
+
+def _x_range(steps: np.ndarray) -> list[float]:
+    first, last = float(steps[0]), float(steps[-1])
+    return [first, last if last > first else first + 1]
+
+
+def _scale(hex_colour: str) -> list[list[Any]]:
+    """From nearly nothing to the colour: reads on light and dark pages alike."""
+    return [[0, translucent(hex_colour, 0.07)], [1, translucent(hex_colour, 1)]]
+
+
+def _between(low: str, high: str) -> list[list[Any]]:
+    return [[0, low], [0.5, GRID], [1, high]]
