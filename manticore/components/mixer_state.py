@@ -1,0 +1,82 @@
+"""What the fast mixers share: padding, the causal convolution, and states kept in a cache layer."""
+
+import torch
+from torch import nn
+from transformers.cache_utils import Cache, LinearAttentionCacheLayerMixin, LinearAttentionLayer
+
+
+def keep_mask(attention_mask: torch.Tensor | None, length: int) -> torch.Tensor | None:
+    """Which of the `length` current tokens are real, as a bool mask (batch, length), or None.
+
+    A 2-D mask may cover earlier tokens as well: its last columns count.
+
+    Raises:
+        ValueError: the mask is not 2-D, or covers fewer tokens than there are.
+    """
+    if attention_mask is None:
+        return None
+    if attention_mask.ndim != 2 or attention_mask.shape[1] < length:
+        raise ValueError(
+            f"A state-space mixer over {length} tokens needs a padding mask of shape (batch, "
+            f"at least {length}); got {tuple(attention_mask.shape)}. Pass the tokenizer's own mask."
+        )
+    return attention_mask[:, -length:].bool()
+
+
+def mask_tokens(hidden_states: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
+    """Zero the padded tokens of (batch, T, channels)."""
+    return (
+        hidden_states if keep is None else hidden_states * keep[..., None].to(hidden_states.dtype)
+    )
+
+
+def linear_layer(cache: Cache, layer_idx: int) -> LinearAttentionCacheLayerMixin:
+    """The cache's layer for a recurrent mixer, made where an unused one of another kind stands.
+
+    A cache built from the configuration of an older RecurrentGemma holds attention layers
+    everywhere, as the states used to live inside the modules.
+
+    Raises:
+        ValueError: the cache has no such layer, or that layer already holds keys and values.
+    """
+    if layer_idx >= len(cache.layers):
+        raise ValueError(
+            f"The cache has {len(cache.layers)} layers and none for layer {layer_idx}; "
+            "build it from the model's configuration: DynamicCache(config=model.config)."
+        )
+    layer = cache.layers[layer_idx]
+    if not isinstance(layer, LinearAttentionCacheLayerMixin):
+        if getattr(layer, "is_initialized", False):
+            raise ValueError(
+                f"Layer {layer_idx} of the cache already holds attention keys and values; "
+                "it cannot hold a recurrent state as well. Start with a new cache."
+            )
+        layer = cache.layers[layer_idx] = LinearAttentionLayer()
+    return layer
+
+
+def previous_state(cache: Cache | None, layer_idx: int) -> torch.Tensor | None:
+    """The recurrent state of the tokens before; None at the start. Ask before the convolution."""
+    if cache is None:
+        return None
+    layer = linear_layer(cache, layer_idx)
+    if not layer.has_previous_state[0]:
+        return None
+    state = layer.recurrent_states[0]
+    # The cache overwrites its tensor in place, and autograd may want the old values.
+    return state.clone() if torch.is_grad_enabled() and state is not None else state
+
+
+def causal_conv(
+    x: torch.Tensor, conv: nn.Conv1d, cache: Cache | None, layer_idx: int
+) -> torch.Tensor:
+    """Depthwise causal convolution of x (batch, channels, T), continuing from the cache's state.
+
+    The state, the last inputs, is updated. Before the first token there are zeros.
+    """
+    kernel, length = conv.kernel_size[0], x.shape[-1]
+    if cache is not None:
+        x = linear_layer(cache, layer_idx).update_conv_state(x, conv_kernel_size=kernel)
+    context = length + kernel - 1
+    x = nn.functional.pad(x, (context - x.shape[-1], 0))  # a negative pad cuts
+    return nn.functional.conv1d(x.to(conv.weight.dtype), conv.weight, conv.bias, groups=x.shape[1])
