@@ -1,0 +1,58 @@
+"""A run's configuration refuses what is wrong on its own, and says what would be right."""
+
+import pytest
+from pydantic import ValidationError
+
+from manticore.runs.config import RunConfig
+
+GOOD = {"components": ["zoo:a", "zoo:b"], "n_blocks": 2, "data": {"source": "bundled:stories-en"}}
+
+
+def test_json_round_trip_is_equal():
+    config = RunConfig(**GOOD, mixture_weights=[[1, 0], [0.25, 0.75]], name="né")
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_unknown_key_is_named_with_the_valid_ones():
+    with pytest.raises(ValidationError) as error:
+        RunConfig(**GOOD, n_block=3)
+    text = str(error.value)
+    assert "did you mean 'n_blocks'" in text
+    assert "projector_init" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"components": []}, "at least 1"),
+        ({"components": ["a"] * 5}, "at most 4"),
+        ({"components": ["a", " "]}, "zoo:NAME"),
+        ({"components": ["a\0b"]}, "zoo:NAME"),
+        ({"n_blocks": 0}, "greater than or equal to 1"),
+        ({"stage": "dance"}, "search"),
+        ({"projector": "cubic"}, "linear"),
+        ({"mixture_weights": [[0.5, 0.5]]}, "give 2 rows of 2"),
+        ({"mixture_weights": [[0.5, 0.5], [1.0]]}, "give 2 rows of 2"),
+        ({"mixture_weights": [[0.5, 0.5], [0.9, 0.3]]}, "sums to 1.2"),
+        ({"mixture_weights": [[0.5, 0.5], [-0.5, 1.5]]}, "at least 0"),
+        ({"mixture_weights": [[0.5, 0.5], [float("nan"), 1]]}, "finite"),
+        ({"search": {"stepz": 3}}, "stepz"),
+    ],
+)
+def test_bad_values_are_named(change, says):
+    with pytest.raises(ValidationError, match=says):
+        RunConfig(**{**GOOD, **change})
+
+
+def test_it_is_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        RunConfig(**GOOD).n_blocks = 3
+
+
+def test_folders_become_absolute_and_names_stay(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "zoo:x").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = RunConfig(**{**GOOD, "components": ["model", "zoo:x", "hub/id", "y" * 5000]})
+    absolute = config.with_absolute_folders().components
+    assert absolute == (str(tmp_path / "model"), "zoo:x", "hub/id", "y" * 5000)
