@@ -2,6 +2,14 @@
 
 from manticore.plots.loss import loss_figure
 from manticore.plots.mixture import mixture_figure, mixture_heatmap
+from manticore.plots.perplexity import perplexity_figure
 from manticore.plots.theme import empty_figure, short_names
 
-__all__ = ["empty_figure", "loss_figure", "mixture_figure", "mixture_heatmap", "short_names"]
+__all__ = [
+    "empty_figure",
+    "loss_figure",
+    "mixture_figure",
+    "mixture_heatmap",
+    "perplexity_figure",
+    "short_names",
+]

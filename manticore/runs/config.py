@@ -39,8 +39,9 @@ class RunConfig(BaseModel):
     data: dict[str, Any] = Field(description="the text, as TextData.spec describes it")
     search: SearchConfig = Field(default_factory=SearchConfig)
     seed: int = Field(0, ge=0, lt=2**32)
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: Literal["auto", "cpu"] = Field("auto", description="auto: the GPU where there is one")
+    mixed_precision: Literal["no", "bf16", "fp16"] = Field("no", description="of training")
+    trust_remote_code: bool = Field(False, description="run code from hub repositories")
 
     @model_validator(mode="before")
     @classmethod

@@ -26,6 +26,7 @@ from manticore.runs.folder import (
 )
 from manticore.runs.launch import spawn_worker
 from manticore.runs.status import Status, read_status
+from manticore.train.checkpoints import saved_checkpoints
 from manticore.train.events import EVENTS_FILE, last_per_step, read_events
 
 if TYPE_CHECKING:
@@ -173,27 +174,26 @@ class Run:
         return self
 
     def hybrid(self) -> "ManticoreForCausalLM":
-        """The run's hybrid: the finished one, else that of the newest whole checkpoint.
+        """The run's hybrid, with its tokenizer: the finished one, else the newest checkpoint's.
 
         Raises:
             FileNotFoundError: there is neither yet.
         """
-        from manticore.hybrid import ManticoreForCausalLM
+        from manticore.runs.hybrids import load_hybrid
 
-        return ManticoreForCausalLM.from_pretrained(self.hybrid_folder())
+        return load_hybrid(self.folder, self.config, self.hybrid_source())
 
-    def hybrid_folder(self) -> Path:
-        """The folder that `hybrid` loads now; it changes with every checkpoint.
+    def hybrid_source(self) -> Path:
+        """The folder that `hybrid` loads now: the result, else the newest whole checkpoint.
 
         Raises:
             FileNotFoundError: there is no result and no checkpoint yet.
         """
-        checkpoints = sorted(
-            (self.folder / CHECKPOINTS_FOLDER).glob("*"), key=lambda path: path.name, reverse=True
-        )
-        for folder in (self.folder / RESULT_FOLDER, *checkpoints):
-            if (folder / "hybrid" / "config.json").is_file():
-                return folder / "hybrid"
+        result = self.folder / RESULT_FOLDER / "hybrid"
+        if (result / "config.json").is_file():
+            return result
+        for checkpoint in saved_checkpoints(self.folder / CHECKPOINTS_FOLDER):
+            return checkpoint
         raise FileNotFoundError(
             f"run {self.id} ({self.status.state}) has no hybrid yet: wait for its first checkpoint"
         )

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manticore.plots import loss_figure, mixture_figure, mixture_heatmap
+from manticore.plots import loss_figure, mixture_figure, mixture_heatmap, perplexity_figure
 from manticore.plots.loss import smooth
 from manticore.plots.theme import COMPONENT_COLOURS, MAX_POINTS, short_names, thin
 
@@ -137,3 +137,25 @@ def test_smooth_keeps_length_and_range(values, half):
 
 def test_twins_get_different_names():
     assert short_names(["zoo:a", "hub/a", "b"]) == ["a (1)", "a (2)", "b"]
+
+
+def test_perplexity_bars_show_the_hybrid_first():
+    metrics = {"perplexity": 8.0, "components": {"zoo:a": 10.0, "zoo:b": 12.5}}
+    (bars,) = perplexity_figure(metrics).data
+    assert list(bars.y) == ["<b>hybrid</b>", "a", "b"]
+    assert list(bars.x) == [8.0, 10.0, 12.5]
+
+
+def test_perplexities_far_apart_are_all_visible():
+    metrics = {"perplexity": 8.0, "components": {"a": 10.0, "b": 9000.0}}
+    figure = perplexity_figure(metrics, floor=1.5)
+    assert figure.layout.xaxis.type == "log"
+    assert 10 ** figure.layout.xaxis.range[0] < np.exp(1.5)
+    assert figure.data[0].text[-1] == "9e+03"
+
+
+def test_perplexity_that_is_not_known_says_so():
+    assert not perplexity_figure(None).data
+    assert not perplexity_figure({"perplexity": None}).data
+    metrics = {"perplexity": 3.0, "components": {"a": None}}
+    assert perplexity_figure(metrics).data[0].text[1] == "not finite"

@@ -1,0 +1,64 @@
+"""The hybrid's perplexity beside that of each of its components."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from manticore.plots.theme import INK, colour, empty_figure, new_figure, short_names
+
+NO_PERPLEXITY = "The hybrid's perplexity beside each component's<br>appears after an evaluation"
+# Beyond this ratio a linear axis would leave the good bars invisible.
+_LOG_RATIO = 20.0
+
+
+def perplexity_figure(
+    metrics: Mapping[str, Any] | None, floor: float | None = None, run_id: str = ""
+) -> go.Figure:
+    """Horizontal bars of held-out perplexity: the hybrid first, then each component alone.
+
+    Args:
+        metrics: of an `eval` event: `perplexity` of the hybrid and `components`, a perplexity by
+            name. None: not evaluated yet.
+        floor: the text's own entropy in nats per token; drawn as the perplexity exp(floor).
+        run_id: keeps a reader's zoom through refreshes.
+    """
+    if not metrics or metrics.get("perplexity") is None:
+        return empty_figure(NO_PERPLEXITY, run_id, height=180)
+    components = metrics.get("components") or {}
+    labels = ["<b>hybrid</b>", *short_names(list(components))]
+    values = [metrics["perplexity"], *components.values()]
+    known = [value for value in values if value is not None]
+    figure = new_figure(run_id, height=76 + 38 * len(labels))
+    figure.add_bar(
+        x=values,
+        y=labels,
+        orientation="h",
+        marker={"color": [INK, *(colour(k) for k in range(len(components)))]},
+        text=[_label(value) for value in values],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+    )
+    lowest = math.exp(floor) if floor is not None else min(known)
+    if max(known) > _LOG_RATIO * lowest:
+        figure.update_xaxes(type="log", range=_log_range(lowest, max(known)))
+    else:
+        figure.update_xaxes(range=[0, 1.18 * max(known)])
+    if floor is not None:
+        figure.add_vline(x=lowest, line={"dash": "dash", "width": 1.5, "color": INK})
+    figure.update_xaxes(title="perplexity on held-out text (lower is better)")
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_layout(margin={"t": 10, "r": 40}, bargap=0.35)
+    return figure
+
+
+def _label(value: float | None) -> str:
+    if value is None:
+        return "not finite"
+    return f"{value:.2f}" if value < 1000 else f"{value:.3g}"
+
+
+def _log_range(lowest: float, highest: float) -> Sequence[float]:
+    return [math.log10(lowest) - 0.3, math.log10(highest) + 0.25]

@@ -1,0 +1,37 @@
+"""A run's hybrid, loaded from its result or rebuilt from one of its checkpoints."""
+
+from pathlib import Path
+
+from safetensors.torch import load_model
+
+from manticore.hybrid import ManticoreForCausalLM
+from manticore.runs.config import RunConfig
+from manticore.runs.folder import CHECKPOINTS_FOLDER
+from manticore.search.strategy import STRATEGIES
+from manticore.train.searching import starting_hybrid
+
+WEIGHTS_FILE = "model.safetensors"
+
+
+def load_hybrid(folder: Path, config: RunConfig, source: Path) -> ManticoreForCausalLM:
+    """The hybrid in `source`, in evaluation mode.
+
+    Args:
+        folder: the run's folder.
+        config: the run's configuration.
+        source: `result/hybrid` or a checkpoint of the run, as `Run.hybrid_source` gives it.
+
+    Raises:
+        OSError: `source` is not complete, or has gone since (a running search keeps only its newest
+            checkpoints): ask for the newest again.
+    """
+    if source.parent.name != CHECKPOINTS_FOLDER:
+        return ManticoreForCausalLM.from_pretrained(source).eval()
+    # A checkpoint holds weights alone; the shape around them comes from where the run started. The
+    # projectors are overwritten, so the cheapest initialisation will do.
+    hybrid = starting_hybrid(folder, config.model_copy(update={"projector_init": "identity"}))
+    strategy = STRATEGIES[config.search.strategy]()
+    strategy.begin(hybrid)
+    load_model(hybrid, source / WEIGHTS_FILE)
+    strategy.finish(hybrid)
+    return hybrid.eval()
