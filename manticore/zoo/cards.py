@@ -1,0 +1,243 @@
+"""What a trained component is written out with: weights, tokenizer, and a card of how good it is."""
+
+import json
+import logging
+import math
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch.nn import functional as F
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+
+from manticore.data.stories import generate_stories
+from manticore.zoo.mixture import encode_documents
+from manticore.zoo.recipes import Recipe
+from manticore.zoo.registry import CARD_FILE
+from manticore.zoo.tokenizer import read_text, spanish_prose
+
+logger = logging.getLogger(__name__)
+
+VALIDATION_TEXTS = ("tales_en.valid.txt", "novels_es.valid.txt")
+HELD_OUT_SEED = 90_000
+HELD_OUT_STORIES = 100
+WINDOW = 512
+"""Tokens that a prediction may look back on, at most, when perplexity is measured."""
+
+
+def export_component(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    recipe: Recipe,
+    *,
+    data_dir: Path,
+    folder: Path,
+    losses: list[tuple[int, float]],
+    seconds: float,
+    precision: str,
+) -> Path:
+    """Measure a trained component and write it as a folder that `from_pretrained` loads.
+
+    The weights are rounded to float16 first, so that the card tells of the weights that ship.
+
+    Returns:
+        The folder.
+    """
+    model.half().float().eval()
+    card = build_card(
+        model, tokenizer, recipe, data_dir=data_dir, losses=losses, seconds=seconds
+    )
+    card["training"]["precision"] = "bfloat16 autocast" if precision == "bf16" else "float32"
+    model.half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    text = json.dumps(card, indent=2, ensure_ascii=False)
+    (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(render_card(card), encoding="utf-8")
+    logger.info("%s written to %s", recipe.name, folder)
+    return folder
+
+
+def build_card(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    recipe: Recipe,
+    *,
+    data_dir: Path,
+    losses: list[tuple[int, float]],
+    seconds: float,
+) -> dict[str, Any]:
+    """The card's content, JSON-able: see `render_card` for the words around it."""
+    tokens = recipe.tokens_seen()
+    return {
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "language": recipe.language,
+        "model_type": recipe.model_type,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "width": model.config.hidden_size,
+        "depth": model.config.num_hidden_layers,
+        "data": [
+            {"source": s.source, "fraction": s.fraction, "tokens_seen": round(s.fraction * tokens)}
+            for s in recipe.data
+        ],
+        "training": {
+            "steps": recipe.steps,
+            "tokens_seen": tokens,
+            "hours": round(seconds / 3600, 2),
+            "final_loss": round(float(np.mean([loss for _, loss in losses[-10:]])), 4),
+            "machine": machine(),
+            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+            "recipe": recipe.model_dump(mode="json"),
+        },
+        "perplexity": {
+            name: measure_perplexity(model, stream)
+            for name, stream in held_out_streams(tokenizer, data_dir).items()
+        },
+        "sample": {
+            "prompt": recipe.prompt,
+            "text": sample_text(model, tokenizer, recipe.prompt, seed=recipe.seed),
+            "settings": "temperature 0.8, top-p 0.95",
+        },
+    }
+
+
+def held_out_streams(
+    tokenizer: PreTrainedTokenizerBase, data_dir: Path
+) -> dict[str, tuple[np.ndarray, int]]:
+    """Texts that no component was trained on, as (token stream, UTF-8 bytes) by name.
+
+    Three quarters of the Spanish validation text are an English glossary, so that its prose is
+    measured by itself too.
+    """
+    texts = {name: [read_text(data_dir / name)] for name in VALIDATION_TEXTS}
+    texts["novels_es.valid.txt, prose only"] = [spanish_prose(texts["novels_es.valid.txt"][0])]
+    for language in ("en", "es"):
+        stories = generate_stories(language, n_stories=HELD_OUT_STORIES, seed=HELD_OUT_SEED)
+        texts[f"bundled:stories-{language}, held out"] = list(stories)
+    return {
+        name: (encode_documents(docs, tokenizer), sum(len(d.encode()) for d in docs))
+        for name, docs in texts.items()
+    }
+
+
+@torch.inference_mode()
+def measure_perplexity(
+    model: PreTrainedModel, stream: tuple[np.ndarray, int], *, batch_size: int = 8
+) -> dict[str, float]:
+    """Perplexity of a token stream cut into windows, every token after a window's first counted.
+
+    Args:
+        stream: token ids (tokens,), and the UTF-8 bytes that they stand for.
+
+    Returns:
+        `tokens`, `nats_per_token`, `perplexity`, and `bits_per_byte`, which may be compared with
+        models that use another tokenizer.
+
+    Raises:
+        ValueError: the stream is shorter than one window.
+    """
+    ids, n_bytes = stream
+    n_windows = len(ids) // WINDOW
+    if n_windows == 0:
+        raise ValueError(f"{len(ids)} tokens are too few to measure: it takes {WINDOW} or more")
+    windows = torch.from_numpy(ids[: n_windows * WINDOW].astype(np.int64)).view(-1, WINDOW)
+    total = 0.0
+    for batch in windows.to(model.device).split(batch_size):
+        logits = model(input_ids=batch, use_cache=False).logits[:, :-1]
+        total += F.cross_entropy(
+            logits.flatten(0, 1).float(), batch[:, 1:].flatten(), reduction="sum"
+        ).item()
+    nats = total / (n_windows * (WINDOW - 1))
+    return {
+        "tokens": n_windows * (WINDOW - 1),
+        "nats_per_token": round(nats, 4),
+        "perplexity": round(math.exp(nats), 2),
+        "bits_per_byte": round(nats / math.log(2) * len(ids) / n_bytes, 4),
+    }
+
+
+def sample_text(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    *,
+    seed: int,
+    max_new_tokens: int = 160,
+) -> str:
+    """A sampled continuation of `prompt`, without the prompt."""
+    set_seed(seed)
+    inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False).to(model.device)
+    output = model.generate(
+        **inputs,
+        do_sample=True,
+        temperature=0.8,
+        top_p=0.95,
+        max_new_tokens=max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    new = output[0, inputs["input_ids"].shape[1] :]
+    return tokenizer.decode(new, skip_special_tokens=True)
+
+
+def render_card(card: dict[str, Any]) -> str:
+    """The card as a page in Markdown."""
+    training = card["training"]
+    measured = "\n".join(
+        f"| {name} | {m['tokens']:,} | {m['perplexity']:.2f} | {m['bits_per_byte']:.3f} |"
+        for name, m in card["perplexity"].items()
+    )
+    data = "\n".join(
+        f"- {part['source']}: {part['fraction']:.0%}, {part['tokens_seen']:,} tokens"
+        for part in card["data"]
+    )
+    quoted = (card["sample"]["prompt"] + card["sample"]["text"]).replace("\n", "\n> ")
+    return f"""---
+language: {card["language"]}
+library_name: transformers
+pipeline_tag: text-generation
+---
+# {card["name"]}
+
+{card["summary"]} {card["depth"]} layers of width {card["width"]}, {card["parameters"]:,} parameters,
+`{card["model_type"]}` in Transformers. Trained from nothing with `manticore zoo train {card["name"]}`.
+
+## Data
+
+{data}
+
+Each book is in the public domain; the stories are generated by Manticore itself.
+
+## Training
+
+{training["steps"]:,} steps, {training["tokens_seen"]:,} tokens, {training["hours"]} hours in
+{training["precision"]} on {training["machine"]}. Final training loss {training["final_loss"]} nats
+per token. The whole recipe is in `{CARD_FILE}`.
+
+## Held-out text
+
+In windows of {WINDOW} tokens:
+
+| text | tokens | perplexity | bits per byte |
+|---|---|---|---|
+{measured}
+
+## Sample
+
+{card["sample"]["settings"]}:
+
+> {quoted}
+
+A small model: it knows the manner of its books, not the world.
+"""
+
+
+def machine() -> str:
+    """The hardware in words, for a card."""
+    if torch.cuda.is_available():
+        return f"one {torch.cuda.get_device_name()}"
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or "CPU"
+    return f"{name} ({torch.get_num_threads()} of {os.cpu_count()} cores)"
