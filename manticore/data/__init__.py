@@ -9,12 +9,15 @@ from manticore.data.stories import (
     story_entropy,
     story_log_probability,
 )
+from manticore.data.text import TextData, load_text
 
 __all__ = [
     "Entropy",
     "Story",
+    "TextData",
     "entropy_per_token",
     "generate_stories",
+    "load_text",
     "sample_stories",
     "story_entropy",
     "story_log_probability",

@@ -101,6 +101,12 @@ class Entropy:
     n: int
     unit: str
 
+    def __float__(self) -> float:
+        return self.nats
+
+    def __str__(self) -> str:
+        return f"{self.nats:.4f} ± {self.standard_error:.4f} {self.unit}"
+
 
 def story_entropy(language: str, *, n: int = ENTROPY_SAMPLE, seed: int = 0) -> Entropy:
     """Entropy of one story in nats, from `n` stories of a stream that no data set uses.

@@ -1,0 +1,183 @@
+"""From pieces of text to sequences of one length: tokens of all documents in a row, cut every T.
+
+An end-of-text token follows each document. Every token is in exactly one sequence. The last
+sequence may be shorter and is padded (labels -100); a single token left over, which predicts
+nothing, is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+from manticore.data.reading import Piece
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from manticore.data.sources import TextSource
+
+IGNORED = -100
+BATCH = 1 << 18  # characters given to the tokenizer at a time
+Item = dict[str, torch.Tensor]
+
+
+def token_blocks(
+    pieces: Iterable[Piece], tokenizer: PreTrainedTokenizerBase, max_tokens: int | None = None
+) -> Iterator[np.ndarray]:
+    """Yield the tokens of `pieces` (int64 arrays (n,)), the end-of-text token after each document.
+
+    Stops after `max_tokens` tokens where that is given.
+    """
+    left = max_tokens
+    for batch in _batches(pieces):
+        block = _encode(batch, tokenizer)
+        if left is not None:
+            block = block[:left]
+            left -= len(block)
+        yield block
+        if left == 0:
+            return
+
+
+def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    batch: list[Piece] = []
+    characters = 0
+    for piece in pieces:
+        batch.append(piece)
+        characters += len(piece[0])
+        if characters >= BATCH:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _encode(batch: list[Piece], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    encoded = tokenizer(
+        [text for text, _ in batch],
+        add_special_tokens=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,  # pieces may be longer than the model's context: they are cut later
+    )["input_ids"]
+    ids: list[int] = []
+    for (_, ends_document), tokens in zip(batch, encoded, strict=True):
+        ids.extend(tokens)
+        if ends_document:
+            ids.append(tokenizer.eos_token_id)
+    return np.asarray(ids, dtype=np.int64)
+
+
+def n_sequences(n_tokens: int, seq_len: int) -> int:
+    """How many sequences `n_tokens` tokens fill, a last one of at least two tokens included."""
+    whole, rest = divmod(n_tokens, seq_len)
+    return whole + (rest >= 2)
+
+
+def as_item(ids: np.ndarray, seq_len: int, pad_id: int) -> Item:
+    """One item from 2..seq_len tokens: input_ids (T,) and labels (T,), padded to T = seq_len."""
+    input_ids = torch.full((seq_len,), pad_id, dtype=torch.long)
+    input_ids[: len(ids)] = torch.from_numpy(ids.astype(np.int64))
+    labels = input_ids.clone()
+    labels[len(ids) :] = IGNORED
+    return {"input_ids": input_ids, "labels": labels}
+
+
+def pack(blocks: Iterable[np.ndarray], seq_len: int, pad_id: int) -> Iterator[Item]:
+    """Pack a stream of token blocks into items of `seq_len` tokens."""
+    rest = np.empty(0, dtype=np.int64)
+    for block in blocks:
+        rest = np.concatenate([rest, block])
+        whole = len(rest) // seq_len * seq_len
+        for start in range(0, whole, seq_len):
+            yield as_item(rest[start : start + seq_len], seq_len, pad_id)
+        rest = rest[whole:]
+    if len(rest) >= 2:
+        yield as_item(rest, seq_len, pad_id)
+
+
+class PackedTokens(Dataset):
+    """Sequences over a file of token ids, memory-mapped: only what is read is in memory.
+
+    Args:
+        path: file of ids of type `dtype`.
+        n_tokens: how many ids it holds.
+        seq_len: T.
+        pad_id: token that fills a last sequence.
+    """
+
+    def __init__(self, path: Path, dtype: str, n_tokens: int, seq_len: int, pad_id: int) -> None:
+        self.path = path
+        self.n_tokens = n_tokens
+        self.seq_len = seq_len
+        self._dtype = dtype
+        self._pad_id = pad_id
+        self._tokens: np.memmap | None = None
+
+    def __len__(self) -> int:
+        return n_sequences(self.n_tokens, self.seq_len)
+
+    def __getitem__(self, index: int) -> Item:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sequence {index} of {len(self)}")
+        start = index % len(self) * self.seq_len
+        return as_item(self.tokens[start : start + self.seq_len], self.seq_len, self._pad_id)
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """All token ids (n_tokens,), memory-mapped and read-only."""
+        if self._tokens is None:
+            self._tokens = np.memmap(self.path, self._dtype, mode="r", shape=(self.n_tokens,))
+        return self._tokens
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_tokens": None}  # a worker maps the file itself
+
+    def __repr__(self) -> str:
+        return f"PackedTokens({len(self)} sequences of {self.seq_len}, {self.n_tokens} tokens)"
+
+
+class StreamedTokens(IterableDataset):
+    """Sequences made while reading, nothing kept; each pass reads the source from its beginning.
+
+    With several DataLoader workers, every worker reads all and keeps its share of the sequences.
+    """
+
+    def __init__(
+        self,
+        source: TextSource,
+        part: str,
+        tokenizer: PreTrainedTokenizerBase,
+        seq_len: int,
+        max_tokens: int | None,
+    ) -> None:
+        self.seq_len = seq_len
+        self._source = source
+        self._part = part
+        self._tokenizer = tokenizer
+        self._max_tokens = max_tokens
+
+    def __iter__(self) -> Iterator[Item]:
+        worker = get_worker_info()
+        mine, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        pieces = self._source.pieces(self._part)
+        blocks = token_blocks(pieces, self._tokenizer, self._max_tokens)
+        count = 0
+        for item in pack(blocks, self.seq_len, self._tokenizer.eos_token_id):
+            if count % workers == mine:
+                yield item
+            count += 1
+        if not count:
+            raise ValueError(
+                f"the {self._part} part of {self._source.name} has no two tokens: use more text "
+                "or another valid_fraction"
+            )
+
+    def __repr__(self) -> str:
+        return f"StreamedTokens({self._source.name} {self._part}, sequences of {self.seq_len})"

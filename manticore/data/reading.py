@@ -1,0 +1,135 @@
+"""Reading text files of any size: decoded by the block, cut into pieces where no token crosses.
+
+A piece is `(text, ends_document)`. Pieces are what the tokenizer is given: about `PIECE`
+characters, cut in front of white space, preferably of a blank line, so that the cuts change no words.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+BLOCK = 1 << 20  # bytes read at a time
+PIECE = 1 << 15  # characters
+Piece = tuple[str, bool]
+
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
+_SPACE = re.compile(r"\s")
+
+
+def read_blocks(path: Path, start: int = 0, end: int | None = None) -> Iterator[str]:
+    """Yield the text of bytes start..end of a UTF-8 file; line ends become "\\n", a byte mark goes.
+
+    Raises:
+        ValueError: a NUL byte or bytes that are not UTF-8, with their offset.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if start == 0 else "utf-8")()
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    size = path.stat().st_size if end is None else end
+    with path.open("rb") as file:
+        file.seek(start)
+        position = start
+        while position < size:
+            raw = file.read(min(BLOCK, size - position))
+            nul = raw.find(0)
+            if nul >= 0:
+                raise _not_text(path, position + nul, "a NUL byte")
+            held = len(decoder.getstate()[0])
+            position += len(raw)
+            try:
+                text = decoder.decode(raw, final=position >= size or not raw)
+            except UnicodeDecodeError as error:
+                offset = position - len(raw) - held + error.start
+                raise _not_text(
+                    path, offset, f"bytes that are not UTF-8 ({error.reason})"
+                ) from None
+            yield newlines.decode(text)
+            if not raw:
+                break
+    yield newlines.decode("", final=True)
+
+
+def _not_text(path: Path, offset: int, what: str) -> ValueError:
+    return ValueError(
+        f"{path} is not a UTF-8 text file: {what} at byte {offset}. Convert it to plain UTF-8 text "
+        "(e.g. `iconv -f LATIN1 -t UTF-8`), or export a document to .txt first"
+    )
+
+
+def cut_pieces(
+    blocks: Iterable[str], *, separator: str | None = None, size: int = PIECE
+) -> Iterator[Piece]:
+    """Cut a text into pieces; documents end at `separator` (which is dropped) and at the end.
+
+    The pieces of a document, joined, are the document without white space at its ends. Documents of
+    nothing but white space are left out. Memory is bounded by the block and piece sizes.
+    """
+    # What may be the beginning of a separator stays in the buffer, whole.
+    margin = 2 * size + len(separator or "")
+    buffer = ""
+    begun = False
+    for block in blocks:
+        buffer += block
+        if separator:
+            *complete, buffer = buffer.split(separator)
+            for document in complete:
+                yield from _finish(document, begun, size)
+                begun = False
+        if not begun:
+            buffer = buffer.lstrip()
+        position = 0
+        while len(buffer) - position > margin:
+            cut = _cut_before(buffer, position, size)
+            yield buffer[position:cut], False
+            begun = True
+            position = cut
+        buffer = buffer[position:]
+    yield from _finish(buffer, begun, size)
+
+
+def _finish(text: str, begun: bool, size: int) -> Iterator[Piece]:
+    """The last pieces of a document of which some were given already if `begun`."""
+    text = text.rstrip() if begun else text.strip()
+    position = 0
+    while len(text) - position > 2 * size:
+        cut = _cut_before(text, position, size)
+        yield text[position:cut], False
+        position = cut
+    if text or begun:
+        yield text[position:], True
+
+
+def _cut_before(text: str, start: int, size: int) -> int:
+    """Where to end a piece from `start`: before a blank line, or else a space, after `size`."""
+    for pattern in (_BLANK_LINE, _SPACE):
+        match = pattern.search(text, start + size, start + 2 * size)
+        if match:
+            cut = match.start()
+            # To the beginning of the white space; a run of half a piece is cut inside.
+            while text[cut - 1].isspace() and cut > start + size // 2:
+                cut -= 1
+            return cut
+    return start + size
+
+
+def split_offset(path: Path, fraction: float, separator: str | None = None) -> int:
+    """Byte offset at or after `fraction` of a file at which a held-out tail can begin.
+
+    It lies after the first separator found within a megabyte, or else blank line, line end or
+    space; in a text without any of these, at a character boundary.
+    """
+    target = int(path.stat().st_size * fraction)
+    with path.open("rb") as file:
+        file.seek(target)
+        window = file.read(BLOCK)
+    patterns = [rb"\n[ \t\r]*\n", rb"\n", rb"[ \t]", rb"(?![\x80-\xbf])"]
+    if separator:
+        patterns.insert(0, re.escape(separator.encode()))
+    for pattern in patterns:
+        match = re.search(pattern, window)
+        if match and window[match.end() :].strip():
+            return target + match.end()
+    return target
