@@ -3,9 +3,10 @@
 from manticore.plots.loss import loss_figure
 from manticore.plots.mixture import mixture_figure, mixture_heatmap
 from manticore.plots.perplexity import perplexity_figure
-from manticore.plots.theme import empty_figure, short_names
+from manticore.plots.theme import component_colour, empty_figure, short_names
 
 __all__ = [
+    "component_colour",
     "empty_figure",
     "loss_figure",
     "mixture_figure",

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from manticore.plots.theme import (
     INK,
     MAX_POINTS,
-    colour,
+    component_colour,
     empty_figure,
     new_figure,
     thin,
@@ -46,7 +46,7 @@ def loss_figure(
         y=losses[kept].round(5),
         name="each step",
         mode="lines",
-        line={"width": 1, "color": translucent(colour(0), 0.35)},
+        line={"width": 1, "color": translucent(component_colour(0), 0.35)},
         hoverinfo="skip",
     )
     figure.add_scatter(
@@ -54,7 +54,7 @@ def loss_figure(
         y=trend[kept].round(5),
         name="trend",
         mode="lines",
-        line={"width": 2.5, "color": colour(0)},
+        line={"width": 2.5, "color": component_colour(0)},
         hovertemplate="step %{x}: %{y:.3f} nats per token<extra></extra>",
     )
     if floor is not None:

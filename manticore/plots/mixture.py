@@ -13,7 +13,7 @@ from manticore.plots.theme import (
     INK,
     MAX_POINTS,
     TEMPLATE,
-    colour,
+    component_colour,
     empty_figure,
     new_figure,
     short_names,
@@ -93,7 +93,7 @@ def mixture_heatmap(alpha: Any, components: Sequence[str], run_id: str = "") -> 
             zmax=1,
             xgap=3 if n_blocks <= 24 else 1,
             ygap=3,
-            colorscale=[[0, PALE], [1, colour(k)]],
+            colorscale=[[0, PALE], [1, component_colour(k)]],
             showscale=False,
             hovertemplate=f"block %{{x}}, {name}: %{{z:.1%}}<extra></extra>",
         )
@@ -131,8 +131,8 @@ def _panels(steps: np.ndarray, alpha: np.ndarray, names: Sequence[str]) -> go.Fi
                 showlegend=block == 0,
                 stackgroup=str(block),
                 mode="lines",
-                line={"width": 1.2, "color": colour(k)},
-                fillcolor=translucent(colour(k), 0.86),
+                line={"width": 1.2, "color": component_colour(k)},
+                fillcolor=translucent(component_colour(k), 0.86),
                 hovertemplate=f"{name} %{{y:.1%}}<extra>step %{{x}}</extra>",
                 row=row + 1,
                 col=column + 1,
@@ -162,7 +162,9 @@ def _heatmaps(steps: np.ndarray, alpha: np.ndarray, names: Sequence[str]) -> go.
             y=list(range(1, n_blocks + 1)),
             zmin=0,
             zmax=1,
-            colorscale=_between(colour(1), colour(0)) if K == 2 else _scale(colour(k)),
+            colorscale=_between(component_colour(1), component_colour(0))
+            if K == 2
+            else _scale(component_colour(k)),
             showscale=K == 2,
             colorbar={"tickformat": ".0%", "thickness": 10, "outlinewidth": 0},
             hovertemplate=f"block %{{y}}, step %{{x}}: {names[k]} %{{z:.1%}}<extra></extra>",
@@ -179,7 +181,7 @@ def _heatmaps(steps: np.ndarray, alpha: np.ndarray, names: Sequence[str]) -> go.
 
 def _panel_title(block: int, weights: np.ndarray, names: Sequence[str]) -> str:
     k = int(weights.argmax())
-    leading = f'<span style="color:{colour(k)}">{names[k]} {weights[k]:.0%}</span>'
+    leading = f'<span style="color:{component_colour(k)}">{names[k]} {weights[k]:.0%}</span>'
     return f"<b>Block {block + 1}</b>  {leading}"
 
 

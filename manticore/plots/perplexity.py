@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from manticore.plots.theme import INK, colour, empty_figure, new_figure, short_names
+from manticore.plots.theme import INK, component_colour, empty_figure, new_figure, short_names
 
 NO_PERPLEXITY = "The hybrid's perplexity beside each component's<br>appears after an evaluation"
 # Beyond this ratio a linear axis would leave the good bars invisible.
@@ -35,7 +35,7 @@ def perplexity_figure(
         x=values,
         y=labels,
         orientation="h",
-        marker={"color": [INK, *(colour(k) for k in range(len(components)))]},
+        marker={"color": [INK, *(component_colour(k) for k in range(len(components)))]},
         text=[_label(value) for value in values],
         textposition="outside",
         cliponaxis=False,

@@ -95,7 +95,7 @@ def short_names(components: Sequence[str]) -> list[str]:
     return result
 
 
-def colour(component: int) -> str:
+def component_colour(component: int) -> str:
     """The colour of a component by its index."""
     return COMPONENT_COLOURS[component % len(COMPONENT_COLOURS)]
 

@@ -1,0 +1,1 @@
+"""The Gradio app: a viewer over run folders, one file per tab, no maths."""

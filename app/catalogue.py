@@ -1,0 +1,89 @@
+"""What the page offers to choose from: bundled components with their cards, and bundled texts."""
+
+import html
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from manticore.plots import component_colour
+from manticore.zoo import zoo_card, zoo_names
+
+log = logging.getLogger(__name__)
+
+MAX_BLOCKS = 48
+TEXTS = [
+    ("Stories in English", "bundled:stories-en"),
+    ("Stories in Spanish", "bundled:stories-es"),
+    ("Stories in both languages", "bundled:stories-mixed"),
+]
+LANGUAGES = {"en": "English", "es": "Spanish", "mixed": "English and Spanish"}
+
+
+def component_choices() -> list[tuple[str, str]]:
+    """(label, `zoo:NAME`) of every bundled component."""
+    try:
+        return [(name, f"zoo:{name}") for name in zoo_names()]
+    except FileNotFoundError as error:
+        log.warning("no bundled components: %s", error)
+        return []
+
+
+def default_components() -> list[str]:
+    """Two components that make a telling first hybrid: of unlike kinds where the zoo has them."""
+    values = [value for _, value in component_choices()]
+    preferred = [value for value in ("zoo:tales-neox", "zoo:tales-mamba") if value in values]
+    return preferred if len(preferred) == 2 else values[:2]
+
+
+def card_of(component: str) -> dict[str, Any] | None:
+    """The card of a bundled component; None for a hub id, a folder, or a name that is unknown."""
+    if not component.startswith("zoo:"):
+        return None
+    try:
+        return zoo_card(component)
+    except (LookupError, OSError):
+        return None
+
+
+def max_blocks(components: Sequence[str]) -> int:
+    """The depth of the shallowest component whose depth is known."""
+    cards = [card_of(component) for component in components]
+    return min((card["depth"] for card in cards if card), default=MAX_BLOCKS)
+
+
+def cards_html(components: Sequence[str]) -> str:
+    """Small cards for the chosen components, in the colours that the figures give them."""
+    if not components:
+        return '<div class="cards-empty">Choose two to four components to mix.</div>'
+    cards = "".join(_card_html(k, component) for k, component in enumerate(components))
+    return f'<div class="cards">{cards}</div>'
+
+
+def _card_html(k: int, component: str) -> str:
+    card = card_of(component)
+    name = html.escape(component.removeprefix("zoo:"))
+    dot = f'<span class="dot" style="background:{component_colour(k)}"></span>'
+    if card is None:
+        detail = "Loaded by the worker when the run starts: a hub id or a folder."
+        if component.startswith("zoo:"):
+            detail = "There is no bundled component of this name."
+        return f'<div class="card"><h4>{dot}{name}</h4><p>{detail}</p></div>'
+    facts = [
+        card["model_type"],
+        f"{card['parameters'] / 1e6:.1f} M parameters",
+        f"{card['depth']} layers of width {card['width']}",
+        LANGUAGES.get(card["language"], card["language"]),
+    ]
+    perplexities = " · ".join(
+        f"{_short_text(text)} {measured['perplexity']:.3g}"
+        for text, measured in card.get("perplexity", {}).items()
+        if text.startswith("bundled:")
+    )
+    return (
+        f'<div class="card"><h4>{dot}{name}</h4><p>{html.escape(" · ".join(facts))}</p>'
+        f'<p class="faint">perplexity: {html.escape(perplexities)}</p></div>'
+    )
+
+
+def _short_text(name: str) -> str:
+    return name.removeprefix("bundled:").split(",")[0]

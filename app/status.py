@@ -1,0 +1,97 @@
+"""A run's state in words and small pieces of HTML."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WORDS = {
+    "queued": "starting",
+    "running": "running",
+    "stopping": "stopping after this step",
+    "stopped": "stopped",
+    "done": "done",
+    "failed": "failed",
+    "died": "interrupted",
+}
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the two largest units, such as `2 min 05 s`; "" if not known."""
+    if seconds is None:
+        return ""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def run_label(row: Mapping[str, Any]) -> str:
+    """A run in one line, for the list of runs."""
+    names = " + ".join(name.rsplit("/", 1)[-1].removeprefix("zoo:") for name in row["components"])
+    name = row["name"] or names
+    day, clock = row["id"][:8], row["id"][9:13]
+    when = f"{day[4:6]}-{day[6:8]} {clock[:2]}:{clock[2:]}" if clock.isdigit() else row["id"]
+    return f"{name} · {when} · {WORDS[row['state']]}"
+
+
+def status_html(row: Mapping[str, Any] | None, warnings: Sequence[str] = ()) -> str:
+    """The status panel of a run.
+
+    Args:
+        row: `Run.summary()`; None if no run is shown.
+        warnings: messages of the run's `warning` events.
+    """
+    if row is None:
+        return (
+            '<div class="status"><div class="status-line"><b>No run yet.</b> Choose components on '
+            "the left and press Start: the search then goes on in the background, and this page "
+            "only watches it.</div></div>"
+        )
+    step, total = row["step"] or 0, row["total_steps"]
+    share = 100 * step / total if total else 0
+    facts = [
+        ("step", f"{step} of {total}" if total else ""),
+        ("loss", "" if row["step"] is None else _number(row["loss"], ".3f")),
+        ("tokens/s", _number(row["tokens_per_s"], ",.0f") if row["tokens_per_s"] else ""),
+        ("remaining", duration(row["eta_s"])),
+    ]
+    if row["state"] in {"queued", "running"} and row["step"] is None:
+        facts = [("", "loading components, aligning projectors and measuring each component alone")]
+    cells = "".join(
+        f'<span class="fact"><i>{label}</i>{html.escape(value)}</span>'
+        for label, value in facts
+        if value
+    )
+    return (
+        f'<div class="status" data-run="{html.escape(row["id"])}" data-state="{row["state"]}">'
+        f'<div class="status-line"><span class="chip {row["state"]}">{WORDS[row["state"]]}</span>'
+        f"<code>{html.escape(row['id'])}</code>{cells}</div>"
+        f'<div class="bar"><div class="bar-fill {row["state"]}" style="width:{share:.1f}%"></div>'
+        f"</div>{_notes(row, warnings)}</div>"
+    )
+
+
+def sample_html(sample: Mapping[str, Any] | None) -> str:
+    """The latest text that the hybrid wrote during the run."""
+    if sample is None:
+        return ""
+    text, prompt = sample["text"], sample["prompt"]
+    rest = text[len(prompt) :] if text.startswith(prompt) else text
+    return (
+        f'<div class="sample"><i>Sample at step {sample["step"]}</i>'
+        f"<p><b>{html.escape(prompt)}</b>{html.escape(rest)}</p></div>"
+    )
+
+
+def _notes(row: Mapping[str, Any], warnings: Sequence[str]) -> str:
+    notes = [f'<div class="note">{html.escape(text)}</div>' for text in warnings[-3:]]
+    if row["state"] in {"failed", "died"}:
+        text = f"{row['message']} {row['remedy'] or ''}"
+        notes.append(f'<div class="note bad">{html.escape(text.strip())}</div>')
+    return "".join(notes)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "not finite" if value is None else format(value, form)

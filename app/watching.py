@@ -1,0 +1,49 @@
+"""Reading runs for the page: which run is shown, and what of it is new."""
+
+import logging
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from app.status import run_label
+from manticore.runs import Run, get_run, runs
+
+log = logging.getLogger(__name__)
+
+RECENT = 30
+_KEPT = 16
+
+
+class Watcher:
+    """The runs under one root, each opened once, so that a look reads only its new events."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._open: OrderedDict[str, Run] = OrderedDict()
+
+    def find(self, run_id: str | None) -> Run | None:
+        """The run of this id; None if there is none, or the id is no id (it comes from outside)."""
+        if not run_id:
+            return None
+        try:
+            run = self._open.get(run_id) or get_run(run_id, self.root)
+            _ = run.status, run.config
+        except (ValueError, LookupError, OSError) as error:
+            log.info("no run to show: %s", error)
+            self._open.pop(run_id, None)
+            return None
+        self._open[run_id] = run
+        self._open.move_to_end(run_id)
+        if len(self._open) > _KEPT:
+            self._open.popitem(last=False)
+        return run
+
+    def choices(self) -> list[tuple[str, str]]:
+        """(label, id) of the recent runs, newest first."""
+        recent = runs(self.root)[:RECENT]
+        return [(run_label((self.find(run.id) or run).summary()), run.id) for run in recent]
+
+
+def last_event(events: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
+    """The last event of a kind."""
+    return next((event for event in reversed(events) if event["kind"] == kind), None)
