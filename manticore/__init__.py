@@ -1,4 +1,54 @@
 """Manticore: pretrained hybrid language models, searched and explored.
 
-Axes in shape comments: B batch, T time, D width, N blocks (the paper's B), K components, V vocabulary.
+Axes in shape comments: B batch, T time, D width, d_k a component's width, N blocks (B in the
+maths), K components, V vocabulary.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# The functions `runs` and `search` stand over the packages of the same names: those are imported
+# first, inside `api`, so that no later import puts them back.
+from manticore.api import get_run, runs, search
+
+if TYPE_CHECKING:
+    from manticore.components.loading import load_component
+    from manticore.data import load_text
+    from manticore.evaluate import alignment_error, perplexity
+    from manticore.hybrid import ManticoreConfig, ManticoreForCausalLM, build_hybrid
+
+__version__ = "0.1.0"
+
+# Imported on first use: what needs torch takes seconds, and watching a run does not need it.
+_HOMES = {
+    "ManticoreConfig": "manticore.hybrid",
+    "ManticoreForCausalLM": "manticore.hybrid",
+    "alignment_error": "manticore.evaluate",
+    "build_hybrid": "manticore.hybrid",
+    "load_component": "manticore.components.loading",
+    "load_text": "manticore.data",
+    "perplexity": "manticore.evaluate",
+}
+
+__all__ = [
+    "ManticoreConfig",
+    "ManticoreForCausalLM",
+    "alignment_error",
+    "build_hybrid",
+    "get_run",
+    "load_component",
+    "load_text",
+    "perplexity",
+    "runs",
+    "search",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'manticore' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

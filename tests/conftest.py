@@ -16,7 +16,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def component(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """`component(family, width=..., layers=..., seed=...)`: the folder of a saved tiny component."""
+    """`component(family, width=..., layers=..., seed=...)`: folder of a saved tiny component."""
     made: dict[tuple, Path] = {}
 
     def make(family: str, **options: int) -> str:

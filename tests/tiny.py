@@ -62,6 +62,7 @@ FAMILY_CONFIGS = {
         **_gpt_like(w, n),
         "ffn_dim": 2 * w,
         "word_embed_proj_dim": w // 2,
+        "dropout": 0.0,
     },
     "llama": lambda w, n: _llama_like(w, n),
     "mistral": lambda w, n: _llama_like(w, n, sliding_window=6),
@@ -104,7 +105,9 @@ FAMILY_CONFIGS = {
 FAMILY_NAMES = list(FAMILY_CONFIGS)
 
 
-def make_tokenizer(texts: list[str] = TEXT, vocab_size: int = VOCAB_SIZE) -> PreTrainedTokenizerFast:
+def make_tokenizer(
+    texts: list[str] = TEXT, vocab_size: int = VOCAB_SIZE
+) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer of a few dozen entries, whatever the text lacks left out."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

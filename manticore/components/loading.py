@@ -72,7 +72,7 @@ def load_component(
 
     Raises:
         ComponentError: The source does not hold a loadable causal language model.
-        manticore.zoo.UnknownZooNameError: No bundled component has that name.
+        manticore.zoo.UnknownZooModelError: No bundled component has that name.
     """
     source = str(source)
     where = str(zoo_path(source.removeprefix(ZOO_PREFIX))) if is_zoo(source) else source

@@ -38,4 +38,4 @@ class FamilySpec:
     takes_positions: bool = True
     """Whether the backbone's forward takes `position_ids`."""
     recurrent_mask: bool = False
-    """Whether the backbone wants the padding mask of the new tokens only, as recurrent layers do."""
+    """Whether the backbone wants the padding mask of the new tokens only."""

@@ -1,6 +1,7 @@
 """The hybrid: configuration, model, projectors, mixture weights, cache, and how to build one."""
 
+from manticore.hybrid.build import build_hybrid
 from manticore.hybrid.configuration import ManticoreConfig
 from manticore.hybrid.modeling import ManticoreForCausalLM
 
-__all__ = ["ManticoreConfig", "ManticoreForCausalLM"]
+__all__ = ["ManticoreConfig", "ManticoreForCausalLM", "build_hybrid"]

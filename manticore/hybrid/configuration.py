@@ -1,4 +1,4 @@
-"""Configuration of a hybrid; it holds its components' configurations, so a saved folder is whole."""
+"""Configuration of a hybrid; its components' configurations are inside."""
 
 from typing import Any, Literal
 

@@ -101,7 +101,7 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
     _is_stateful = True
     _supports_sdpa = True
     _supports_flash_attn = True
-    _keep_in_fp32_modules_strict = ["mixture"]
+    _keep_in_fp32_modules_strict = ("mixture",)
 
     def __init__(
         self, config: ManticoreConfig, components: Sequence[PreTrainedModel] | None = None
@@ -120,9 +120,7 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
             use_fast_mixers(model)
         self.components = ComponentList(components)
         self.specs = [family_spec(model) for model in components]
-        self.cuts = [
-            config.cut_points(k, runner.depth) for k, runner in enumerate(self.runners)
-        ]
+        self.cuts = [config.cut_points(k, runner.depth) for k, runner in enumerate(self.runners)]
         self.width = config.hidden_size
         self.projectors = BlockProjectors(
             config.projector, self.width, config.widths, config.n_blocks
@@ -136,11 +134,15 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     @classmethod
-    def from_pretrained(cls, source: str, *args: object, **kwargs: object) -> "ManticoreForCausalLM":
+    def from_pretrained(
+        cls, source: str, *args: object, **kwargs: object
+    ) -> "ManticoreForCausalLM":
         """As in Transformers; the tokenizer saved with the hybrid comes along as `.tokenizer`."""
         loaded = super().from_pretrained(source, *args, **kwargs)
         hybrid = loaded[0] if isinstance(loaded, tuple) else loaded
-        if cached_file(source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False):
+        if cached_file(
+            source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False
+        ):
             hybrid.tokenizer = AutoTokenizer.from_pretrained(source)
         return loaded
 

@@ -1,0 +1,5 @@
+"""Search strategies: one class each."""
+
+from manticore.search.config import SearchConfig
+
+__all__ = ["SearchConfig"]

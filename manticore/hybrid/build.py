@@ -1,0 +1,151 @@
+"""From names of components to a hybrid."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from manticore.components.loading import Component, load_component
+from manticore.components.tokenizers import TransplantReport, same_vocabulary, transplant
+from manticore.data import generate_stories
+from manticore.hybrid.alignment import align_projectors
+from manticore.hybrid.configuration import MAX_COMPONENTS, ManticoreConfig
+from manticore.hybrid.modeling import ManticoreForCausalLM
+from manticore.hybrid.projectors import LinearProjector, MLPProjector
+
+logger = logging.getLogger(__name__)
+
+PROJECTOR_INITS = ("aligned", "identity", "random")
+ALIGNMENT_TOKENS = 8192
+_ALIGNMENT_LENGTH = 128
+_ALIGNMENT_STORIES = 120
+
+
+def build_hybrid(
+    components: Sequence[str | Path | Component],
+    n_blocks: int | None = None,
+    *,
+    projector: str = "linear",
+    projector_init: str = "aligned",
+    head: str = "mixed",
+    mixture_weights: torch.Tensor | Sequence | None = None,
+    tokenizer_from: int = 0,
+    alignment_text: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+    trust_remote_code: bool = False,
+    seed: int = 0,
+) -> ManticoreForCausalLM:
+    """Cut pretrained components into blocks and join them into one hybrid (paper section 3).
+
+    Args:
+        components: One to four of: `zoo:NAME`, a folder, a hub id, or a loaded `Component`.
+        n_blocks: Blocks B per component; the depth of the shallowest component if not given.
+        projector: `linear`, `identity` or `mlp`.
+        projector_init: `aligned` (closed form, on text), `identity` or `random`.
+        head: `mixed` (the components' own heads, mixed) or `new`.
+        mixture_weights: (N, K) or (K,); uniform if not given.
+        tokenizer_from: Index of the component whose tokenizer the hybrid uses. Components with
+            another vocabulary are transplanted onto it; `hybrid.transplants` reports how well.
+        alignment_text: Text for `aligned`; stories of the bundled generator if not given.
+        dtype: Type of the weights.
+        device: Where the hybrid lives.
+        trust_remote_code: Run code from hub repositories. Off unless you turn it on.
+        seed: For random projectors and heads.
+
+    Returns:
+        The hybrid, in evaluation mode, with its `tokenizer`.
+
+    Raises:
+        ValueError: A number of components, blocks, or an option that cannot be.
+        ComponentError: A component that cannot be loaded.
+    """
+    if not 1 <= len(components) <= MAX_COMPONENTS:
+        raise ValueError(f"A hybrid takes 1 to {MAX_COMPONENTS} components, not {len(components)}.")
+    if projector_init not in PROJECTOR_INITS:
+        raise ValueError(
+            f"projector_init '{projector_init}' is none of {', '.join(PROJECTOR_INITS)}."
+        )
+    if not 0 <= tokenizer_from < len(components):
+        raise ValueError(
+            f"tokenizer_from={tokenizer_from} names none of the {len(components)} components: "
+            f"choose 0 to {len(components) - 1}."
+        )
+    loaded = [
+        component
+        if isinstance(component, Component)
+        else load_component(component, dtype=dtype, trust_remote_code=trust_remote_code)
+        for component in components
+    ]
+    tokenizer = loaded[tokenizer_from].tokenizer
+    transplants = _share_vocabulary(loaded, tokenizer)
+    config = ManticoreConfig(
+        components=[component.model.config.to_dict() for component in loaded],
+        component_names=_unique([component.name for component in loaded]),
+        n_blocks=n_blocks or min(component.runner.depth for component in loaded),
+        projector=projector,
+        head=head,
+        vocab_size=min(component.model.config.vocab_size for component in loaded),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        dtype=dtype,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        hybrid = ManticoreForCausalLM(config, [component.model for component in loaded])
+        if projector_init == "random":
+            for module in hybrid.projectors.modules():
+                if isinstance(module, (LinearProjector, MLPProjector)):
+                    module.reset("random")
+    hybrid = hybrid.to(device=device, dtype=dtype).eval()
+    hybrid.tokenizer = tokenizer
+    hybrid.transplants = transplants
+    if mixture_weights is not None:
+        hybrid.set_mixture_weights(mixture_weights)
+    if projector_init == "aligned":
+        ids = _alignment_ids(tokenizer, alignment_text, hybrid.max_length)
+        align_projectors(hybrid, ids.to(device))
+    return hybrid
+
+
+def _share_vocabulary(
+    components: list[Component], tokenizer: PreTrainedTokenizerBase
+) -> dict[str, TransplantReport]:
+    reports = {}
+    for component in components:
+        if not same_vocabulary(component.tokenizer, tokenizer):
+            reports[component.name] = transplant(component.model, component.tokenizer, tokenizer)
+        elif component.model.config.vocab_size < len(tokenizer):
+            raise ValueError(
+                f"The component '{component.name}' has {component.model.config.vocab_size} "
+                f"embeddings, fewer than the {len(tokenizer)} entries of its own tokenizer: the "
+                "tokenizer does not match the model. Load the tokenizer it was trained with."
+            )
+    return reports
+
+
+def _unique(names: list[str]) -> list[str]:
+    """The names, with a number behind those that occur more than once."""
+    return [
+        name if names.count(name) == 1 else f"{name}-{names[: i + 1].count(name)}"
+        for i, name in enumerate(names)
+    ]
+
+
+def _alignment_ids(
+    tokenizer: PreTrainedTokenizerBase, text: str | None, max_length: int | None
+) -> torch.Tensor:
+    """(n, T) tokens to fit projectors on."""
+    if text is None:
+        text = "\n\n".join(generate_stories("mixed", n_stories=_ALIGNMENT_STORIES))
+    length = min(_ALIGNMENT_LENGTH, max_length or _ALIGNMENT_LENGTH)
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"][:ALIGNMENT_TOKENS]
+    rows = len(ids) // length
+    if rows == 0:
+        raise ValueError(
+            f"The text for aligning projectors has {len(ids)} tokens: give at least {length}."
+        )
+    return torch.tensor(ids[: rows * length]).view(rows, length)

@@ -1,0 +1,22 @@
+"""The stages of a run, by name."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from manticore.train.events import EventWriter
+from manticore.train.searching import search
+
+if TYPE_CHECKING:
+    from manticore.runs.config import RunConfig
+
+Stage = Callable[[Path, "RunConfig", EventWriter, Callable[[], bool]], None]
+
+STAGES: dict[str, Stage] = {"search": search}
+
+
+def run_stage(
+    folder: Path, config: "RunConfig", events: EventWriter, should_stop: Callable[[], bool]
+) -> None:
+    """Do what a run is for, from its newest checkpoint on; see the stage's own function."""
+    STAGES[config.stage](folder, config, events, should_stop)
