@@ -7,7 +7,7 @@ from manticore.runs.config import RunConfig
 from manticore.runs.folder import runs_root
 from manticore.runs.launch import make_run_folder, spawn_worker
 from manticore.runs.run import Run, RunError, get_run, runs
-from manticore.runs.status import Status
+from manticore.runs.status import Status, write_status
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -38,7 +38,12 @@ def start_run(
 
     Raises:
         OSError: the run folder cannot be written, or the process cannot be started.
+        ValueError: the device is none of those visible here.
     """
     folder = make_run_folder(config, hybrid, root)
-    spawn_worker(folder)
+    try:
+        spawn_worker(folder)
+    except (OSError, ValueError) as error:
+        write_status(folder, "failed", message=str(error))
+        raise
     return Run(folder)

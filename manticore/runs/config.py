@@ -39,8 +39,12 @@ class RunConfig(BaseModel):
     data: dict[str, Any] = Field(description="the text, as TextData.spec describes it")
     search: SearchConfig = Field(default_factory=SearchConfig)
     seed: int = Field(0, ge=0, lt=2**32)
-    device: Literal["auto", "cpu"] = Field("auto", description="auto: the GPU where there is one")
-    mixed_precision: Literal["no", "bf16", "fp16"] = Field("no", description="of training")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda or cuda:N"
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="of the arithmetic in training; the weights stay in float32"
+    )
     trust_remote_code: bool = Field(False, description="run code from hub repositories")
 
     @model_validator(mode="before")
@@ -81,21 +85,30 @@ class RunConfig(BaseModel):
                 )
         return self
 
-    def with_absolute_folders(self) -> "RunConfig":
-        """The same configuration with folder components made absolute.
+    @property
+    def mixed_precision(self) -> Literal["no", "bf16", "fp16"]:
+        """`dtype` as accelerate calls it."""
+        return {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[self.dtype]
 
-        A run may be resumed from another working directory, where a relative folder would be
-        another folder or none.
+    def with_absolute_paths(self) -> "RunConfig":
+        """The same configuration with components and text that are on this disk made absolute.
+
+        A run may be resumed from another working directory, where a relative path would lead to
+        something else or nothing.
         """
-        components = tuple(
-            str(Path(component).expanduser().resolve()) if _is_folder(component) else component
-            for component in self.components
-        )
-        return self.model_copy(update={"components": components})
+        components = tuple(_absolute(component) for component in self.components)
+        data = self.data
+        if isinstance(data.get("source"), str):
+            data = {**data, "source": _absolute(data["source"])}
+        return self.model_copy(update={"components": components, "data": data})
 
 
-def _is_folder(component: str) -> bool:
+def _absolute(name: str) -> str:
+    """`name` as an absolute path if it is there as a file or folder, else as it is."""
+    if name.startswith(("zoo:", "bundled:")):
+        return name
     try:
-        return not component.startswith("zoo:") and Path(component).expanduser().is_dir()
-    except OSError:  # a name too long for the file system is no folder
-        return False
+        path = Path(name).expanduser()
+        return str(path.resolve()) if path.exists() else name
+    except OSError:  # a name too long for the file system is no path
+        return name

@@ -124,9 +124,10 @@ def _attempt(folder: Path, events: EventWriter, should_stop: Callable[[], bool])
     try:
         # Imported here, so that a broken installation becomes the run's failure, with its remedy.
         from manticore.runs.config import RunConfig
-        from manticore.train import run_stage
+        from manticore.train.stages import run_stage
 
         config = RunConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
+        _check_device(config.device)
         run_stage(folder, config, events, should_stop)
     except Exception as error:
         try:
@@ -139,6 +140,13 @@ def _attempt(folder: Path, events: EventWriter, should_stop: Callable[[], bool])
     if completed and not said_done:
         events.emit("done")
     return completed
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r}: there is no such GPU here; use 'auto' or 'cpu'")
 
 
 def _said_done(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from manticore.runs.config import RunConfig
 
+DTYPES = ("float32", "bfloat16", "float16")
 GOOD = {"components": ["zoo:a", "zoo:b"], "n_blocks": 2, "data": {"source": "bundled:stories-en"}}
 
 
@@ -37,6 +38,8 @@ def test_unknown_key_is_named_with_the_valid_ones():
         ({"mixture_weights": [[0.5, 0.5], [-0.5, 1.5]]}, "at least 0"),
         ({"mixture_weights": [[0.5, 0.5], [float("nan"), 1]]}, "finite"),
         ({"search": {"stepz": 3}}, "stepz"),
+        ({"device": "tpu"}, "device"),
+        ({"dtype": "int8"}, "float32"),
     ],
 )
 def test_bad_values_are_named(change, says):
@@ -49,10 +52,19 @@ def test_it_is_frozen():
         RunConfig(**GOOD).n_blocks = 3
 
 
-def test_folders_become_absolute_and_names_stay(tmp_path, monkeypatch):
+def test_paths_become_absolute_and_names_stay(tmp_path, monkeypatch):
     (tmp_path / "model").mkdir()
     (tmp_path / "zoo:x").mkdir()
+    (tmp_path / "text.txt").touch()
     monkeypatch.chdir(tmp_path)
-    config = RunConfig(**{**GOOD, "components": ["model", "zoo:x", "hub/id", "y" * 5000]})
-    absolute = config.with_absolute_folders().components
-    assert absolute == (str(tmp_path / "model"), "zoo:x", "hub/id", "y" * 5000)
+    names = ["model", "zoo:x", "hub/id", "y" * 5000]
+    config = RunConfig(**{**GOOD, "components": names, "data": {"source": "text.txt", "n": 1}})
+    absolute = config.with_absolute_paths()
+    assert absolute.components == (str(tmp_path / "model"), "zoo:x", "hub/id", "y" * 5000)
+    assert absolute.data == {"source": str(tmp_path / "text.txt"), "n": 1}
+    assert RunConfig(**GOOD).with_absolute_paths().data == GOOD["data"]
+
+
+def test_dtype_is_told_in_the_words_of_accelerate():
+    names = {dtype: RunConfig(**GOOD, dtype=dtype).mixed_precision for dtype in DTYPES}
+    assert names == {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
