@@ -1,4 +1,4 @@
-"""The selective scan as compiled kernels: one call works on a range of channel blocks.
+"""The scans as compiled kernels: one call works on a range of channel blocks.
 
 A block is `LANES` channels of one batch row, side by side in one vector; the state index n is the
 outer loop and time the inner one, so that the state `h` and its decay rate stay in registers while
@@ -87,20 +87,33 @@ def _kernel(signature):
 
 @njit
 def _read_tile(source, row, channel, width, t0, length, tile):
-    """tile[t, lane] = source[row, channel + lane, t0 + t]; lanes past the last channel are 0."""
+    """tile[t, lane] = source[row, channel + lane, t0 + t]; lanes past the last channel are 0.
+
+    The inner loop runs along memory: lines some KiB apart share a cache set and evict each other.
+    """
     if width < LANES:
         tile[: length * LANES] = 0
-    for lane in range(width):
+    if source.strides[1] < source.strides[2]:
         for t in range(length):
-            tile[t * LANES + lane] = source[row, channel + lane, t0 + t]
+            for lane in range(width):
+                tile[t * LANES + lane] = source[row, channel + lane, t0 + t]
+    else:
+        for lane in range(width):
+            for t in range(length):
+                tile[t * LANES + lane] = source[row, channel + lane, t0 + t]
 
 
 @njit
 def _write_tile(tile, target, row, channel, width, t0, length):
     """target[row, channel + lane, t0 + t] = tile[t, lane]."""
-    for lane in range(width):
+    if target.strides[1] < target.strides[2]:
         for t in range(length):
-            target[row, channel + lane, t0 + t] = tile[t * LANES + lane]
+            for lane in range(width):
+                target[row, channel + lane, t0 + t] = tile[t * LANES + lane]
+    else:
+        for lane in range(width):
+            for t in range(length):
+                target[row, channel + lane, t0 + t] = tile[t * LANES + lane]
 
 
 @njit
@@ -301,3 +314,23 @@ def scan_backward(
         for lane in range(width):
             dD[row, channel + lane] = vectors[lane]
             dbias[row, channel + lane] = vectors[LANES + lane]
+
+
+@_kernel(types.void(_cube, _cube, _matrix, _cube, _index, _index))
+def recurrence_forward(a, x, state, states, start, stop):
+    """states[b, t, c] = a[b, t, c] * states[b, t - 1, c] + x[b, t, c], channels start..stop-1."""
+    for b in range(x.shape[0]):
+        for c in range(start, stop):
+            states[b, 0, c] = a[b, 0, c] * state[b, c] + x[b, 0, c]
+        for t in range(1, x.shape[1]):
+            for c in range(start, stop):
+                states[b, t, c] = a[b, t, c] * states[b, t - 1, c] + x[b, t, c]
+
+
+@_kernel(types.void(_cube, _cube, _index, _index))
+def recurrence_backward(a, total, start, stop):
+    """In place, from the end: total[b, t, c] += a[b, t + 1, c] * total[b, t + 1, c]."""
+    for b in range(total.shape[0]):
+        for t in range(total.shape[1] - 2, -1, -1):
+            for c in range(start, stop):
+                total[b, t, c] += a[b, t + 1, c] * total[b, t + 1, c]

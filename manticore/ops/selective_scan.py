@@ -98,6 +98,13 @@ def scan_backend(device: torch.device | str) -> str:
     return "torch"
 
 
+def compiled_engine(tensor: torch.Tensor) -> ModuleType | None:
+    """The module with the compiled kernels if they serve this tensor: on the CPU, in float32."""
+    if tensor.dtype != torch.float32 or scan_backend(tensor.device) != "numba":
+        return None
+    return _numba_engine()
+
+
 class _SelectiveScan(torch.autograd.Function):
     """Glue between autograd and an engine: a module with `forward` and `backward`."""
 

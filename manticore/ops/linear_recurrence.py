@@ -1,0 +1,78 @@
+"""A diagonal linear recurrence, h_t = a_t h_{t-1} + x_t, differentiable in linear time.
+
+The recurrence of the RG-LRU (De et al., "Griffin", arXiv 2402.19427, equation 4). With g_t the
+gradient for h_t, and w_t what reaches h_t from outside the recurrence:
+
+    g_t = w_t + a_{t+1} g_{t+1}        dx_t = g_t        da_t = g_t h_{t-1}
+"""
+
+import torch
+
+from manticore.ops.selective_scan import compiled_engine
+
+
+def _loop_forward(a: torch.Tensor, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+    states = torch.empty_like(x)
+    for t in range(x.shape[1]):
+        state = torch.addcmul(x[:, t], a[:, t], state)
+        states[:, t] = state
+    return states
+
+
+def _loop_backward(a: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    total = gradient.clone()
+    for t in range(a.shape[1] - 2, -1, -1):
+        total[:, t] += a[:, t + 1] * total[:, t + 1]
+    return total
+
+
+class _LinearRecurrence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a, x, state) -> torch.Tensor:
+        engine = compiled_engine(x)
+        states = (engine.recurrence_forward if engine else _loop_forward)(a, x, state)
+        ctx.save_for_backward(a, state, states)
+        return states
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient) -> tuple[torch.Tensor, ...]:
+        a, state, states = ctx.saved_tensors
+        engine = compiled_engine(states)
+        gradient = gradient.contiguous()
+        total = (engine.recurrence_backward if engine else _loop_backward)(a, gradient)
+        before = torch.cat([state[:, None], states[:, :-1]], dim=1)
+        return total * before, total, total[:, 0] * a[:, 0]
+
+
+@torch.compiler.disable
+def linear_recurrence(
+    a: torch.Tensor, x: torch.Tensor, initial_state: torch.Tensor | None = None
+) -> torch.Tensor:
+    """All states of h_t = a_t h_{t-1} + x_t, (batch, T, channels), T at least 1.
+
+    Args:
+        a, x: decay and input, (batch, T, channels); float64 is kept, all else becomes float32.
+        initial_state: (batch, channels); zeros if None.
+
+    Raises:
+        ValueError: the shapes do not fit or T is 0.
+    """
+    if a.shape != x.shape or x.ndim != 3 or x.shape[1] == 0:
+        raise ValueError(
+            "a and x need one shape (batch, T, channels) with T >= 1; "
+            f"got {tuple(a.shape)} and {tuple(x.shape)}."
+        )
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    state_shape = (x.shape[0], x.shape[2])
+    if initial_state is None:
+        initial_state = x.new_zeros(state_shape)
+    elif tuple(initial_state.shape) != state_shape:
+        raise ValueError(
+            f"initial_state has shape {tuple(initial_state.shape)}; with this x it must be "
+            f"{state_shape}."
+        )
+    with torch.autocast(x.device.type, enabled=False):
+        return _LinearRecurrence.apply(
+            a.to(dtype).contiguous(), x.to(dtype).contiguous(), initial_state.to(dtype).contiguous()
+        )
