@@ -38,12 +38,11 @@ def start_run(
 
     Raises:
         OSError: the run folder cannot be written, or the process cannot be started.
-        ValueError: the device is none of those visible here.
     """
     folder = make_run_folder(config, hybrid, root)
     try:
         spawn_worker(folder)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         write_status(folder, "failed", message=str(error))
         raise
     return Run(folder)

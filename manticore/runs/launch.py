@@ -20,8 +20,8 @@ from manticore.runs.folder import (
     runs_root,
     write_json,
 )
+from manticore.runs.lock import run_lock
 from manticore.runs.status import read_status, write_status
-from manticore.runs.worker import run_lock
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -78,7 +78,7 @@ def spawn_worker(folder: Path) -> int:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_worker_environment(_device(folder)),
+            env=_worker_environment(),
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -89,27 +89,8 @@ def spawn_worker(folder: Path) -> int:
     return process.pid
 
 
-def _device(folder: Path) -> str:
-    return RunConfig.model_validate_json((folder / CONFIG_FILE).read_bytes()).device
-
-
-def _worker_environment(device: str) -> dict[str, str]:
-    """This environment, for a worker on `device` that finds the same manticore from anywhere."""
+def _worker_environment() -> dict[str, str]:
+    """This environment, in which the worker finds the same manticore from any working directory."""
     package_parent = str(Path(manticore.__file__).resolve().parent.parent)
     paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONUNBUFFERED": "1",
-    }
-    if device.startswith("cuda:"):
-        # The worker sees the one GPU it is to use; numbers count among those visible here.
-        index = int(device.removeprefix("cuda:"))
-        visible = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
-        if visible and index >= len(visible):
-            raise ValueError(
-                f"device {device!r}: only {len(visible)} GPUs are visible here "
-                f"(CUDA_VISIBLE_DEVICES); choose cuda:0 to cuda:{len(visible) - 1}"
-            )
-        environment["CUDA_VISIBLE_DEVICES"] = visible[index] if visible else str(index)
-    return environment
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}

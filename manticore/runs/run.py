@@ -26,7 +26,6 @@ from manticore.runs.folder import (
 )
 from manticore.runs.launch import spawn_worker
 from manticore.runs.status import Status, read_status
-from manticore.train.checkpoints import saved_checkpoints
 from manticore.train.events import EVENTS_FILE, last_per_step, read_events
 
 if TYPE_CHECKING:
@@ -189,6 +188,9 @@ class Run:
         Raises:
             FileNotFoundError: there is no result and no checkpoint yet.
         """
+        # Here, because it needs torch, which takes seconds to import; watching a run does not.
+        from manticore.train.checkpoints import saved_checkpoints
+
         result = self.folder / RESULT_FOLDER / "hybrid"
         if (result / "config.json").is_file():
             return result

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from manticore.runs.folder import CONFIG_FILE, LOCK_FILE, STOP_FILE
+from manticore.runs.folder import CONFIG_FILE, STOP_FILE
+from manticore.runs.lock import run_lock
 from manticore.runs.status import State, read_status, write_status
 from manticore.train.events import EventWriter, read_events
 
@@ -26,11 +27,6 @@ log = logging.getLogger(__name__)
 LOCK_TIMEOUT = 20.0  # the launcher holds the lock while it notes our pid; seconds
 HEARTBEAT_EVERY = 2.0
 STOP_POLL_EVERY = 0.25
-
-
-def run_lock(folder: Path) -> FileLock:
-    """The lock that the worker of `folder` holds while it lives; the system frees a dead one's."""
-    return FileLock(folder / LOCK_FILE)
 
 
 class Heart:
@@ -103,7 +99,9 @@ def describe(error: BaseException) -> str:
     """An error in one paragraph: its message, with the type where the message says little alone."""
     text = str(error).strip()
     kind = type(error).__name__
-    return text if isinstance(error, ValueError) and text else f"{kind}: {text}" if text else kind
+    if text and (isinstance(error, ValueError) or _is_ours(error)):
+        return text
+    return f"{kind}: {text}" if text else kind
 
 
 def remedy_for(error: BaseException) -> str:
@@ -114,9 +112,14 @@ def remedy_for(error: BaseException) -> str:
         return "Free some disk space, then resume: the run goes on from its last checkpoint."
     if isinstance(error, ImportError):
         return "Install the missing package, then resume."
-    if isinstance(error, ValueError | FileNotFoundError):
+    if isinstance(error, ValueError | FileNotFoundError) or _is_ours(error):
         return "Correct the value that is named above and start a new run."
     return "The traceback is in worker.log in the run folder; resume continues from the checkpoint."
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether the project raised it: then its message names the value and the remedy."""
+    return type(error).__module__.partition(".")[0] == "manticore"
 
 
 def _attempt(folder: Path, events: EventWriter, should_stop: Callable[[], bool]) -> bool:
@@ -127,7 +130,6 @@ def _attempt(folder: Path, events: EventWriter, should_stop: Callable[[], bool])
         from manticore.train.stages import run_stage
 
         config = RunConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
-        _check_device(config.device)
         run_stage(folder, config, events, should_stop)
     except Exception as error:
         try:
@@ -140,13 +142,6 @@ def _attempt(folder: Path, events: EventWriter, should_stop: Callable[[], bool])
     if completed and not said_done:
         events.emit("done")
     return completed
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r}: there is no such GPU here; use 'auto' or 'cpu'")
 
 
 def _said_done(folder: Path) -> bool:
