@@ -4,11 +4,13 @@ At every block boundary, hidden states of the hybrid are regressed onto those th
 itself has there (`W_in`), and a block's output onto the hidden states of one component whose space
 is the common language (`W_out`). The gates are part of the regression: what is fitted is the whole
 `(1 - alpha) * W(h) + alpha * h`, at the mixture weights of the moment. Blocks are fitted in order,
-each on what the fitted blocks before it really hand over.
+each on what the fitted blocks before it really hand over. All states are in the hybrid's units,
+divided by the boundary scales.
 
 The paper reaches the same end by gradient descent on about 70M tokens; this takes a few thousand.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -31,8 +33,8 @@ class Boundary:
     Attributes:
         block, k: Which block of which component.
         before: (n, T, D) h[b - 1], what comes in.
-        entering: (n, T, d_k) u[b, k].
-        leaving: (n, T, d_k) v[b, k].
+        entering: (n, T, d_k) u[b, k], divided by its scale.
+        leaving: (n, T, d_k) the output of the block, divided by its scale.
         contribution: (n, T, D) the gated output, before its mixture weight.
     """
 
@@ -60,11 +62,11 @@ def boundary_states(
         input_ids: (n, T).
 
     Returns:
-        K lists of N + 1 tensors (n, T, d_k).
+        K lists of N + 1 tensors (n, T, d_k), divided by the boundary scales.
     """
     positions = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
     states = []
-    for runner, cuts in zip(hybrid.runners, hybrid.cuts, strict=True):
+    for k, (runner, cuts) in enumerate(zip(hybrid.runners, hybrid.cuts, strict=True)):
         own = [runner.embed(input_ids, positions)]
         for start, stop in pairwise(cuts):
             own.append(
@@ -72,8 +74,29 @@ def boundary_states(
                     start, stop, own[-1], attention_mask=None, position_ids=positions, cache=None
                 )
             )
-        states.append(own)
+        scales = [row[k] for row in hybrid.config.scales]
+        states.append([state / scale for state, scale in zip(own, scales, strict=True)])
     return states
+
+
+def set_scales(hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor) -> None:
+    """Measure the boundary scales on text: root mean squares, rounded to powers of two.
+
+    Args:
+        hybrid: The hybrid; its configuration gets the scales.
+        input_ids: (n, T).
+    """
+    measured = [
+        [
+            2.0 ** round(math.log2(max(float(state.float().square().mean()) ** 0.5, 1e-30)))
+            for state in states
+        ]
+        for states in boundary_states(hybrid, input_ids)
+    ]
+    old = hybrid.config.scales
+    hybrid.config.scales = [
+        [old[b][k] * scales[b] for k, scales in enumerate(measured)] for b in range(len(old))
+    ]
 
 
 @torch.no_grad()
@@ -91,6 +114,7 @@ def each_boundary(
     """
     positions = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
     alpha = hybrid.mixture_weights
+    scales = hybrid.config.scales
     before = hybrid.embedding(input_ids, positions)
     for block in range(hybrid.config.n_blocks):
         mixed = torch.zeros_like(before)
@@ -98,17 +122,24 @@ def each_boundary(
             weight = alpha[block, k]
             alone = bool(weight == 1)
             if fit is not None and not alone:
-                fit.into(block, k, before, weight)
+                fit.into(block, k, before, float(weight))
             entering = hybrid.enter(block, k, before, weight, alone)
             start, stop = hybrid.cuts[k][block : block + 2]
             leaving = runner.run(
                 start, stop, entering, attention_mask=None, position_ids=positions, cache=None
             )
             if fit is not None and not alone:
-                fit.out_of(block, k, leaving, weight)
+                fit.out_of(block, k, leaving / scales[block + 1][k], float(weight))
             contribution = hybrid.leave(block, k, leaving, weight, alone)
             mixed = mixed + weight * contribution
-            yield Boundary(block, k, before, entering, leaving, contribution)
+            yield Boundary(
+                block,
+                k,
+                before,
+                entering / scales[block][k],
+                leaving / scales[block + 1][k],
+                contribution,
+            )
         before = mixed
 
 
@@ -124,26 +155,17 @@ class _Fit:
         self.common = common_component(hybrid)
         self.strength = strength
 
-    def into(self, block: int, k: int, before: torch.Tensor, weight: torch.Tensor) -> None:
-        wanted = self.states[k][block]
-        direct = resize_width(before, wanted.shape[-1])
-        self._solve(self.projectors.into[block][k], before, wanted, direct, weight)
+    def into(self, block: int, k: int, before: torch.Tensor, gate: float) -> None:
+        self._solve(self.projectors.into[block][k], before, self.states[k][block], gate)
 
-    def out_of(self, block: int, k: int, leaving: torch.Tensor, weight: torch.Tensor) -> None:
+    def out_of(self, block: int, k: int, leaving: torch.Tensor, gate: float) -> None:
         wanted = resize_width(self.states[self.common][block + 1], self.width)
-        direct = resize_width(leaving, self.width)
-        self._solve(self.projectors.out_of[block][k], leaving, wanted, direct, weight)
+        self._solve(self.projectors.out_of[block][k], leaving, wanted, gate)
 
     def _solve(
-        self,
-        projector: torch.nn.Module,
-        inputs: torch.Tensor,
-        wanted: torch.Tensor,
-        direct: torch.Tensor,
-        weight: torch.Tensor,
+        self, projector: torch.nn.Module, inputs: torch.Tensor, wanted: torch.Tensor, gate: float
     ) -> None:
-        targets = (wanted - weight * direct) / (1 - weight)
-        projector.fit(inputs.flatten(0, 1), targets.flatten(0, 1), self.strength)
+        projector.fit(inputs.flatten(0, 1), wanted.flatten(0, 1), gate, self.strength)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from manticore.components.loading import Component, load_component
 from manticore.components.tokenizers import TransplantReport, same_vocabulary, transplant
 from manticore.data import generate_stories
-from manticore.hybrid.alignment import align_projectors
+from manticore.hybrid.alignment import align_projectors, set_scales
 from manticore.hybrid.configuration import MAX_COMPONENTS, ManticoreConfig
 from manticore.hybrid.modeling import ManticoreForCausalLM
 from manticore.hybrid.projectors import LinearProjector, MLPProjector
@@ -49,7 +49,8 @@ def build_hybrid(
         mixture_weights: (N, K) or (K,); uniform if not given.
         tokenizer_from: Index of the component whose tokenizer the hybrid uses. Components with
             another vocabulary are transplanted onto it; `hybrid.transplants` reports how well.
-        alignment_text: Text for `aligned`; stories of the bundled generator if not given.
+        alignment_text: Text on which hidden states are measured, for their scales and for
+            `aligned`; stories of the bundled generator if not given.
         dtype: Type of the weights.
         device: Where the hybrid lives.
         trust_remote_code: Run code from hub repositories. Off unless you turn it on.
@@ -105,9 +106,10 @@ def build_hybrid(
     hybrid.transplants = transplants
     if mixture_weights is not None:
         hybrid.set_mixture_weights(mixture_weights)
+    ids = _alignment_ids(tokenizer, alignment_text, hybrid.max_length).to(device)
+    set_scales(hybrid, ids)
     if projector_init == "aligned":
-        ids = _alignment_ids(tokenizer, alignment_text, hybrid.max_length)
-        align_projectors(hybrid, ids.to(device))
+        align_projectors(hybrid, ids)
     return hybrid
 
 

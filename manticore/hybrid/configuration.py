@@ -20,6 +20,8 @@ class ManticoreConfig(PreTrainedConfig):
         n_blocks: Blocks B that every component is cut into.
         projector: Kind of projector between hybrid and component width.
         head: "mixed" mixes the components' own heads; "new" trains one norm and head (the paper's).
+        scales: (N + 1, K) sizes of the components' hidden states at the block boundaries, powers of
+            two; the hybrid works with hidden states divided by them. All 1 if not given.
         vocab_size: Entries of the hybrid's one vocabulary.
 
     Raises:
@@ -33,6 +35,7 @@ class ManticoreConfig(PreTrainedConfig):
     n_blocks: int = 1
     projector: str = "linear"
     head: str = "mixed"
+    scales: list[list[float]] | None = None
     vocab_size: int = 0
     initializer_range: float = 0.02
     bos_token_id: int | None = None
@@ -53,6 +56,8 @@ class ManticoreConfig(PreTrainedConfig):
             raise ValueError(
                 f"A hybrid takes 1 to {MAX_COMPONENTS} components, not {len(self.components)}."
             )
+        if self.scales is None:
+            self.scales = [[1.0] * len(self.components) for _ in range(self.n_blocks + 1)]
         if len(self.component_names) != len(self.components):
             raise ValueError(
                 f"{len(self.component_names)} component names for {len(self.components)} "

@@ -1,7 +1,21 @@
 """The hybrid: K components, cut into blocks, joined by projectors and mixture weights.
 
-The maths is DESIGN section 2 (paper section 3). Components stay whole inside the hybrid, as the
-modules that Transformers made; the blocks are views of them (`components.runner`).
+The maths is the paper's (section 3), with one addition. Residual streams of different families
+differ in size by a factor of hundreds, so what one component hands on would drown the others. The
+hybrid therefore divides component k's hidden states by a fixed scale s[b, k] at boundary b, and
+multiplies them again where they enter its next block:
+
+    h[0]    = sum_k alpha[1,k] * pad(E_k(ids) / s[0,k])
+    u[b,k]  = s[b-1,k] * ((1 - alpha[b,k]) * W_in[b,k](h[b-1]) + alpha[b,k] * trunc_k(h[b-1]))
+    v[b,k]  = block[b,k](u[b,k]) / s[b,k]
+    h[b]    = sum_k alpha[b,k] * ((1 - alpha[b,k]) * W_out[b,k](v[b,k]) + alpha[b,k] * pad(v[b,k]))
+    logits  = sum_k alpha[B,k] * head_k(norm_k(s[B,k] * trunc_k(h[B])))
+
+Scales are powers of two, so dividing and multiplying is exact, and one-hot mixture weights still
+give the component's logits to the last bit.
+
+Components stay whole inside the hybrid, as the modules that Transformers made; the blocks are views
+of them (`components.runner`).
 """
 
 import logging
@@ -70,7 +84,7 @@ class HybridEmbedding(nn.Module):
     def forward(
         self, input_ids: torch.Tensor, position_ids: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """h[0] = sum_k alpha[1, k] * pad(E_k(ids)).
+        """h[0], the mixed embeddings.
 
         Args:
             input_ids: (B, T).
@@ -84,7 +98,10 @@ class HybridEmbedding(nn.Module):
             position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
         alpha = hybrid.mixture()
         return sum(
-            alpha[0, k] * resize_width(runner.embed(input_ids, position_ids), hybrid.width)
+            alpha[0, k]
+            * resize_width(
+                runner.embed(input_ids, position_ids) / hybrid.config.scales[0][k], hybrid.width
+            )
             for k, runner in hybrid.live_runners(0)
         )
 
@@ -303,6 +320,7 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         else:
             projected = self.projectors.into[block][k](hidden_states)
             entering = (1 - alpha) * projected + alpha * direct
+        entering = entering * self.config.scales[block][k]
         if getattr(self.components[k].config, "residual_in_fp32", False):
             return entering
         return entering.to(self.components[k].dtype)
@@ -310,7 +328,8 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
     def leave(
         self, block: int, k: int, leaving: torch.Tensor, alpha: torch.Tensor, alone: bool
     ) -> torch.Tensor:
-        """From v[b, k], (B, T, d_k), back to the hybrid's width, (B, T, D)."""
+        """From the output of block[b, k], (B, T, d_k), to the hybrid's width, (B, T, D)."""
+        leaving = leaving / self.config.scales[block + 1][k]
         direct = resize_width(leaving, self.width)
         if alone:
             return direct
@@ -323,7 +342,7 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         alpha = self.mixture()[-1]
         logits = []
         for k, runner in self.live_runners(self.config.n_blocks - 1):
-            narrow = resize_width(hidden_states, self.config.widths[k])
+            narrow = resize_width(hidden_states, self.config.widths[k]) * self.config.scales[-1][k]
             if not getattr(self.components[k].config, "residual_in_fp32", False):
                 narrow = narrow.to(self.components[k].dtype)
             logits.append(alpha[k] * runner.head(narrow)[..., : self.config.vocab_size])

@@ -20,14 +20,25 @@ def resize_width(hidden_states: torch.Tensor, width: int) -> torch.Tensor:
 
 
 def ridge(inputs: torch.Tensor, targets: torch.Tensor, strength: float) -> torch.Tensor:
-    """(d_in, d_out) weights that minimise |inputs @ W - targets|^2 + strength * scale * |W|^2.
+    """(d_in, d_out) weights that minimise |inputs @ W - targets|^2 + strength * |s * W|^2.
 
-    The scale is the mean square of the inputs, so `strength` has no unit.
+    s is the size of each input feature, so `strength` has no unit, and the few outlier features of
+    a residual stream do not decide how much the others are shrunk.
     """
     gram = inputs.T @ inputs
-    penalty = strength * gram.diagonal().mean().clamp_min(1e-12)
-    eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    return torch.linalg.solve(gram + penalty * eye, inputs.T @ targets)
+    sizes = gram.diagonal()
+    penalty = strength * sizes + 1e-9 * sizes.mean().clamp_min(1e-12)
+    return torch.linalg.solve(gram + penalty.diag(), inputs.T @ targets)
+
+
+def affine(
+    inputs: torch.Tensor, targets: torch.Tensor, strength: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ridge regression with an intercept: (d_in, d_out) weights and (d_out,) bias, in float64."""
+    inputs, targets = inputs.double(), targets.double()
+    mean_in, mean_out = inputs.mean(dim=0), targets.mean(dim=0)
+    weight = ridge(inputs - mean_in, targets - mean_out, strength)
+    return weight, mean_out - mean_in @ weight
 
 
 class IdentityProjector(nn.Module):
@@ -43,7 +54,7 @@ class IdentityProjector(nn.Module):
     def reset(self, kind: str) -> None:
         """Nothing to initialise."""
 
-    def fit(self, inputs: torch.Tensor, targets: torch.Tensor, strength: float) -> None:
+    def fit(self, inputs: torch.Tensor, wanted: torch.Tensor, gate: float, strength: float) -> None:
         """Nothing to fit."""
 
 
@@ -66,13 +77,19 @@ class LinearProjector(nn.Module):
         init.zeros_(self.linear.bias)
 
     @torch.no_grad()
-    def fit(self, inputs: torch.Tensor, targets: torch.Tensor, strength: float) -> None:
-        """Solve for the affine map from (n, d_in) inputs to (n, d_out) targets."""
-        inputs, targets = inputs.double(), targets.double()
-        mean_in, mean_out = inputs.mean(dim=0), targets.mean(dim=0)
-        weight = ridge(inputs - mean_in, targets - mean_out, strength)
-        self.linear.weight.copy_(weight.T)
-        self.linear.bias.copy_(mean_out - mean_in @ weight)
+    def fit(self, inputs: torch.Tensor, wanted: torch.Tensor, gate: float, strength: float) -> None:
+        """Solve (1 - gate) * W(inputs) + gate * resize(inputs) = wanted for the affine map W.
+
+        Args:
+            inputs: (n, d_in).
+            wanted: (n, d_out).
+            gate: How much of the input passes beside the projector, 0 to below 1.
+            strength: Ridge penalty.
+        """
+        weight, bias = affine(inputs, wanted, strength)
+        beside = gate * torch.eye(*weight.shape, dtype=weight.dtype, device=weight.device)
+        self.linear.weight.copy_((weight - beside).T / (1 - gate))
+        self.linear.bias.copy_(bias / (1 - gate))
 
 
 class MLPProjector(nn.Module):
@@ -99,16 +116,15 @@ class MLPProjector(nn.Module):
             init.zeros_(tensor)
 
     @torch.no_grad()
-    def fit(self, inputs: torch.Tensor, targets: torch.Tensor, strength: float) -> None:
+    def fit(self, inputs: torch.Tensor, wanted: torch.Tensor, gate: float, strength: float) -> None:
         """Fit the affine path, then the second layer, on random features, to what is left."""
-        self.skip.fit(inputs, targets, strength)
-        inputs = inputs.float()
-        features = self._features(inputs.to(self.up.weight.dtype)).double()
-        left = targets.double() - self.skip(inputs).double()
-        mean_in, mean_out = features.mean(dim=0), left.mean(dim=0)
-        weight = ridge(features - mean_in, left - mean_out, strength)
-        self.down.weight.copy_(weight.T)
-        self.down.bias.copy_(mean_out - mean_in @ weight)
+        self.skip.fit(inputs, wanted, gate, strength)
+        beside = gate * resize_width(inputs, wanted.shape[-1])
+        left = wanted - (1 - gate) * self.skip(inputs) - beside
+        features = self._features(inputs.to(self.up.weight.dtype))
+        weight, bias = affine(features, left, strength)
+        self.down.weight.copy_(weight.T / (1 - gate))
+        self.down.bias.copy_(bias / (1 - gate))
 
 
 PROJECTORS = {"linear": LinearProjector, "identity": IdentityProjector, "mlp": MLPProjector}

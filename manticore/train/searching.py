@@ -12,6 +12,7 @@ from manticore.data import TextData
 from manticore.evaluate import perplexity
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
 from manticore.search.strategy import STRATEGIES
+from manticore.train.devices import use_device
 from manticore.train.events import EventWriter, read_events
 from manticore.train.loop import Loop, LoopOptions
 from manticore.train.sampling import sample_text
@@ -41,7 +42,8 @@ def search(
         should_stop: Asked after every step.
     """
     options = config.search
-    hybrid = starting_hybrid(folder, config)
+    device = use_device(config.device)
+    hybrid = starting_hybrid(folder, config).to(device)
     data = TextData.from_spec(config.data, hybrid.tokenizer)
     events.emit("stage", name="search", total_steps=options.steps)
     # Before training touches them: what each component can do alone.
@@ -61,7 +63,7 @@ def search(
             checkpoint_every=options.checkpoint_every,
             seed=config.seed,
             mixed_precision=config.mixed_precision,
-            cpu=config.device == "cpu",
+            cpu=device.type == "cpu",
         ),
         folder / "checkpoints",
         events,

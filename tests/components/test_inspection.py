@@ -82,5 +82,5 @@ def test_cut_points_are_even(depth_and_blocks: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("n_blocks", [0, -1, 5])
 def test_blocks_that_do_not_fit(n_blocks: int) -> None:
-    with pytest.raises(ValueError, match="'tiny', which has 4 layers: .* from 1 to 4"):
+    with pytest.raises(ValueError, match=r"'tiny', which has 4 layers: .* from 1 to 4"):
         cut_points(4, n_blocks, "'tiny'")

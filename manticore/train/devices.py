@@ -1,0 +1,28 @@
+"""Which device a run works on."""
+
+import os
+
+import torch
+
+
+def use_device(name: str) -> torch.device:
+    """The device that a run's configuration asks for; accelerate will use the same.
+
+    Args:
+        name: `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        ValueError: No such device on this machine.
+    """
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    device = torch.device("cuda" if name == "auto" else name)
+    n_devices = torch.cuda.device_count()
+    if device.type != "cuda" or (device.index or 0) >= n_devices:
+        raise ValueError(
+            f"There is no device '{name}' here ({n_devices} CUDA devices): choose auto or cpu."
+        )
+    if device.index is not None:
+        torch.cuda.set_device(device)
+        os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
+    return device
