@@ -4,6 +4,8 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from manticore.runs import RunConfig
+
 WORDS = {
     "queued": "starting",
     "running": "running",
@@ -27,13 +29,13 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def run_label(row: Mapping[str, Any]) -> str:
-    """A run in one line, for the list of runs."""
-    names = " + ".join(name.rsplit("/", 1)[-1].removeprefix("zoo:") for name in row["components"])
-    name = row["name"] or names
-    day, clock = row["id"][:8], row["id"][9:13]
-    when = f"{day[4:6]}-{day[6:8]} {clock[:2]}:{clock[2:]}" if clock.isdigit() else row["id"]
-    return f"{name} · {when} · {WORDS[row['state']]}"
+def run_label(run_id: str, config: RunConfig) -> str:
+    """A run in one line, for the list of runs; the time is that of the id, UTC."""
+    names = " + ".join(name.rsplit("/", 1)[-1].removeprefix("zoo:") for name in config.components)
+    day, clock = run_id[:8], run_id[9:13]
+    dated = day.isdigit() and clock.isdigit()
+    when = f"{day[4:6]}-{day[6:8]} {clock[:2]}:{clock[2:]}" if dated else run_id
+    return f"{config.name or names} · {config.n_blocks} blocks · {when}"
 
 
 def status_html(row: Mapping[str, Any] | None, warnings: Sequence[str] = ()) -> str:
@@ -46,8 +48,8 @@ def status_html(row: Mapping[str, Any] | None, warnings: Sequence[str] = ()) -> 
     if row is None:
         return (
             '<div class="status"><div class="status-line"><b>No run yet.</b> Choose components on '
-            "the left and press Start: the search then goes on in the background, and this page "
-            "only watches it.</div></div>"
+            "the left and press Start. The search goes on in the background, even if you close "
+            "this page.</div></div>"
         )
     step, total = row["step"] or 0, row["total_steps"]
     share = 100 * step / total if total else 0

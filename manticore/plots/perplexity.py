@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from manticore.plots.theme import INK, component_colour, empty_figure, new_figure, short_names
 
-NO_PERPLEXITY = "The hybrid's perplexity beside each component's<br>appears after an evaluation"
+NO_PERPLEXITY = "Perplexity appears here<br>after the first evaluation"
 # Beyond this ratio a linear axis would leave the good bars invisible.
 _LOG_RATIO = 20.0
 

@@ -1,0 +1,129 @@
+"""The tab that talks with a run's hybrid: what one writes, it goes on with."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from app.generation import continue_text, hybrid_of
+from app.search_tab import explain
+from app.watching import Watcher, last_event
+from manticore.plots import perplexity_figure
+
+EXAMPLES = [
+    "Once upon a time",
+    "There was an old king who had three sons, and",
+    "The fox looked at the lantern and said,",
+    "Había una vez",
+]
+HOW = (
+    "The bundled components tell stories and have not been taught to answer: write a beginning, "
+    "and the hybrid goes on with it. Everything above counts as the text so far."
+)
+
+
+def build(watcher: Watcher, shown: gr.Dropdown) -> None:
+    """Lay the tab out and wire it; arguments as for the search tab."""
+    gr.Markdown(HOW)
+    with gr.Row():
+        with gr.Column(scale=8, min_width=420):
+            chat = gr.Chatbot(
+                height=460,
+                show_label=False,
+                elem_id="chat",
+                placeholder="**Nothing written yet**<br>Write a beginning below.",
+            )
+            with gr.Row():
+                message = gr.Textbox(
+                    placeholder="Once upon a time",
+                    show_label=False,
+                    scale=8,
+                    lines=1,
+                    max_lines=6,
+                    elem_id="message",
+                )
+                send = gr.Button("Continue", variant="primary", scale=1, elem_id="send")
+                stop = gr.Button("Stop", scale=1, elem_id="stop-writing")
+            gr.Examples(EXAMPLES, message, label="Beginnings")
+        with gr.Column(scale=4, min_width=300):
+            bars = gr.Plot(perplexity_figure(None), label="Perplexity", elem_id="chat-perplexity")
+            temperature = gr.Slider(0, 1.5, value=0.8, step=0.05, label="Temperature")
+            top_p = gr.Slider(0.05, 1, value=0.95, step=0.05, label="Top-p")
+            length = gr.Slider(8, 256, value=96, step=8, label="New tokens, at most")
+            clear = gr.Button("New text", size="sm", elem_id="clear")
+
+    def write(
+        run_id: str | None, beginning: str, history: list[dict[str, Any]], *sampling: float
+    ) -> Iterator[Any]:
+        yield from answer(watcher, run_id, beginning, history, *sampling)
+
+    inputs = [shown, message, chat, temperature, top_p, length]
+    quietly = {"show_progress": "hidden", "api_visibility": "private"}
+    writing = [
+        event(write, inputs, [chat, message], concurrency_limit=4, **quietly)
+        for event in (send.click, message.submit)
+    ]
+    stop.click(None, cancels=writing, api_visibility="private")
+    clear.click(lambda: [], None, chat, cancels=writing, **quietly)
+
+    def show_perplexity(run_id: str | None) -> Any:
+        run = watcher.find(run_id)
+        evaluated = last_event(run.events(), "eval") if run else None
+        metrics = evaluated["metrics"] if evaluated else None
+        return perplexity_figure(metrics, (metrics or {}).get("floor"), run_id or "")
+
+    shown.change(show_perplexity, shown, bars, concurrency_limit=None, **quietly)
+    gr.Timer(5).tick(show_perplexity, shown, bars, concurrency_limit=None, **quietly)
+
+
+def answer(
+    watcher: Watcher,
+    run_id: str | None,
+    beginning: str,
+    history: list[dict[str, Any]],
+    temperature: float,
+    top_p: float,
+    length: float,
+) -> Iterator[Any]:
+    """The chat and the emptied message box, again with every piece that the hybrid writes."""
+    if not beginning.strip():
+        yield gr.skip(), gr.skip()
+        return
+    run = watcher.find(run_id)
+    if run is None:
+        gr.Warning("Choose a run above, or start one: its hybrid is what you talk with.")
+        yield gr.skip(), gr.skip()
+        return
+    history = [*history, said("user", beginning)]
+    yield [*history, said("assistant", "…")], ""
+    try:
+        pieces = continue_text(
+            hybrid_of(run),
+            text_so_far(history),
+            max_new_tokens=int(length),
+            temperature=temperature,
+            top_p=top_p,
+        )
+        for written in pieces:
+            yield [*history, said("assistant", written or "…")], ""
+    except (OSError, ValueError, RuntimeError) as error:
+        gr.Warning(explain(error), title="No text")
+        yield history[:-1], beginning
+
+
+def said(role: str, text: str) -> dict[str, Any]:
+    """One message in the form of the chat component."""
+    return {"role": role, "content": [{"type": "text", "text": text}]}
+
+
+def text_so_far(history: list[dict[str, Any]]) -> str:
+    """All that both have written, as one running text."""
+    texts = [
+        "".join(block["text"] for block in message["content"] if block["type"] == "text")
+        for message in history
+    ]
+    text = ""
+    for piece in texts:
+        joint = "" if not text or text[-1].isspace() or piece[:1].isspace() else " "
+        text += joint + piece
+    return text

@@ -1,0 +1,107 @@
+"""Text from a run's hybrid, piece by piece, with a stop that reaches into the generating thread."""
+
+import threading
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from manticore.runs import Run
+
+if TYPE_CHECKING:
+    from manticore.hybrid import ManticoreForCausalLM
+
+# A model serves one caller at a time.
+_one_at_a_time = threading.Lock()
+
+
+def hybrid_of(run: Run) -> "ManticoreForCausalLM":
+    """The run's hybrid as of now; the last two that were asked for stay loaded.
+
+    Raises:
+        FileNotFoundError: the run has no checkpoint yet.
+        OSError, ValueError: its files cannot be read.
+    """
+    source = run.hybrid_source()
+    return _load(run.folder, source, source.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _load(folder: Path, _source: Path, _changed: int) -> "ManticoreForCausalLM":
+    return Run(folder).hybrid()
+
+
+def continue_text(
+    hybrid: "ManticoreForCausalLM",
+    text: str,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    top_p: float,
+) -> Iterator[str]:
+    """Sample a continuation of `text`, yielding all of it that there is so far, again and again.
+
+    Closing the iterator ends the generating thread after the token it is at.
+
+    Args:
+        hybrid: with its tokenizer.
+        text: what to go on from; its last tokens, where it is longer than the hybrid can see.
+        max_new_tokens: at most so many tokens.
+        temperature: 0 takes the likeliest token every time.
+        top_p: nucleus mass.
+
+    Raises:
+        RuntimeError: the generation failed; the cause is in the message.
+    """
+    from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+
+    stopped = threading.Event()
+
+    class WhenStopped(StoppingCriteria):
+        def __call__(self, input_ids: Any, _scores: Any, **_: Any) -> Any:
+            return input_ids.new_full((input_ids.shape[0],), stopped.is_set()).bool()
+
+    inputs = _fitting(hybrid, text, max_new_tokens)
+    sampling = {"temperature": temperature, "top_p": top_p, "top_k": 0} if temperature > 0 else {}
+    streamer = TextIteratorStreamer(hybrid.tokenizer, skip_prompt=True, skip_special_tokens=True)
+    failures: list[Exception] = []
+
+    def generate() -> None:
+        try:
+            with _one_at_a_time:
+                hybrid.generate(
+                    **inputs,
+                    max_new_tokens=max_new_tokens,
+                    do_sample=temperature > 0,
+                    pad_token_id=hybrid.tokenizer.pad_token_id,
+                    streamer=streamer,
+                    stopping_criteria=StoppingCriteriaList([WhenStopped()]),
+                    **sampling,
+                )
+        except Exception as error:  # handed to the reader below, whatever it is
+            failures.append(error)
+            streamer.end()
+
+    thread = threading.Thread(target=generate, name="generate", daemon=True)
+    thread.start()
+    written = ""
+    try:
+        for piece in streamer:
+            written += piece
+            yield written
+    finally:
+        stopped.set()
+        thread.join()
+    if failures:
+        raise RuntimeError(f"the text could not be continued: {failures[0]}") from failures[0]
+
+
+def _fitting(hybrid: "ManticoreForCausalLM", text: str, max_new_tokens: int) -> dict[str, Any]:
+    """`text` as tensors, cut at its start so that prompt and continuation fit the hybrid."""
+    tokenizer = hybrid.tokenizer
+    inputs = tokenizer(text, return_tensors="pt", add_special_tokens=False)
+    kept = {name: inputs[name].to(hybrid.device) for name in ("input_ids", "attention_mask")}
+    if hybrid.max_length is not None:
+        room = max(1, hybrid.max_length - max_new_tokens)
+        kept = {name: tensor[:, -room:] for name, tensor in kept.items()}
+    return kept

@@ -1,0 +1,74 @@
+"""How the page looks: theme, style sheet, and the little scripting that Gradio has no word for."""
+
+import gradio as gr
+
+# Named fonts only, nothing fetched: the page must work without a network.
+FONTS = ["Inter", "system-ui", "Segoe UI", "Helvetica", "Arial", "sans-serif"]
+
+THEME = gr.themes.Default(
+    primary_hue="sky",
+    secondary_hue="slate",
+    neutral_hue="slate",
+    radius_size="lg",
+    font=FONTS,
+    font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
+).set(
+    block_label_background_fill="transparent",
+    block_label_border_width="0px",
+    block_label_shadow="none",
+    block_label_text_color="*body_text_color_subdued",
+    block_title_text_weight="600",
+    block_shadow="none",
+    button_primary_background_fill="#2a8ccc",
+    button_primary_background_fill_hover="#2179b4",
+    button_primary_text_color="#ffffff",
+    slider_color="#2a8ccc",
+)
+
+CSS = """
+.gradio-container { max-width: 1480px !important; margin: 0 auto !important; }
+.gradio-container > main, .gradio-container .wrap { width: 100%; }
+footer { display: none !important; }
+#masthead h1 { font-size: 1.7rem; margin: 0.2rem 0 0; letter-spacing: -0.02em; }
+#masthead p { color: var(--body-text-color-subdued); margin: 0.1rem 0 0; }
+#run input { text-overflow: ellipsis; }
+#masthead { padding-left: 2px; }
+.block > label:has(svg) > span { display: none; }
+.cards { display: flex; flex-direction: column; gap: 8px; }
+.card { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 8px 12px; }
+.card h4 { margin: 0; font-size: 0.95rem; }
+.card p { margin: 2px 0 0; font-size: 0.82rem; }
+.faint, .cards-empty { color: var(--body-text-color-subdued); }
+.dot { display: inline-block; width: 10px; height: 10px; border-radius: 50%; margin-right: 7px; }
+.status { padding: 4px 2px 0; }
+.status-line { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 16px; }
+.status-line code { font-size: 0.8rem; background: none; color: var(--body-text-color-subdued); }
+.fact { font-variant-numeric: tabular-nums; font-weight: 600; }
+.fact i { font-style: normal; font-weight: 400; color: var(--body-text-color-subdued);
+  margin-right: 5px; }
+.chip { border-radius: 999px; padding: 1px 11px; font-size: 0.82rem; color: #fff;
+  background: #64748b; }
+.chip.running, .bar-fill.running { background: #2a8ccc; }
+.chip.done, .bar-fill.done { background: #17a07c; }
+.chip.failed, .bar-fill.failed, .chip.died, .bar-fill.died { background: #c2453d; }
+.chip.stopped, .bar-fill.stopped, .chip.stopping, .bar-fill.stopping { background: #b7791f; }
+.bar { height: 6px; border-radius: 3px; margin: 9px 0 4px; overflow: hidden;
+  background: var(--border-color-primary); }
+.bar-fill { height: 100%; border-radius: 3px; background: #64748b; transition: width 0.5s; }
+.note { margin-top: 6px; padding: 6px 10px; border-radius: 8px; font-size: 0.88rem;
+  border-left: 3px solid #b7791f; background: rgba(183, 121, 31, 0.12); overflow-wrap: anywhere; }
+.note.bad { border-color: #c2453d; background: rgba(194, 69, 61, 0.12); }
+.sample { border-left: 3px solid var(--border-color-primary); padding: 2px 12px; }
+.sample i { color: var(--body-text-color-subdued); font-size: 0.82rem; font-style: normal; }
+.sample p { margin: 2px 0; white-space: pre-wrap; }
+"""
+
+# Keeps ?run=ID in the address bar, so that a refresh, a bookmark or a link shows the same run.
+REMEMBER_RUN = """
+(run) => {
+  const address = new URL(window.location);
+  if (run) { address.searchParams.set("run", run); } else { address.searchParams.delete("run"); }
+  window.history.replaceState({}, "", address);
+  return run;
+}
+"""
