@@ -75,7 +75,7 @@ def _card_html(k: int, component: str) -> str:
         LANGUAGES.get(card["language"], card["language"]),
     ]
     perplexities = " · ".join(
-        f"{_short_text(text)} {measured['perplexity']:.3g}"
+        f"{_short_text(text)} {_perplexity(measured['perplexity'])}"
         for text, measured in card.get("perplexity", {}).items()
         if text.startswith("bundled:")
     )
@@ -87,3 +87,7 @@ def _card_html(k: int, component: str) -> str:
 
 def _short_text(name: str) -> str:
     return name.removeprefix("bundled:").split(",")[0]
+
+
+def _perplexity(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"

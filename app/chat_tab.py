@@ -46,7 +46,7 @@ def build(watcher: Watcher, shown: gr.Dropdown) -> None:
                 stop = gr.Button("Stop", scale=1, elem_id="stop-writing")
             gr.Examples(EXAMPLES, message, label="Beginnings")
         with gr.Column(scale=4, min_width=300):
-            bars = gr.Plot(perplexity_figure(None), label="Perplexity", elem_id="chat-perplexity")
+            bars = gr.Plot(perplexity_figure(None), show_label=False, elem_id="chat-perplexity")
             temperature = gr.Slider(0, 1.5, value=0.8, step=0.05, label="Temperature")
             top_p = gr.Slider(0.05, 1, value=0.95, step=0.05, label="Top-p")
             length = gr.Slider(8, 256, value=96, step=8, label="New tokens, at most")

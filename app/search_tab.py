@@ -118,20 +118,18 @@ def build(watcher: Watcher, shown: gr.Dropdown) -> None:
             form = _form(start)
         with gr.Column(scale=9, min_width=480):
             with gr.Row():
-                status = gr.HTML(status_html(None), elem_id="status")
+                status = gr.HTML(status_html(None), elem_id="status", padding=False)
                 with gr.Column(scale=0, min_width=110):
                     stop = gr.Button("Stop", size="sm", visible=False, elem_id="stop")
                     resume = gr.Button("Resume", size="sm", visible=False, elem_id="resume")
-            mixture = gr.Plot(
-                empty_figure(_NOTHING), label="Mixture weights by step", elem_id="mixture"
-            )
-            heatmap = gr.Plot(label="Mixture weights now", elem_id="heatmap", visible=False)
+            mixture = gr.Plot(empty_figure(_NOTHING), show_label=False, elem_id="mixture")
+            heatmap = gr.Plot(show_label=False, elem_id="heatmap", visible=False)
             with gr.Row():
-                loss = gr.Plot(label="Loss", elem_id="loss", visible=False, min_width=360)
+                loss = gr.Plot(loss_figure([]), show_label=False, elem_id="loss", min_width=360)
                 bars = gr.Plot(
-                    label="Perplexity", elem_id="perplexity", visible=False, min_width=360
+                    perplexities(None), show_label=False, elem_id="perplexity", min_width=360
                 )
-            sample = gr.HTML(elem_id="sample")
+            sample = gr.HTML(elem_id="sample", padding=False)
 
     seen = gr.State(None)
     outputs = [status, stop, resume, mixture, heatmap, loss, bars, sample, seen]
@@ -174,10 +172,10 @@ def draw(run: Run | None, before: Any) -> Any:
     if run is None:
         if before is None:
             return gr.skip()
-        hidden = gr.Plot(visible=False)
         off = gr.Button(visible=False)
-        empty = empty_figure(_NOTHING)
-        return [status_html(None), off, off, empty, hidden, hidden, hidden, "", None]
+        figures = [empty_figure(_NOTHING), gr.Plot(visible=False)]
+        figures += [loss_figure([]), perplexities(None)]
+        return [status_html(None), off, off, *figures, "", None]
     events, row = run.events(), run.summary()
     now = (run.id, len(events), row["state"])
     if before == now:
@@ -201,10 +199,8 @@ def _figures(run_id: str, events: list[dict[str, Any]], row: dict[str, Any]) -> 
     if mixture is not None:
         alpha, names = mixture["weights"], mixture["components"]
         now = gr.Plot(mixture_heatmap(alpha, names, run_id), visible=True)
-    loss = gr.Plot(
-        loss_figure(events, metrics.get("floor"), run_id), visible=row["step"] is not None
-    )
-    bars = gr.Plot(perplexities(metrics, metrics.get("floor"), run_id), visible=bool(metrics))
+    loss = loss_figure(events, metrics.get("floor"), run_id)
+    bars = perplexities(metrics, metrics.get("floor"), run_id)
     sample = sample_html(last_event(events, "sample"))
     return [mixture_figure(events, run_id), now, loss, bars, sample]
 
@@ -223,7 +219,7 @@ def _form(start: gr.Button) -> Form:
         info="Two to four; or type a hub id or a folder",
         elem_id="components",
     )
-    cards = gr.HTML(catalogue.cards_html(chosen), elem_id="cards")
+    cards = gr.HTML(catalogue.cards_html(chosen), elem_id="cards", padding=False)
     n_blocks = gr.Slider(
         1,
         depth,

@@ -69,7 +69,7 @@ def status_html(row: Mapping[str, Any] | None, warnings: Sequence[str] = ()) -> 
     return (
         f'<div class="status" data-run="{html.escape(row["id"])}" data-state="{row["state"]}">'
         f'<div class="status-line"><span class="chip {row["state"]}">{WORDS[row["state"]]}</span>'
-        f"<code>{html.escape(row['id'])}</code>{cells}</div>"
+        f"{cells}<code>{html.escape(row['id'])}</code></div>"
         f'<div class="bar"><div class="bar-fill {row["state"]}" style="width:{share:.1f}%"></div>'
         f"</div>{_notes(row, warnings)}</div>"
     )

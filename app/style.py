@@ -26,14 +26,12 @@ THEME = gr.themes.Default(
 )
 
 CSS = """
-.gradio-container { max-width: 1480px !important; margin: 0 auto !important; }
-.gradio-container > main, .gradio-container .wrap { width: 100%; }
+.gradio-container { width: 100%; max-width: 1480px !important; margin: 0 auto !important; }
 footer { display: none !important; }
 #masthead h1 { font-size: 1.7rem; margin: 0.2rem 0 0; letter-spacing: -0.02em; }
 #masthead p { color: var(--body-text-color-subdued); margin: 0.1rem 0 0; }
 #run input { text-overflow: ellipsis; }
 #masthead { padding-left: 2px; }
-.block > label:has(svg) > span { display: none; }
 .cards { display: flex; flex-direction: column; gap: 8px; }
 .card { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 8px 12px; }
 .card h4 { margin: 0; font-size: 0.95rem; }

@@ -86,7 +86,8 @@ def open_dataset(
         raise ValueError(
             f"{location} has no column {text_column!r}: pass text_column=, one of {sorted(columns)}"
         )
-    name = f"{location}:{split}" if config_name is None else f"{location}/{config_name}:{split}"
+    short = path.name if path.exists() else location
+    name = f"{short}:{split}" if config_name is None else f"{short}/{config_name}:{split}"
     rows = rows.select_columns([text_column])
     return DatasetSource(name, rows, text_column, valid_fraction, seed)
 

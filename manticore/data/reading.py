@@ -1,7 +1,7 @@
 """Reading text files of any size: decoded by the block, cut into pieces where no token crosses.
 
 A piece is `(text, ends_document)`. Pieces are what the tokenizer is given: about `PIECE`
-characters, cut in front of white space, preferably of a blank line, so that the cuts change no words.
+characters, cut in front of white space, preferably of a blank line, so that no word is cut.
 """
 
 from __future__ import annotations
@@ -64,11 +64,12 @@ def cut_pieces(
 ) -> Iterator[Piece]:
     """Cut a text into pieces; documents end at `separator` (which is dropped) and at the end.
 
-    The pieces of a document, joined, are the document without white space at its ends. Documents of
-    nothing but white space are left out. Memory is bounded by the block and piece sizes.
+    The pieces of a document, joined, are the document without white space at its ends (at its very
+    end, what is more than half a piece of it may stay). Documents of nothing but white space are
+    left out. Memory is bounded by the block and piece sizes.
     """
-    # What may be the beginning of a separator stays in the buffer, whole.
-    margin = 2 * size + len(separator or "")
+    # The end of the buffer may be the beginning of a separator: it is neither cut nor stripped.
+    kept = len(separator or "")
     buffer = ""
     begun = False
     for block in blocks:
@@ -79,9 +80,10 @@ def cut_pieces(
                 yield from _finish(document, begun, size)
                 begun = False
         if not begun:
-            buffer = buffer.lstrip()
+            sure = len(buffer) - kept
+            buffer = buffer[:sure].lstrip() + buffer[sure:] if sure > 0 else buffer
         position = 0
-        while len(buffer) - position > margin:
+        while len(buffer) - position > 2 * size + kept:
             cut = _cut_before(buffer, position, size)
             yield buffer[position:cut], False
             begun = True
@@ -109,27 +111,33 @@ def _cut_before(text: str, start: int, size: int) -> int:
         if match:
             cut = match.start()
             # To the beginning of the white space; a run of half a piece is cut inside.
-            while text[cut - 1].isspace() and cut > start + size // 2:
+            while text[cut - 1].isspace() and cut > start + (size + 1) // 2:
                 cut -= 1
             return cut
     return start + size
 
 
 def split_offset(path: Path, fraction: float, separator: str | None = None) -> int:
-    """Byte offset at or after `fraction` of a file at which a held-out tail can begin.
+    """Byte offset near `fraction` of a file at which a held-out tail can begin.
 
-    It lies after the first separator found within a megabyte, or else blank line, line end or
-    space; in a text without any of these, at a character boundary.
+    It lies after the nearest separator within a megabyte (the next one, else the last before), or
+    else after the next blank line, line end or space; in a text without any of these, at a
+    character boundary.
     """
     target = int(path.stat().st_size * fraction)
+    begin = max(0, target - BLOCK)
     with path.open("rb") as file:
-        file.seek(target)
-        window = file.read(BLOCK)
-    patterns = [rb"\n[ \t\r]*\n", rb"\n", rb"[ \t]", rb"(?![\x80-\xbf])"]
+        file.seek(begin)
+        before, after = file.read(target - begin), file.read(BLOCK)
     if separator:
-        patterns.insert(0, re.escape(separator.encode()))
-    for pattern in patterns:
-        match = re.search(pattern, window)
-        if match and window[match.end() :].strip():
+        mark = separator.encode()
+        found = after.find(mark)
+        if found >= 0 and after[found + len(mark) :].strip():
+            return target + found + len(mark)
+        if mark in before:
+            return begin + before.rindex(mark) + len(mark)
+    for pattern in (rb"\n[ \t\r]*\n", rb"\n", rb"[ \t]", rb"(?![\x80-\xbf])"):
+        match = re.search(pattern, after)
+        if match and after[match.end() :].strip():
             return target + match.end()
     return target

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from manticore.hybrid.alignment import boundary_states, common_component, each_boundary
+from manticore.hybrid.alignment import boundary_states, common_states, each_boundary
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -18,7 +18,7 @@ class AlignmentError:
     Attributes:
         into: (N, K) errors of what enters each block, against what the component itself would
             see there.
-        out_of: (N, K) errors of what leaves each block, against the common component's states.
+        out_of: (N, K) errors of what leaves each block, against the states of the common language.
     """
 
     into: torch.Tensor
@@ -36,12 +36,10 @@ def alignment_error(hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor) -> 
     states = boundary_states(hybrid, input_ids)
     shape = (hybrid.config.n_blocks, len(hybrid.components))
     errors = AlignmentError(torch.zeros(shape), torch.zeros(shape))
-    common = states[common_component(hybrid)]
+    common = common_states(hybrid, states)
     for at in each_boundary(hybrid, input_ids):
         errors.into[at.block, at.k] = _relative_error(at.entering, states[at.k][at.block])
-        goal = common[at.block + 1]
-        left = at.contribution[..., : goal.shape[-1]]
-        errors.out_of[at.block, at.k] = _relative_error(left, goal)
+        errors.out_of[at.block, at.k] = _relative_error(at.contribution, common[at.block + 1])
     return errors
 
 

@@ -79,6 +79,27 @@ def boundary_states(
     return states
 
 
+@torch.no_grad()
+def common_states(
+    hybrid: "ManticoreForCausalLM", states: list[list[torch.Tensor]]
+) -> list[torch.Tensor]:
+    """What the blocks' outputs should be at the N + 1 boundaries, (n, T, D) each.
+
+    Inside the hybrid that is one component's states: the common language. At the end every
+    component's own head reads the same states, so there it is the mixture of all of them.
+
+    Args:
+        hybrid: The hybrid.
+        states: What `boundary_states` gave.
+    """
+    common = states[common_component(hybrid)]
+    last = sum(
+        weight * resize_width(own[-1], hybrid.width)
+        for weight, own in zip(hybrid.mixture_weights[-1], states, strict=True)
+    )
+    return [*(resize_width(state, hybrid.width) for state in common[:-1]), last]
+
+
 def set_scales(hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor) -> None:
     """Measure the boundary scales on text: root mean squares, rounded to powers of two.
 
@@ -150,17 +171,15 @@ class _Fit:
         self, hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor, strength: float
     ) -> None:
         self.projectors = hybrid.projectors
-        self.width = hybrid.width
         self.states = boundary_states(hybrid, input_ids)
-        self.common = common_component(hybrid)
+        self.common = common_states(hybrid, self.states)
         self.strength = strength
 
     def into(self, block: int, k: int, before: torch.Tensor, gate: float) -> None:
         self._solve(self.projectors.into[block][k], before, self.states[k][block], gate)
 
     def out_of(self, block: int, k: int, leaving: torch.Tensor, gate: float) -> None:
-        wanted = resize_width(self.states[self.common][block + 1], self.width)
-        self._solve(self.projectors.out_of[block][k], leaving, wanted, gate)
+        self._solve(self.projectors.out_of[block][k], leaving, self.common[block + 1], gate)
 
     def _solve(
         self, projector: torch.nn.Module, inputs: torch.Tensor, wanted: torch.Tensor, gate: float

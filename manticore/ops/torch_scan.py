@@ -31,7 +31,18 @@ def _chunk_length(steps: int) -> int:
 
 
 def _time_first(sequence: torch.Tensor, chunk: slice) -> torch.Tensor:
-    return sequence[..., chunk].movedim(-1, 0)
+    """(..., T) -> (t, ...) for a chunk, contiguous, as everything that follows is per step."""
+    return sequence[..., chunk].movedim(-1, 0).contiguous()
+
+
+def _over_states(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Sum over N of (t, rows, channels, N) with weights (t, rows, N): (t, rows, channels)."""
+    return torch.matmul(states, weights[..., None]).squeeze(-1)
+
+
+def _over_channels(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Sum over channels of (t, rows, channels, N) with weights (t, rows, channels)."""
+    return torch.matmul(weights[:, :, None], states).squeeze(2)
 
 
 def _chunk_states(decay: torch.Tensor, injected: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
@@ -65,7 +76,7 @@ def forward(
         if keep:
             checkpoints.append(state)
         states = _chunk_states(*_chunk_terms(inputs, A, step_sizes, chunk), state)
-        outputs.append((states * _time_first(inputs.C, chunk)[:, :, None]).sum(-1))
+        outputs.append(_over_states(states, _time_first(inputs.C, chunk)))
         state = states[-1].clone()
     y = torch.cat(outputs).movedim(0, -1)
     if inputs.D is not None:
@@ -91,19 +102,19 @@ def _chunk_gradients(
     states = _chunk_states(decay, injected, state)
     previous = torch.cat([state[None], states[:-1]])
     w = _time_first(w, chunk)
-    C = _time_first(inputs.C, chunk)[:, :, None]
-    gradients = C * w[..., None]  # becomes g_t of every step, from the last to the first
+    C = _time_first(inputs.C, chunk)
+    gradients = C[:, :, None] * w[..., None]  # becomes g_t of every step, from the last on
     for t in range(decay.shape[0] - 1, -1, -1):
         g = gradients[t].add_(g) * decay[t]
-    p = gradients * decay * previous
     d = _time_first(step_sizes, chunk)
     x = d * _time_first(inputs.u, chunk)
-    dd = (p * A).sum(-1)
-    dx = (gradients * _time_first(inputs.B, chunk)[:, :, None]).sum(-1)
-    dA = (p * d[..., None]).sum(0)
-    dB = (gradients * x[..., None]).sum(2)
-    dC = (states * w[..., None]).sum(2)
-    return dd, dx, dA, dB, dC, (states * C).sum(-1), g
+    dx = _over_states(gradients, _time_first(inputs.B, chunk))
+    dB = _over_channels(gradients, x)
+    dC = _over_channels(states, w)
+    p = gradients.mul_(decay).mul_(previous)
+    dA = torch.einsum("trcn,trc->rcn", p, d)
+    dd = p.mul_(A).sum(-1)
+    return dd, dx, dA, dB, dC, _over_states(states, C), g
 
 
 def backward(

@@ -25,7 +25,7 @@ def perplexity_figure(
         run_id: keeps a reader's zoom through refreshes.
     """
     if not metrics or metrics.get("perplexity") is None:
-        return empty_figure(NO_PERPLEXITY, run_id, height=180)
+        return empty_figure(NO_PERPLEXITY, run_id)
     components = metrics.get("components") or {}
     labels = ["<b>hybrid</b>", *short_names(list(components))]
     values = [metrics["perplexity"], *components.values()]
@@ -48,7 +48,7 @@ def perplexity_figure(
         figure.update_xaxes(range=[0, 1.18 * max(known)])
     if floor is not None:
         figure.add_vline(x=lowest, line={"dash": "dash", "width": 1.5, "color": INK})
-    figure.update_xaxes(title="perplexity on held-out text (lower is better)")
+    figure.update_xaxes(title="perplexity, held-out text (lower is better)")
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_layout(margin={"t": 10, "r": 40}, bargap=0.35)
     return figure

@@ -20,6 +20,14 @@ FONT = "Inter, system-ui, Helvetica, Arial, sans-serif"
 # The page gets the whole figure at every refresh.
 MAX_POINTS = 1000
 
+_AXIS = {
+    "gridcolor": GRID,
+    "zeroline": False,
+    "ticks": "",
+    "ticklabelstandoff": 4,
+    "automargin": True,
+    "title": {"font": {"size": 12}, "standoff": 8},
+}
 TEMPLATE = go.layout.Template(
     layout={
         "font": {"family": FONT, "size": 13, "color": INK},
@@ -37,20 +45,8 @@ TEMPLATE = go.layout.Template(
             "yref": "container",
             "bgcolor": "rgba(0,0,0,0)",
         },
-        "xaxis": {
-            "gridcolor": GRID,
-            "zeroline": False,
-            "ticks": "",
-            "ticklabelstandoff": 4,
-            "automargin": True,
-        },
-        "yaxis": {
-            "gridcolor": GRID,
-            "zeroline": False,
-            "ticks": "",
-            "ticklabelstandoff": 4,
-            "automargin": True,
-        },
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
     }
 )
 

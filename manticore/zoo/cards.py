@@ -1,4 +1,4 @@
-"""What a trained component is written out with: weights, tokenizer, and a card of how good it is."""
+"""What a trained component is written out with: weights, tokenizer, and a card of its quality."""
 
 import json
 import logging
@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from manticore.data.packing import IGNORED, pack
 from manticore.data.stories import generate_stories
+from manticore.evaluate.perplexity import mean_loss
 from manticore.zoo.mixture import encode_documents
 from manticore.zoo.recipes import Recipe
 from manticore.zoo.registry import CARD_FILE
@@ -48,9 +49,7 @@ def export_component(
         The folder.
     """
     model.half().float().eval()
-    card = build_card(
-        model, tokenizer, recipe, data_dir=data_dir, losses=losses, seconds=seconds
-    )
+    card = build_card(model, tokenizer, recipe, data_dir=data_dir, losses=losses, seconds=seconds)
     card["training"]["precision"] = "bfloat16 autocast" if precision == "bf16" else "float32"
     model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -94,8 +93,8 @@ def build_card(
             "recipe": recipe.model_dump(mode="json"),
         },
         "perplexity": {
-            name: measure_perplexity(model, stream)
-            for name, stream in held_out_streams(tokenizer, data_dir).items()
+            name: measure_perplexity(model, tokenizer, documents)
+            for name, documents in held_out_texts(data_dir).items()
         },
         "sample": {
             "prompt": recipe.prompt,
@@ -105,55 +104,41 @@ def build_card(
     }
 
 
-def held_out_streams(
-    tokenizer: PreTrainedTokenizerBase, data_dir: Path
-) -> dict[str, tuple[np.ndarray, int]]:
-    """Texts that no component was trained on, as (token stream, UTF-8 bytes) by name.
+def held_out_texts(data_dir: Path) -> dict[str, list[str]]:
+    """Documents that no component was trained on, by name.
 
     Three quarters of the Spanish validation text are an English glossary, so that its prose is
     measured by itself too.
+
+    Raises:
+        FileNotFoundError: a validation text is not in `data_dir`.
     """
     texts = {name: [read_text(data_dir / name)] for name in VALIDATION_TEXTS}
     texts["novels_es.valid.txt, prose only"] = [spanish_prose(texts["novels_es.valid.txt"][0])]
     for language in ("en", "es"):
         stories = generate_stories(language, n_stories=HELD_OUT_STORIES, seed=HELD_OUT_SEED)
         texts[f"bundled:stories-{language}, held out"] = list(stories)
-    return {
-        name: (encode_documents(docs, tokenizer), sum(len(d.encode()) for d in docs))
-        for name, docs in texts.items()
-    }
+    return texts
 
 
-@torch.inference_mode()
 def measure_perplexity(
-    model: PreTrainedModel, stream: tuple[np.ndarray, int], *, batch_size: int = 8
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, documents: list[str]
 ) -> dict[str, float]:
-    """Perplexity of a token stream cut into windows, every token after a window's first counted.
-
-    Args:
-        stream: token ids (tokens,), and the UTF-8 bytes that they stand for.
+    """Perplexity of documents in a row, cut into windows; a window's first token is not counted.
 
     Returns:
-        `tokens`, `nats_per_token`, `perplexity`, and `bits_per_byte`, which may be compared with
-        models that use another tokenizer.
+        `tokens` predicted, `nats_per_token`, `perplexity`, and `bits_per_byte`, which may be
+        compared with models that use another tokenizer.
 
     Raises:
-        ValueError: the stream is shorter than one window.
+        ValueError: the documents have fewer than two tokens.
     """
-    ids, n_bytes = stream
-    n_windows = len(ids) // WINDOW
-    if n_windows == 0:
-        raise ValueError(f"{len(ids)} tokens are too few to measure: it takes {WINDOW} or more")
-    windows = torch.from_numpy(ids[: n_windows * WINDOW].astype(np.int64)).view(-1, WINDOW)
-    total = 0.0
-    for batch in windows.to(model.device).split(batch_size):
-        logits = model(input_ids=batch, use_cache=False).logits[:, :-1]
-        total += F.cross_entropy(
-            logits.flatten(0, 1).float(), batch[:, 1:].flatten(), reduction="sum"
-        ).item()
-    nats = total / (n_windows * (WINDOW - 1))
+    ids = encode_documents(documents, tokenizer)
+    windows = list(pack([ids], WINDOW, tokenizer.pad_token_id))
+    nats = mean_loss(model, windows)
+    n_bytes = sum(len(text.encode()) for text in documents)
     return {
-        "tokens": n_windows * (WINDOW - 1),
+        "tokens": sum(int((window["labels"][1:] != IGNORED).sum()) for window in windows),
         "nats_per_token": round(nats, 4),
         "perplexity": round(math.exp(nats), 2),
         "bits_per_byte": round(nats / math.log(2) * len(ids) / n_bytes, 4),
@@ -202,8 +187,9 @@ pipeline_tag: text-generation
 ---
 # {card["name"]}
 
-{card["summary"]} {card["depth"]} layers of width {card["width"]}, {card["parameters"]:,} parameters,
-`{card["model_type"]}` in Transformers. Trained from nothing with `manticore zoo train {card["name"]}`.
+{card["summary"]} {card["depth"]} layers of width {card["width"]},
+{card["parameters"]:,} parameters, `{card["model_type"]}` in Transformers. Trained from nothing with
+`manticore zoo train {card["name"]}`.
 
 ## Data
 

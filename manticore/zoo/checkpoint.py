@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -75,7 +74,7 @@ def load_checkpoint(
     """Put a saved state back, in place.
 
     Returns:
-        The state (`step`, `seconds`, `losses` are what a caller needs), or None where there is none.
+        The state (a caller needs `step`, `seconds`, `losses`), or None where there is none.
 
     Raises:
         RecipeMismatchError: the checkpoint is of another recipe, or is past a stretch of training

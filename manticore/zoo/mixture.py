@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from manticore.data.packing import token_blocks
 from manticore.data.stories import generate_stories
 from manticore.zoo.recipes import Recipe, Share
 from manticore.zoo.tokenizer import read_text, spanish_prose
@@ -35,17 +36,9 @@ def encode_documents(
     Returns:
         uint16 array (tokens,).
     """
-    parts: list[np.ndarray] = []
-    total = 0
-    for text in documents:
-        ids = tokenizer.backend_tokenizer.encode(text).ids
-        ids.append(tokenizer.eos_token_id)
-        parts.append(np.asarray(ids, dtype=np.uint16))
-        total += len(ids)
-        if max_tokens is not None and total >= max_tokens:
-            break
-    stream = np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint16)
-    return stream[:max_tokens]
+    pieces = ((text, True) for text in documents)
+    blocks = list(token_blocks(pieces, tokenizer, max_tokens))
+    return np.concatenate(blocks).astype(np.uint16) if blocks else np.zeros(0, dtype=np.uint16)
 
 
 def load_stream(
@@ -75,7 +68,9 @@ def load_stream(
         stream = encode_documents(stories, tokenizer, max_tokens=share.tokens)
     else:
         text = read_text(data_dir / share.source)
-        stream = encode_documents([spanish_prose(text) if "_es." in share.source else text], tokenizer)
+        if "_es." in share.source:
+            text = spanish_prose(text)
+        stream = encode_documents([text], tokenizer)
     logger.info("%s: %d tokens", share.source, len(stream))
     cache.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial.npy")
@@ -106,7 +101,7 @@ class TokenMixture:
         seq_len: int,
         rows: int,
         seed: int,
-    ):
+    ) -> None:
         for index, stream in enumerate(streams):
             if len(stream) < 2 * seq_len:
                 raise ValueError(

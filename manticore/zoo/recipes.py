@@ -149,7 +149,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="tales-neo",
-            summary="GPT-Neo (global and local attention by turns) that writes English fairy tales.",
+            summary="GPT-Neo (global and local attention in turn) that writes English fairy tales.",
             language="en",
             model_type="gpt_neo",
             architecture={

@@ -1,8 +1,8 @@
 """Where the bundled components are, by name.
 
-A component is a folder that holds `config.json`, `model.safetensors`, the tokenizer and `card.json`.
-Folders are looked for in `$MANTICORE_ZOO` where that is set (it then replaces the bundled folder), in
-the `assets/zoo` of a checkout, and in the package's installed data.
+A component is a folder that holds `config.json`, `model.safetensors`, the tokenizer and
+`card.json`. Folders are looked for in `$MANTICORE_ZOO` where that is set (it then replaces the
+bundled folder), in the `assets/zoo` of a checkout, and in the package's installed data.
 
 This module imports neither torch nor Transformers: naming a component must cost nothing.
 """
@@ -36,8 +36,8 @@ def zoo_folder() -> Path:
         folder = Path(override).expanduser()
         if not folder.is_dir():
             raise FileNotFoundError(
-                f"{ZOO_VARIABLE}={override!r} is not a folder: unset the variable to use the bundled "
-                "components, or point it at a folder that holds one folder per component"
+                f"{ZOO_VARIABLE}={override!r} is not a folder: unset the variable to use the "
+                "bundled components, or point it at a folder that holds one folder per component"
             )
         return folder
     candidates = _asset_folders()
@@ -81,7 +81,7 @@ def zoo_path(name: str) -> Path:
 
 
 def unknown_name_message(name: str, known: list[str]) -> str:
-    """What to tell somebody who asked for `name`: the nearest of the known names, and all of them."""
+    """What to tell somebody who asked for `name`: the nearest known names, and all of them."""
     nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(nearest)}? " if nearest else ""
     return f"no bundled component is called {name!r}: {hint}There are {', '.join(known) or 'none'}"

@@ -1,7 +1,7 @@
 """The one tokenizer that every bundled component uses: a byte-level BPE of 4,096 entries.
 
-English tales are five times as long as the Spanish novels, so the Spanish text is read several times
-over: merges follow frequency, and Spanish would otherwise be cut into letters.
+English tales are five times as long as the Spanish novels, so the Spanish text is read several
+times over: merges follow frequency, and Spanish would otherwise be cut into letters.
 """
 
 import logging
@@ -85,8 +85,8 @@ def train_tokenizer(
 def shared_tokenizer(*, data_dir: Path, work_dir: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of every bundled component.
 
-    It is taken from `work_dir/tokenizer`, else from a bundled component (a component trained anew has
-    to share it with the others), else trained and kept in `work_dir/tokenizer`.
+    It is taken from `work_dir/tokenizer`, else from a bundled component (a component trained anew
+    has to share it with the others), else trained and kept in `work_dir/tokenizer`.
 
     Raises:
         FileNotFoundError: it has to be trained and `data_dir` lacks a text.

@@ -16,13 +16,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from torch import nn
-from torch.nn import functional as F
 from transformers import (
     AutoModelForCausalLM,
     PreTrainedModel,
     get_wsd_schedule,
 )
 
+from manticore.components.fast_mixers import use_fast_mixers
 from manticore.zoo.cards import export_component
 from manticore.zoo.checkpoint import load_checkpoint, save_checkpoint
 from manticore.zoo.mixture import training_phases
@@ -49,8 +49,8 @@ def train_component(
 ) -> Path | None:
     """Train a bundled component from its recipe and write it where `zoo_path` finds it.
 
-    A second call with the same `work_dir` goes on from the last checkpoint. On a CPU in float32 a run
-    that was interrupted has the losses and weights of one that was not, bit for bit.
+    A second call with the same `work_dir` goes on from the last checkpoint. On a CPU in float32 a
+    run that was interrupted has the losses and weights of one that was not, bit for bit.
 
     Args:
         name: a name in RECIPES, or a recipe of your own.
@@ -105,7 +105,7 @@ class _TrainingRun:
         work_dir: Path,
         device: str | None,
         precision: str | None,
-    ):
+    ) -> None:
         self.recipe = recipe
         self.folder = work_dir / recipe.name
         on_cpu = device == "cpu" or not torch.cuda.is_available()
@@ -213,10 +213,7 @@ def best_precision(device: str) -> str:
 def build_model(recipe: Recipe) -> PreTrainedModel:
     """A component with random weights, its Mamba mixers on the fast scan."""
     model = AutoModelForCausalLM.from_config(recipe.config(), dtype=torch.float32)
-    if "mamba" in recipe.model_type:
-        from manticore.components.fast_mixers import use_fast_mixers
-
-        use_fast_mixers(model)
+    use_fast_mixers(model)
     return model
 
 
@@ -247,5 +244,4 @@ def next_token_loss(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     # Targets are shifted rather than logits: slicing the logits would copy all of them.
     targets = torch.roll(ids, -1, dims=1)
     targets[:, -1] = -100
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-
+    return nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())

@@ -1,0 +1,149 @@
+"""Timing of alternatives side by side in one process, and the record of what was measured.
+
+A speed is only worth comparing under the same conditions, so the alternatives take turns: one call
+of each, again and again. What disturbs one of them disturbs its neighbour in the same round, and
+the ratio is the median of the rounds' ratios.
+"""
+
+import gc
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("torch", "transformers", "numba", "numpy")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One alternative's seconds per call, and how many times faster than the baseline it is.
+
+    Attributes:
+        name: what was timed.
+        median_s, fastest_s: seconds per call over the rounds.
+        rounds: calls that were timed.
+        speedup: median over the rounds of baseline seconds by own seconds; 1 for the baseline.
+    """
+
+    name: str
+    median_s: float
+    fastest_s: float
+    rounds: int
+    speedup: float
+
+
+def time_side_by_side(
+    alternatives: dict[str, Callable[[], object]], rounds: int, warm_up: int = 1, inner: int = 1
+) -> list[Timing]:
+    """Time callables in turns; the first one is the baseline of the ratios.
+
+    Args:
+        alternatives: name to callable.
+        rounds: timed turns of each.
+        warm_up: turns before those, not timed.
+        inner: calls per turn, for callables too short to time alone.
+
+    Raises:
+        ValueError: nothing to time, or fewer than one round or call.
+    """
+    if not alternatives or rounds < 1 or inner < 1:
+        raise ValueError(
+            f"Timing needs an alternative, a round and a call; got {len(alternatives)} "
+            f"alternatives, rounds={rounds}, inner={inner}."
+        )
+    seconds: dict[str, list[float]] = {name: [] for name in alternatives}
+    for turn in range(warm_up + rounds):
+        for name, call in alternatives.items():
+            gc.collect()
+            start = time.perf_counter()
+            for _ in range(inner):
+                call()
+            if turn >= warm_up:
+                seconds[name].append((time.perf_counter() - start) / inner)
+    baseline = seconds[next(iter(alternatives))]
+    return [
+        Timing(
+            name=name,
+            median_s=statistics.median(own),
+            fastest_s=min(own),
+            rounds=rounds,
+            speedup=statistics.median(b / o for b, o in zip(baseline, own, strict=True)),
+        )
+        for name, own in seconds.items()
+    ]
+
+
+def _cpu_model() -> str:
+    """The processor's own name where the system tells it (Linux), else what Python knows."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def describe_machine() -> dict[str, object]:
+    """What a measurement depends on: processor, cores, threads, load, versions, GPU."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": versions,
+    }
+
+
+def print_timings(title: str, timings: list[Timing]) -> None:
+    """A table of one comparison, on the terminal."""
+    table = Table("", "median", "fastest", "times faster", title=title, title_justify="left")
+    for timing in timings:
+        table.add_row(
+            timing.name,
+            f"{timing.median_s * 1e3:.2f} ms",
+            f"{timing.fastest_s * 1e3:.2f} ms",
+            f"{timing.speedup:.1f}",
+        )
+    Console().print(table)
+
+
+def as_record(timings: list[Timing]) -> list[dict[str, object]]:
+    """Timings as plain values, rounded to four significant digits."""
+
+    def rounded(value: object) -> object:
+        return float(f"{value:.4g}") if isinstance(value, float) else value
+
+    return [{key: rounded(value) for key, value in asdict(t).items()} for t in timings]
+
+
+def save_results(name: str, measured: dict[str, object]) -> Path:
+    """Write `results/NAME.json`: the time, the machine, and what was measured."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    record = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+        **measured,
+    }
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    return path

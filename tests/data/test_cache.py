@@ -1,0 +1,117 @@
+"""The token cache: whole or absent, reused when nothing changed, remade when damaged."""
+
+import os
+import resource
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from manticore.data.cache import TokenCache, cache_root, tokenizer_fingerprint
+
+
+def blocks(n: int = 10) -> dict[str, list[np.ndarray]]:
+    return {"train": [np.arange(n), np.arange(n)], "valid": [np.arange(3)]}
+
+
+def test_an_entry_holds_what_was_written(tmp_path):
+    entry = TokenCache(tmp_path, "key", vocabulary=100)
+    assert entry.read() is None
+    assert entry.write(blocks()) == {"train": 20, "valid": 3} == entry.read()
+    assert np.fromfile(entry.path("train"), entry.dtype).tolist() == [*range(10), *range(10)]
+
+
+@pytest.mark.parametrize(("vocabulary", "dtype"), [(65536, "uint16"), (65537, "uint32")])
+def test_ids_are_stored_in_as_few_bytes_as_hold_them(tmp_path, vocabulary, dtype):
+    entry = TokenCache(tmp_path, "key", vocabulary)
+    entry.write({"train": [np.array([0, vocabulary - 1])]})
+    assert entry.dtype == dtype
+    assert np.fromfile(entry.path("train"), dtype)[-1] == vocabulary - 1
+
+
+def test_a_damaged_entry_is_removed(tmp_path, caplog):
+    entry = TokenCache(tmp_path, "key", 100)
+    entry.write(blocks())
+    os.truncate(entry.path("train"), 5)
+    assert entry.read() is None
+    assert "damaged" in caplog.text
+    assert not entry.folder.exists()
+    assert entry.write(blocks()) == entry.read()
+
+
+def test_a_failure_while_writing_leaves_nothing(tmp_path):
+    def failing():
+        yield np.arange(10)
+        raise ValueError("bad text")
+
+    entry = TokenCache(tmp_path, "key", 100)
+    with pytest.raises(ValueError, match="bad text"):
+        entry.write({"train": failing()})
+    assert list((tmp_path / "tokens").iterdir()) == []
+
+
+def test_two_writers_of_one_entry_do_not_collide(tmp_path):
+    entry, other = (TokenCache(tmp_path, "key", 100) for _ in range(2))
+
+    def meanwhile():
+        yield np.arange(10)
+        other.write({"train": [np.arange(10)]})
+
+    entry.write({"train": meanwhile()})
+    assert entry.read() == {"train": 10}
+    assert [p.name for p in (tmp_path / "tokens").iterdir()] == ["key"]
+
+
+def test_a_full_disk_is_explained_and_leaves_nothing(tmp_path):
+    script = f"""
+        import resource, signal
+        import numpy as np
+        from manticore.data.cache import TokenCache
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, {resource.RLIM_INFINITY}))
+        TokenCache(__import__("pathlib").Path({str(tmp_path)!r}), "key", 100).write(
+            {{"train": [np.zeros(10_000)] * 10}}
+        )
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False
+    )
+    assert "could not write the token cache" in run.stderr
+    assert "MANTICORE_CACHE" in run.stderr
+    assert list((tmp_path / "tokens").iterdir()) == []
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    script = f"""
+        import os, signal
+        import numpy as np
+        from pathlib import Path
+        from manticore.data.cache import TokenCache
+        def blocks():
+            yield np.arange(10)
+            os.kill(os.getpid(), signal.SIGKILL)
+        TokenCache(Path({str(tmp_path)!r}), "key", 100).write({{"train": blocks()}})
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    assert len(list((tmp_path / "tokens").iterdir())) == 1
+    entry = TokenCache(tmp_path, "key", 100)
+    assert entry.read() is None
+    entry.write(blocks())
+    assert [p.name for p in (tmp_path / "tokens").iterdir()] == ["key"]
+
+
+def test_the_root_is_the_argument_then_the_variable_then_the_home(tmp_path, cache, monkeypatch):
+    assert cache_root(tmp_path / "x") == tmp_path / "x"
+    assert cache_root() == cache
+    monkeypatch.delenv("MANTICORE_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_root() == tmp_path / ".cache" / "manticore"
+
+
+def test_padding_somewhere_else_does_not_change_a_tokenizer(tokenizer):
+    before = tokenizer_fingerprint(tokenizer)
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer(["a", "a longer text"], padding=True, truncation=True, max_length=8)
+    assert tokenizer_fingerprint(tokenizer) == before
