@@ -281,7 +281,7 @@ RULES = {
         "“Did you hear that?” asked {x.name}. It was only the wind.",
         "A few drops of rain fell, and then it was dry again.",
     ),
-    "softly": ("softly", "gently", "slowly", "strangely", "more and more"),
+    "softly": ("softly", "gently", "slowly", "strangely", "without pause"),
     # Part four: the way home.
     "return": (
         "When the sun went down, they went home.",

@@ -203,7 +203,7 @@ RULES = {
         "Así que se pusieron en marcha [manner].",
         "Caminaron [manner] y hablaron de los viejos tiempos.",
         "Fueron [manner] por un camino [road].",
-        "El camino era [road], pero no les importó.",
+        "Era un camino [road], pero no les importó.",
         "Cantaron [manner] durante todo el camino.",
         "Tardaron [time] en llegar.",
         "Después de [time] llegaron.",
@@ -309,7 +309,7 @@ RULES = {
         "—¿Has oído eso? —preguntó {x.name}. Solo era el viento.",
         "Cayeron unas gotas de lluvia, y luego dejó de llover.",
     ),
-    "softly": ("suavemente", "con dulzura", "poco a poco", "de un modo extraño", "sin descanso"),
+    "softly": ("suavemente", "con dulzura", "lentamente", "de un modo extraño", "sin descanso"),
     # Cuarta parte: la vuelta.
     "return": (
         "Cuando se puso el sol, volvieron a casa.",
