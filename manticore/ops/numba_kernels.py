@@ -47,7 +47,7 @@ from manticore.ops.simd import (
 
 CHUNK = 64
 
-# Numba's cache on disk goes by this file's date and size. Edition of simd.py: 1.
+# Numba's cache on disk goes by this file's date and size. Edition of simd.py: 2.
 
 _strided = types.Array(types.float32, 3, "A")
 _matrix = types.Array(types.float32, 2, "C")

@@ -37,7 +37,7 @@ def _numba_engine() -> ModuleType | None:
     except Exception as error:  # any failure of a compiler must leave a working scan
         logger.warning(
             "The compiled selective scan is not available (%s: %s); PyTorch operations are used, "
-            "which is about ten times slower. Remedy: pip install 'numba>=0.61'.",
+            "which is many times slower. Remedy: pip install 'numba>=0.61'.",
             type(error).__name__,
             error,
         )
