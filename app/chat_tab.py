@@ -31,6 +31,7 @@ def build(watcher: Watcher, shown: gr.Dropdown) -> None:
                 height=460,
                 show_label=False,
                 elem_id="chat",
+                buttons=["copy"],
                 placeholder="**Nothing written yet**<br>Write a beginning below.",
             )
             with gr.Row():

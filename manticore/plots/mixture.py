@@ -117,7 +117,7 @@ def _panels(steps: np.ndarray, alpha: np.ndarray, names: Sequence[str]) -> go.Fi
         shared_xaxes="all",
         shared_yaxes="all",
         subplot_titles=[_panel_title(block, alpha[-1, block], names) for block in range(n_blocks)],
-        horizontal_spacing=0.03,
+        horizontal_spacing=0.04,
         vertical_spacing=0.3 / n_rows,
     )
     for block in range(n_blocks):
@@ -139,7 +139,7 @@ def _panels(steps: np.ndarray, alpha: np.ndarray, names: Sequence[str]) -> go.Fi
             )
     figure.update_annotations(font={"size": 13, "color": INK})
     figure.update_yaxes(range=[0, 1], tickvals=[0, 0.5, 1], tickformat=".0%", showgrid=False)
-    figure.update_xaxes(showgrid=False, nticks=4, range=_x_range(steps))
+    figure.update_xaxes(showgrid=False, nticks=3, range=_x_range(steps))
     figure.update_xaxes(title={"text": "step", "standoff": 6}, row=n_rows)
     figure.update_layout(height=112 + 148 * n_rows, margin={"t": 66, "r": 12})
     return figure

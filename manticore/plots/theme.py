@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 # After Okabe and Ito: told apart under the common colour-vision deficiencies, and in print.
 COMPONENT_COLOURS = ("#2a8ccc", "#e69f35", "#17a07c", "#c9699e")
-INK = "#737d8c"
+INK = "#7a8493"
 GRID = "rgba(128, 138, 152, 0.22)"
 FONT = "Inter, system-ui, Helvetica, Arial, sans-serif"
 

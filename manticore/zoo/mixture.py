@@ -55,16 +55,15 @@ def load_stream(
 
     Raises:
         FileNotFoundError: the text is not in `data_dir`.
-        ValueError: an unknown kind of bundled text.
+        ValueError: bundled stories of a language that there is not.
     """
     file = cache / f"{re.sub('[^a-z0-9]+', '-', share.source.lower())}-{share.tokens}.npy"
     if file.is_file():
         return np.load(file, mmap_mode="r")
     if share.source.startswith(STORY_PREFIX):
         language = share.source.removeprefix(STORY_PREFIX)
-        stories = generate_stories(
-            language, n_stories=share.tokens, seed=TRAIN_STORY_SEED
-        )  # a story has more than one token, so this many are always enough
+        # Every story has many tokens, so that as many stories as tokens are always enough.
+        stories = generate_stories(language, n_stories=share.tokens, seed=TRAIN_STORY_SEED)
         stream = encode_documents(stories, tokenizer, max_tokens=share.tokens)
     else:
         text = read_text(data_dir / share.source)

@@ -65,6 +65,12 @@ class Recipe(_Frozen):
         total = sum(share.fraction for share in self.data)
         if abs(total - 1) > 1e-6:
             raise ValueError(f"{self.name}: data fractions add up to {total}, not 1")
+        for share in self.data:
+            if share.source.startswith("bundled:") != (share.tokens is not None):
+                raise ValueError(
+                    f"{self.name}: {share.source} has tokens={share.tokens}: give a number to "
+                    "generated text, and none to a file"
+                )
         ends = [phase.until for phase in self.phases]
         if not ends or ends != sorted(ends) or ends[-1] != 1:
             raise ValueError(f"{self.name}: phases end at {ends}: they must rise, the last to 1")

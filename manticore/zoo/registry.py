@@ -100,9 +100,8 @@ def zoo_card(name: str) -> dict[str, Any]:
 
 
 def _asset_folders() -> list[Path]:
-    package = Path(__file__).resolve().parent
+    checkout = Path(__file__).resolve().parents[2]
     return [
-        package.parent.parent / "assets" / "zoo",
-        package / "assets",
+        checkout / "assets" / "zoo",
         Path(sysconfig.get_path("data")) / "share" / "manticore" / "zoo",
     ]

@@ -71,6 +71,7 @@ def train_component(
         FileNotFoundError: a text is not in `data_dir`.
         RecipeMismatchError: `work_dir` holds a checkpoint of another recipe.
         FloatingPointError: the loss is not finite.
+        ValueError: a device that is not there, or texts too short for the recipe's rows.
     """
     recipe = name if isinstance(name, Recipe) else get_recipe(name)
     if steps is not None:
@@ -108,9 +109,9 @@ class _TrainingRun:
     ) -> None:
         self.recipe = recipe
         self.folder = work_dir / recipe.name
-        on_cpu = device == "cpu" or not torch.cuda.is_available()
+        device = choose_device(device)
         self.accelerator = Accelerator(
-            cpu=on_cpu, mixed_precision=precision or best_precision("cpu" if on_cpu else "cuda")
+            cpu=device == "cpu", mixed_precision=precision or best_precision(device)
         )
         self.tokenizer = shared_tokenizer(data_dir=data_dir, work_dir=work_dir)
         self.phases = training_phases(
@@ -156,7 +157,7 @@ class _TrainingRun:
             while self.step < until:
                 loss, n_tokens = self._train_step()
                 tokens += n_tokens
-                if self.step % 20 == 0 or self.step == until:
+                if self.step % 20 == 0 or self.step == self.recipe.steps:
                     self.losses.append((self.step, loss))
                     speed = tokens / (time.monotonic() - started)
                     note = f"loss {loss:.3f}, {speed:,.0f} tokens/s"
@@ -198,6 +199,23 @@ class _TrainingRun:
             seconds=self.seconds,
             losses=self.losses,
         )
+
+
+def choose_device(device: str | None) -> str:
+    """Device to train on, cpu or cuda; None takes CUDA where there is one.
+
+    Raises:
+        ValueError: another device, or CUDA where there is none.
+    """
+    has_cuda = torch.cuda.is_available()
+    if device is None:
+        return "cuda" if has_cuda else "cpu"
+    if device not in ("cpu", "cuda") or (device == "cuda" and not has_cuda):
+        raise ValueError(
+            f"device={device!r} cannot be trained on here: give "
+            f"{'cpu or cuda' if has_cuda else 'cpu'}, or leave it out"
+        )
+    return device
 
 
 def best_precision(device: str) -> str:

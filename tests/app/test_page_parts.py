@@ -1,0 +1,149 @@
+"""The page's parts without a browser: what the form means, what is said, what is trusted."""
+
+import re
+
+import pytest
+
+from app import catalogue
+from app.chat_tab import said, text_so_far
+from app.search_tab import config_from, draw, explain
+from app.status import duration, run_label, sample_html, status_html
+from app.watching import Watcher
+from manticore.runs import RunConfig
+from manticore.runs.launch import make_run_folder
+from manticore.runs.status import write_status
+from manticore.train.events import EventWriter
+from tests.app.zoo import make_zoo
+
+FORM = {
+    "components": ["zoo:tiny-neox", "zoo:tiny-mamba"],
+    "n_blocks": 2,
+    "text": "bundled:stories-en",
+    "steps": 20,
+    "projector": "linear",
+    "projector_init": "identity",
+    "name": None,
+    "seq_len": 32,
+    "batch_size": 4,
+    "mixture_lr": 0.02,
+    "projector_lr": 1e-3,
+    "component_lr": 0,
+    "seed": 0,
+}
+
+
+@pytest.fixture(autouse=True)
+def _zoo(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("MANTICORE_ZOO", str(make_zoo(tmp_path_factory.getbasetemp() / "zoo")))
+
+
+@pytest.fixture
+def run_id(tmp_path):
+    config = config_from(**FORM)
+    folder = make_run_folder(config, root=tmp_path)
+    write_status(folder, "stopped")
+    return folder.name
+
+
+def test_the_form_becomes_a_run():
+    config = config_from(**FORM)
+    assert isinstance(config, RunConfig)
+    assert config.data == {"source": "bundled:stories-en", "seq_len": 32}
+    assert config.search.component_lr == 0
+    assert 1 <= config.search.checkpoint_every <= 5
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"components": ["zoo:tiny-nex"]}, "tiny-neox"),
+        ({"components": []}, "components"),
+        ({"components": ["a", "b", "c", "d", "e"]}, "at most 4"),
+        ({"n_blocks": 5}, "shallowest component has 4"),
+        ({"mixture_lr": -1}, "search.mixture_lr|mixture_lr"),
+        ({"seed": None}, "seed"),
+        ({"name": "x" * 200}, "name"),
+    ],
+)
+def test_what_is_impossible_is_said_in_words(change, says):
+    with pytest.raises((ValueError, LookupError)) as error:
+        config_from(**{**FORM, **change})
+    assert re.search(says, explain(error.value))
+
+
+@pytest.mark.parametrize("run_id", [None, "", "../x", "/etc", "a\0b", "nope", "A" * 200])
+def test_a_run_from_the_address_bar_is_not_trusted(run_id, tmp_path):
+    (tmp_path.parent / "x").mkdir(exist_ok=True)
+    assert Watcher(tmp_path).find(run_id) is None
+
+
+def test_runs_are_offered_newest_first(tmp_path, run_id):
+    newer = make_run_folder(config_from(**{**FORM, "name": "Later"}), root=tmp_path).name
+    choices = Watcher(tmp_path).choices()
+    assert [value for _, value in choices] == [newer, run_id]
+    assert choices[0][0].startswith("Later · 2 blocks")
+    assert choices[1][0].startswith("tiny-neox + tiny-mamba")
+
+
+def test_a_look_draws_what_is_new_and_only_that(tmp_path, run_id):
+    watcher = Watcher(tmp_path)
+    drawn = draw(watcher.find(run_id), None)
+    assert "stopped" in drawn[0]
+    again = draw(watcher.find(run_id), drawn[-1])
+    assert isinstance(again, dict), "Gradio's word for nothing new"
+    with EventWriter(tmp_path / run_id) as events:
+        events.emit("stage", name="search", total_steps=20)
+        events.emit("step", step=7, loss=None, lr=0.1, tokens_per_s=1234.5)
+        events.emit("mixture", step=7, weights=[[0.4, 0.6]] * 2, components=["a", "b"])
+    drawn = draw(watcher.find(run_id), drawn[-1])
+    assert "7 of 20" in drawn[0]
+    assert "not finite" in drawn[0]
+    assert "1,23" in drawn[0]
+    assert drawn[3].layout.uirevision == run_id
+
+
+def test_another_run_redraws_everything(tmp_path, run_id):
+    other = make_run_folder(config_from(**FORM), root=tmp_path)
+    write_status(other, "stopped")
+    watcher = Watcher(tmp_path)
+    seen = draw(watcher.find(run_id), None)[-1]
+    assert draw(watcher.find(other.name), seen)[3].layout.uirevision == other.name
+    assert "No run yet" in draw(None, seen)[0]
+
+
+def test_nothing_from_a_run_reaches_the_page_as_markup():
+    row = {
+        "id": "a-1",
+        "state": "failed",
+        "message": "<script>x</script>",
+        "remedy": "<b>",
+        "step": 1,
+        "total_steps": 2,
+        "loss": 1.0,
+        "tokens_per_s": 2.0,
+        "eta_s": None,
+    }
+    shown = status_html(row, ["<i>w</i>"]) + catalogue.cards_html(["<img src=x>", "zoo:<u>"])
+    shown += sample_html({"step": 1, "prompt": "<p>", "text": "<p><script>"})
+    for tag in ("<script>", "<img", "<i>w", "<u>"):
+        assert tag not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_blocks_are_limited_by_the_shallowest_known_component():
+    assert catalogue.max_blocks(["zoo:tiny-neox", "zoo:tiny-mamba"]) == 4
+    assert catalogue.max_blocks(["some/hub-id"]) == catalogue.MAX_BLOCKS
+    assert catalogue.max_blocks([]) == catalogue.MAX_BLOCKS
+
+
+def test_durations_and_labels_read_well():
+    assert [duration(s) for s in (None, 7.4, 65, 3720)] == ["", "7 s", "1 min 05 s", "1 h 02 min"]
+    config = config_from(**FORM)
+    assert run_label("20261124-083022201-x-1a2b", config).endswith("2 blocks · 11-24 08:30")
+    assert run_label("odd", config).endswith("odd")
+
+
+def test_the_chat_is_one_running_text():
+    history = [said("user", "Once"), said("assistant", " upon a time."), said("user", "Then")]
+    assert text_so_far(history) == "Once upon a time. Then"
+    assert text_so_far([said("user", "Hi"), said("assistant", "there")]) == "Hi there"
