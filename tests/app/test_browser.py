@@ -1,0 +1,162 @@
+"""The whole way in a real browser: build, search, watch, refresh, restart the app, chat."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from manticore.runs import runs
+from tests.app.zoo import make_zoo
+from tests.tiny import TEXT
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+PATIENCE = 180_000  # ms
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None and not os.environ.get("CI"), reason="needs chromium on the PATH"
+    ),
+]
+
+
+class App:
+    """The real app in a process of its own."""
+
+    def __init__(self, root, zoo, port):
+        self.root, self.zoo, self.port = root, zoo, port
+        self.url = f"http://127.0.0.1:{port}/"
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app.main", "--port", str(self.port), "--runs-root", self.root],
+            env={**os.environ, "MANTICORE_ZOO": str(self.zoo), "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 120
+        while True:
+            assert self.process.poll() is None, "the app ended by itself"
+            assert time.monotonic() < deadline, "the app did not answer"
+            try:
+                urllib.request.urlopen(self.url, timeout=5).close()
+                return
+            except OSError:
+                time.sleep(0.2)
+
+    def kill(self):
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def app(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    app = App(tmp_path / "runs", make_zoo(tmp_path / "zoo"), port)
+    yield app
+    app.kill()
+    for run in runs(app.root):
+        run.kill()
+
+
+@pytest.fixture
+def page():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(PATIENCE)
+        yield page
+        browser.close()
+
+
+def shares(page):
+    """The heatmap's numbers, as the reader sees them."""
+    return page.locator("#heatmap .annotation-text").all_text_contents()
+
+
+def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(TEXT * 80))
+    page.goto(app.url)
+    page.get_by_role("tab", name="Build and search").wait_for()
+    page.locator("#cards .card").nth(1).wait_for()
+    page.locator("#text input").fill(str(text))
+    page.locator("#text input").press("Enter")
+    page.locator("#steps input[type=number]").fill("400")
+    page.get_by_text("Advanced").click()
+    page.get_by_label("Tokens per sequence").first.fill("16")
+    page.get_by_label("Mixture learning rate").fill("0.3")
+    page.get_by_label("Mixture learning rate").press("Tab")
+    page.locator("#start").click()
+
+    # It starts, the address tells which run it is, and the picture moves.
+    page.wait_for_url("**/?run=*")
+    page.locator('.status[data-state="running"]').wait_for()
+    page.locator("#heatmap .annotation-text").first.wait_for()
+    page.locator("#mixture .js-plotly-plot").wait_for()
+    before = shares(page)
+    assert len(before) == 8, "four blocks of two components"
+    deadline = time.monotonic() + PATIENCE / 1000
+    while shares(page) == before:
+        assert time.monotonic() < deadline, "the mixture weights did not move"
+        page.wait_for_timeout(200)
+    (run,) = runs(app.root)
+    assert run.id in page.url
+
+    # A refresh, and the death of the app, change nothing.
+    page.reload()
+    page.locator(f'.status[data-run="{run.id}"]').wait_for()
+    app.kill()
+    app.start()
+    page.goto(f"{app.url}?run={run.id}")
+    page.locator(f'.status[data-run="{run.id}"]').wait_for()
+    page.locator('.status[data-state="done"]').wait_for()
+    page.locator("#perplexity .bartext").first.wait_for()
+
+    page.get_by_role("tab", name="Chat").click()
+    page.locator("#message textarea").fill("Once upon a time")
+    page.locator("#send").click()
+    page.wait_for_function(
+        "() => { const all = document.querySelectorAll('#chat .bot.message');"
+        " return all.length && all[all.length - 1].innerText.trim().length > 3; }"
+    )
+
+
+def test_stop_resume_and_a_mistake(app, page, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(TEXT * 80))
+    page.goto(app.url)
+    page.locator("#cards .card").nth(1).wait_for()
+
+    page.locator("#components input").fill("zoo:tiny-nix")
+    page.locator("#components input").press("Enter")
+    page.locator("#cards .card").nth(2).wait_for()
+    page.locator("#start").click()
+    page.get_by_text("did you mean tiny-neox").first.wait_for()
+    assert runs(app.root) == []
+    page.locator("#components input").press("Backspace")
+    page.locator("#cards .card").nth(2).wait_for(state="detached")
+
+    page.locator("#text input").fill(str(text))
+    page.locator("#text input").press("Enter")
+    page.get_by_text("Advanced").click()
+    page.get_by_label("Tokens per sequence").first.fill("16")
+    page.get_by_label("Tokens per sequence").first.press("Tab")
+    page.locator("#start").click()
+    page.locator('.status[data-state="running"] >> text=/step/').wait_for()
+    page.locator("#stop").click()
+    page.locator('.status[data-state="stopped"]').wait_for()
+    page.locator("#resume").click()
+    page.locator('.status[data-state="running"]').wait_for()
+
+    page.goto(f"{app.url}?run=../../etc")
+    page.get_by_text("There is no such run here").first.wait_for()
