@@ -25,9 +25,7 @@ def writers():
 def test_pieces_grow_to_the_whole_text(hybrid):
     options = {"max_new_tokens": 12, "temperature": 0.0, "top_p": 1.0}
     pieces = list(continue_text(hybrid, "Once upon", **options))
-    assert all(
-        later.startswith(earlier) for earlier, later in zip(pieces, pieces[1:], strict=False)
-    )
+    assert all(later.startswith(earlier) for earlier, later in pairwise(pieces))
     assert pieces[-1] == list(continue_text(hybrid, "Once upon", **options))[-1]
     assert not writers()
 
