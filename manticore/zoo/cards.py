@@ -51,8 +51,8 @@ def export_component(
     model.half().float().eval()
     card = build_card(model, tokenizer, recipe, data_dir=data_dir, losses=losses, seconds=seconds)
     card["training"]["precision"] = "bfloat16 autocast" if precision == "bf16" else "float32"
-    # The flag is for starting afresh, but Transformers (5.17 to 5.23) applies it on loading as well:
-    # it would divide the trained output projections by the root of the depth.
+    # The flag is meant for a start from nothing, but Transformers 5.23 heeds it on loading too: it
+    # would divide the trained output projections by the root of the depth.
     if getattr(model.config, "rescale_prenorm_residual", False):
         model.config.rescale_prenorm_residual = False
     model.half().save_pretrained(folder)
