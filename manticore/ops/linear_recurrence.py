@@ -6,9 +6,12 @@ gradient for h_t, and w_t what reaches h_t from outside the recurrence:
     g_t = w_t + a_{t+1} g_{t+1}        dx_t = g_t        da_t = g_t h_{t-1}
 """
 
+import importlib
+from collections.abc import Callable
+
 import torch
 
-from manticore.ops.selective_scan import compiled_engine
+from manticore.ops.selective_scan import scan_backend
 
 
 def _loop_forward(a: torch.Tensor, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
@@ -26,11 +29,18 @@ def _loop_backward(a: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
     return total
 
 
+def _engine(tensor: torch.Tensor) -> tuple[Callable, Callable]:
+    """Forward and backward functions: compiled ones on the CPU in float32, else the loops."""
+    if tensor.dtype == torch.float32 and scan_backend(tensor.device) == "numba":
+        module = importlib.import_module("manticore.ops.numba_recurrence")  # numba is optional
+        return module.forward, module.backward
+    return _loop_forward, _loop_backward
+
+
 class _LinearRecurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx, a, x, state) -> torch.Tensor:
-        engine = compiled_engine(x)
-        states = (engine.recurrence_forward if engine else _loop_forward)(a, x, state)
+        states = _engine(x)[0](a, x, state)
         ctx.save_for_backward(a, state, states)
         return states
 
@@ -38,9 +48,7 @@ class _LinearRecurrence(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient) -> tuple[torch.Tensor, ...]:
         a, state, states = ctx.saved_tensors
-        engine = compiled_engine(states)
-        gradient = gradient.contiguous()
-        total = (engine.recurrence_backward if engine else _loop_backward)(a, gradient)
+        total = _engine(states)[1](a, gradient.contiguous())
         before = torch.cat([state[:, None], states[:, :-1]], dim=1)
         return total * before, total, total[:, 0] * a[:, 0]
 

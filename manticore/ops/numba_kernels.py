@@ -1,4 +1,4 @@
-"""The scans as compiled kernels: one call works on a range of channel blocks.
+"""The selective scan as compiled kernels: one call works on a range of channel blocks.
 
 A block is `LANES` channels of one batch row, side by side in one vector; the state index n is the
 outer loop and time the inner one, so that the state `h` and its decay rate stay in registers while
@@ -30,8 +30,17 @@ Rows are (batch, group) pairs: arrays have shape (rows, channels, T), parameters
 # ruff: noqa: ANN201, ANN202  (Numba infers the types of compiled functions)
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 
+from manticore.ops.compiled_kernel import (
+    CUBE,
+    FLAG,
+    INDEX,
+    MATRIX,
+    STRIDED,
+    TESSERACT,
+    compiled_kernel,
+)
 from manticore.ops.simd import (
     LANES,
     LOG2_E,
@@ -49,40 +58,19 @@ CHUNK = 64
 
 # Numba's cache on disk goes by this file's date and size. Edition of simd.py: 2.
 
-_strided = types.Array(types.float32, 3, "A")
-_matrix = types.Array(types.float32, 2, "C")
-_cube = types.Array(types.float32, 3, "C")
-_tesseract = types.Array(types.float32, 4, "C")
-_flag = types.boolean
-_index = types.intp
-
-_FORWARD = types.void(
-    *(_strided, _strided, _cube, _cube, _cube, _matrix, _strided, _matrix, _cube),
-    *(_flag, _flag, _flag),
-    *(_strided, _cube, _tesseract, _flag),
-    *(_index, _index),
+_FORWARD = (
+    *(STRIDED, STRIDED, CUBE, CUBE, CUBE, MATRIX, STRIDED, MATRIX, CUBE),
+    *(FLAG, FLAG, FLAG),
+    *(STRIDED, CUBE, TESSERACT, FLAG),
+    *(INDEX, INDEX),
 )
-_BACKWARD = types.void(
-    *(_strided, _strided, _cube, _cube, _cube, _matrix, _strided, _matrix),
-    *(_flag, _flag),
-    *(_tesseract, _strided, _cube),
-    *(_strided, _strided, _cube, _cube, _cube, _matrix, _strided, _matrix, _cube),
-    *(_index, _index),
+_BACKWARD = (
+    *(STRIDED, STRIDED, CUBE, CUBE, CUBE, MATRIX, STRIDED, MATRIX),
+    *(FLAG, FLAG),
+    *(TESSERACT, STRIDED, CUBE),
+    *(STRIDED, STRIDED, CUBE, CUBE, CUBE, MATRIX, STRIDED, MATRIX, CUBE),
+    *(INDEX, INDEX),
 )
-
-
-def _kernel(signature):
-    """Compile now, for one signature; kept on disk where Numba finds a folder it may write to."""
-
-    def compile_kernel(function):
-        try:
-            return njit(signature, nogil=True, cache=True)(function)
-        except RuntimeError as error:
-            if "cannot cache" not in str(error):
-                raise
-            return njit(signature, nogil=True)(function)
-
-    return compile_kernel
 
 
 @njit
@@ -144,7 +132,7 @@ def _step_size(raw, use_softplus):
     return softplus(raw) if use_softplus else raw
 
 
-@_kernel(_FORWARD)
+@compiled_kernel(*_FORWARD)
 def scan_forward(
     u, delta, A, B, C, D, z, bias, state, has_gate, use_softplus, has_state,
     y, last_state, checkpoints, keep, start, stop,
@@ -208,7 +196,7 @@ def scan_forward(
         _write_states(h_tile, last_state, row, channel, width)
 
 
-@_kernel(_BACKWARD)
+@compiled_kernel(*_BACKWARD)
 def scan_backward(
     u, delta, A, B, C, D, z, bias, has_gate, use_softplus, checkpoints, dy, dlast,
     du, ddelta, dA, dB, dC, dD, dz, dbias, dstate, start, stop,
@@ -314,23 +302,3 @@ def scan_backward(
         for lane in range(width):
             dD[row, channel + lane] = vectors[lane]
             dbias[row, channel + lane] = vectors[LANES + lane]
-
-
-@_kernel(types.void(_cube, _cube, _matrix, _cube, _index, _index))
-def recurrence_forward(a, x, state, states, start, stop):
-    """states[b, t, c] = a[b, t, c] * states[b, t - 1, c] + x[b, t, c], channels start..stop-1."""
-    for b in range(x.shape[0]):
-        for c in range(start, stop):
-            states[b, 0, c] = a[b, 0, c] * state[b, c] + x[b, 0, c]
-        for t in range(1, x.shape[1]):
-            for c in range(start, stop):
-                states[b, t, c] = a[b, t, c] * states[b, t - 1, c] + x[b, t, c]
-
-
-@_kernel(types.void(_cube, _cube, _index, _index))
-def recurrence_backward(a, total, start, stop):
-    """In place, from the end: total[b, t, c] += a[b, t + 1, c] * total[b, t + 1, c]."""
-    for b in range(total.shape[0]):
-        for t in range(total.shape[1] - 2, -1, -1):
-            for c in range(start, stop):
-                total[b, t, c] += a[b, t + 1, c] * total[b, t + 1, c]

@@ -1,22 +1,16 @@
-"""The scans on a CPU through the compiled kernels of `numba_kernels`: buffers and workers.
+"""The selective scan on a CPU through the compiled kernels of `numba_kernels`: buffers and workers.
 
 Importing this module compiles the kernels (seconds, once per machine) or loads them from the cache.
 """
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 import torch
 
-from manticore.ops import numba_kernels
 from manticore.ops.numba_kernels import CHUNK, scan_backward, scan_forward
 from manticore.ops.scan_inputs import ScanGradients, ScanInputs
 from manticore.ops.simd import LANES
 from manticore.ops.worker_pool import run_ranges, worker_count
 
-# Below this many state updates a call is over sooner than a thread is woken.
-_SMALLEST_SHARED_WORK = 1 << 18
 _NO_SEQUENCE = np.zeros((1, 1, 1), np.float32)
 
 
@@ -26,7 +20,7 @@ def _blocks(inputs: ScanInputs) -> int:
 
 def _workers(inputs: ScanInputs) -> int:
     work = inputs.u.numel() * inputs.A.shape[2]
-    return worker_count(_blocks(inputs)) if work >= _SMALLEST_SHARED_WORK else 1
+    return worker_count(_blocks(inputs), work)
 
 
 def _kernel_inputs(inputs: ScanInputs) -> tuple[np.ndarray, ...]:
@@ -113,24 +107,3 @@ def backward(
         delta_bias=dbias.view(batch).sum(0) if inputs.delta_bias is not None else None,
         initial_state=dstate if inputs.initial_state is not None else None,
     )
-
-
-def _share_channels(kernel: Callable[[int, int], None], work: torch.Tensor) -> None:
-    n_workers = worker_count(work.shape[2]) if work.numel() >= _SMALLEST_SHARED_WORK else 1
-    run_ranges(lambda _, start, stop: kernel(start, stop), work.shape[2], n_workers)
-
-
-def recurrence_forward(a: torch.Tensor, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-    """All states of h_t = a_t h_{t-1} + x_t, (batch, T, channels), all contiguous."""
-    states = torch.empty_like(x)
-    arrays = [tensor.numpy() for tensor in (a, x, state, states)]
-    _share_channels(partial(numba_kernels.recurrence_forward, *arrays), x)
-    return states
-
-
-def recurrence_backward(a: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """Gradients for all states, from what reaches each of them from outside the recurrence."""
-    total = gradient.clone()
-    arrays = [tensor.numpy() for tensor in (a, total)]
-    _share_channels(partial(numba_kernels.recurrence_backward, *arrays), total)
-    return total

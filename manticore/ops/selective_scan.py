@@ -98,13 +98,6 @@ def scan_backend(device: torch.device | str) -> str:
     return "torch"
 
 
-def compiled_engine(tensor: torch.Tensor) -> ModuleType | None:
-    """The module with the compiled kernels if they serve this tensor: on the CPU, in float32."""
-    if tensor.dtype != torch.float32 or scan_backend(tensor.device) != "numba":
-        return None
-    return _numba_engine()
-
-
 class _SelectiveScan(torch.autograd.Function):
     """Glue between autograd and an engine: a module with `forward` and `backward`."""
 
@@ -234,8 +227,7 @@ def selective_scan(
     dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
     tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
     if chosen == "mamba-ssm" and _fits_mamba_ssm(tensors, return_last_state):
-        rest = (D, z, delta_bias, delta_softplus, return_last_state)
-        return _mamba_ssm_scan()(u, delta, A, B, C, *rest)
+        return _run_mamba_ssm(tensors, delta_softplus, return_last_state)
     engine = _numba_engine() if chosen == "numba" and dtype == torch.float32 else torch_scan
     y, last_state = _SelectiveScan.apply(engine, delta_softplus, *_canonical(*tensors, dtype))
     y = y.reshape(u.shape).to(u.dtype)
@@ -254,6 +246,15 @@ def _fits_mamba_ssm(tensors: tuple[torch.Tensor | None, ...], return_last_state:
         initial_state is None
         and not (return_last_state and needs_gradient)
         and u.dtype != torch.float64
-        and A.dtype == torch.float32
         and A.shape[1] <= 256
     )
+
+
+def _run_mamba_ssm(
+    tensors: tuple[torch.Tensor | None, ...], delta_softplus: bool, return_last_state: bool
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    """The CUDA kernel takes one dtype for what has a time axis, and float32 for the parameters."""
+    u, delta, A, B, C, D, z, delta_bias, _ = tensors
+    delta, B, C, z = (None if t is None else t.to(u.dtype) for t in (delta, B, C, z))
+    A, D, delta_bias = (None if t is None else t.float() for t in (A, D, delta_bias))
+    return _mamba_ssm_scan()(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+_SMALLEST_SHARED_WORK = 1 << 18
+
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
@@ -37,9 +39,12 @@ def _submit(size: int, calls: list[Callable[[], None]]) -> list:
         return [_pool.submit(call) for call in calls]
 
 
-def worker_count(n_tasks: int) -> int:
-    """How many workers share n_tasks: as many as torch's own operations use threads."""
-    return max(1, min(torch.get_num_threads(), n_tasks))
+def worker_count(n_tasks: int, work: int) -> int:
+    """How many workers share n_tasks: as many as torch's own operations use threads.
+
+    One if there is little work (state updates in all), which is done sooner than a thread wakes.
+    """
+    return max(1, min(torch.get_num_threads(), n_tasks)) if work >= _SMALLEST_SHARED_WORK else 1
 
 
 def run_ranges(kernel: Callable[[int, int, int], None], n_tasks: int, n_workers: int) -> None:
