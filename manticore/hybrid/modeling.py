@@ -1,7 +1,7 @@
 """The hybrid: K components, cut into blocks, joined by projectors and mixture weights.
 
 The maths is the paper's (section 3), with one addition. Residual streams of different families
-differ in size by a factor of hundreds, so what one component hands on would drown the others. The
+differ in size (64-fold between bundled components), so what one component hands on would drown the others. The
 hybrid therefore divides component k's hidden states by a fixed scale s[b, k] at boundary b, and
 multiplies them again where they enter its next block:
 
