@@ -1,9 +1,9 @@
 """The hybrid: K components, cut into blocks, joined by projectors and mixture weights.
 
 The maths is the paper's (section 3), with one addition. Residual streams of different families
-differ in size (64-fold between bundled components), so what one component hands on would drown the others. The
-hybrid therefore divides component k's hidden states by a fixed scale s[b, k] at boundary b, and
-multiplies them again where they enter its next block:
+differ in size (64-fold between bundled components), so what one component hands on would drown the
+others. The hybrid therefore divides component k's hidden states by a fixed scale s[b, k] at
+boundary b, and multiplies them again where they enter its next block:
 
     h[0]    = sum_k alpha[1,k] * pad(E_k(ids) / s[0,k])
     u[b,k]  = s[b-1,k] * ((1 - alpha[b,k]) * W_in[b,k](h[b-1]) + alpha[b,k] * trunc_k(h[b-1]))
