@@ -29,9 +29,9 @@ def component_choices() -> list[tuple[str, str]]:
 
 
 def default_components() -> list[str]:
-    """Two components that make a telling first hybrid: of unlike kinds where the zoo has them."""
+    """Two components for a telling first hybrid: an English and a Spanish one if there are."""
     values = [value for _, value in component_choices()]
-    preferred = [value for value in ("zoo:tales-neox", "zoo:tales-mamba") if value in values]
+    preferred = [value for value in ("zoo:tales-neox", "zoo:novelas-mamba") if value in values]
     return preferred if len(preferred) == 2 else values[:2]
 
 

@@ -87,7 +87,7 @@ def config_from(
             projector_lr=projector_lr,
             component_lr=component_lr,
             eval_every=max(1, int(steps) // 6),
-            checkpoint_every=min(_DEFAULTS.checkpoint_every, max(1, int(steps) // 4)),
+            checkpoint_every=max(1, int(steps) // 10),
         ),
         seed=seed,
     )
@@ -249,7 +249,7 @@ def _form(start: gr.Button) -> Form:
         name = gr.Textbox(label="Name of the run", max_length=120, placeholder="optional")
         with gr.Row():
             seq_len = gr.Slider(16, 512, value=128, step=16, label="Tokens per sequence")
-            batch_size = gr.Slider(1, 32, value=8, step=1, label="Sequences per step")
+            batch_size = gr.Slider(1, 32, value=4, step=1, label="Sequences per step")
         with gr.Row():
             mixture_lr = gr.Number(_DEFAULTS.mixture_lr, label="Mixture learning rate")
             projector_lr = gr.Number(_DEFAULTS.projector_lr, label="Projector learning rate")

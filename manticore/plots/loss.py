@@ -45,6 +45,7 @@ def loss_figure(
         x=steps[kept],
         y=losses[kept].round(5),
         name="each step",
+        showlegend=False,
         mode="lines",
         line={"width": 1, "color": translucent(component_colour(0), 0.35)},
         hoverinfo="skip",
@@ -52,7 +53,8 @@ def loss_figure(
     figure.add_scatter(
         x=steps[kept],
         y=trend[kept].round(5),
-        name="trend",
+        name="loss, smoothed",
+        showlegend=True,
         mode="lines",
         line={"width": 2.5, "color": component_colour(0)},
         hovertemplate="step %{x}: %{y:.3f} nats per token<extra></extra>",
@@ -61,7 +63,7 @@ def loss_figure(
         figure.add_scatter(
             x=steps[[0, -1]],
             y=[floor, floor],
-            name=f"entropy of the text ({floor:.2f})",
+            name=f"entropy of the text: {floor:.2f}",
             mode="lines",
             line={"dash": "dash", "width": 1.5, "color": INK},
             hoverinfo="skip",

@@ -57,8 +57,8 @@ def perplexity_figure(
 def _label(value: float | None) -> str:
     if value is None:
         return "not finite"
-    return f"{value:.2f}" if value < 1000 else f"{value:.3g}"
+    return f"{value:.2f}" if value < 1000 else f"{value:,.0f}" if value < 1e6 else f"{value:.1e}"
 
 
 def _log_range(lowest: float, highest: float) -> Sequence[float]:
-    return [math.log10(lowest) - 0.3, math.log10(highest) + 0.25]
+    return [math.log10(lowest) - 0.3, math.log10(highest) + 0.6]

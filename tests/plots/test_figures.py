@@ -151,7 +151,7 @@ def test_perplexities_far_apart_are_all_visible():
     figure = perplexity_figure(metrics, floor=1.5)
     assert figure.layout.xaxis.type == "log"
     assert 10 ** figure.layout.xaxis.range[0] < np.exp(1.5)
-    assert figure.data[0].text[-1] == "9e+03"
+    assert figure.data[0].text[-1] == "9,000"
 
 
 def test_perplexity_that_is_not_known_says_so():
