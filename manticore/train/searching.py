@@ -177,7 +177,7 @@ class _Watcher:
             "step": step,
             "perplexity": self.perplexity,
             "components": self.alone,
-            "floor": self.data.floor,
+            "floor": None if self.data.floor is None else float(self.data.floor),
         }
 
     def warn(self) -> None:
