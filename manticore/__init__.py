@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 # The functions `runs` and `search` stand over the packages of the same names: those are imported
 # first, inside `api`, so that no later import puts them back.
-from manticore.api import get_run, runs, search
+from manticore.api import Run, get_run, runs, search
 
 if TYPE_CHECKING:
     from manticore.components.loading import load_component
@@ -33,6 +33,7 @@ _HOMES = {
 __all__ = [
     "ManticoreConfig",
     "ManticoreForCausalLM",
+    "Run",
     "alignment_error",
     "build_hybrid",
     "get_run",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from manticore.data import TextData
     from manticore.hybrid import ManticoreForCausalLM
 
-__all__ = ["get_run", "runs", "search"]
+__all__ = ["Run", "get_run", "runs", "search"]
 
 
 def search(

@@ -1,4 +1,4 @@
-"""The search stage as the README starts it: a real worker on bundled text."""
+"""The search stage as a person starts it: a real worker, on bundled text and on a file."""
 
 import json
 from collections.abc import Callable
@@ -10,20 +10,7 @@ import torch
 import manticore as mc
 
 
-@pytest.mark.parametrize("source", ["bundled:stories-mixed?n_stories=60", "file"])
-def test_search_ends_with_a_hybrid(
-    component: Callable[..., str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    source: str,
-) -> None:
-    monkeypatch.setenv("MANTICORE_CACHE", str(tmp_path / "cache"))
-    if source == "file":
-        source = str(tmp_path / "tale.txt")
-        text = "The fox had a lantern, and the lantern was bright.\n\n" * 200
-        Path(source).write_text(text, encoding="utf-8")
-    hybrid = mc.build_hybrid([component("gpt_neox"), component("mamba", width=48, layers=3)], 2)
-    data = mc.load_text(source, tokenizer=hybrid.tokenizer, seq_len=32)
+def _search_briefly(hybrid: mc.ManticoreForCausalLM, data: object, root: Path) -> mc.Run:
     run = mc.search(
         hybrid,
         data,
@@ -34,16 +21,41 @@ def test_search_ends_with_a_hybrid(
         checkpoint_every=2,
         sample_tokens=4,
         device="cpu",
-        root=tmp_path / "runs",
+        root=root,
     )
     run.wait(timeout=240)
-    assert run.mixture_history().shape == (5, 2, 2)
+    n_blocks, n_components = hybrid.mixture_weights.shape
+    assert run.mixture_history().shape == (5, n_blocks, n_components)
     weights = run.hybrid().mixture_weights
-    torch.testing.assert_close(weights.sum(dim=1), torch.ones(2), rtol=0, atol=1e-6)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(n_blocks), rtol=0, atol=1e-6)
     assert not torch.equal(weights, hybrid.mixture_weights)
-    metrics = json.loads((run.folder / "result" / "metrics.json").read_text(encoding="utf-8"))
-    assert set(metrics["components"]) == set(hybrid.component_names)
-    if data.floor is None:
-        assert metrics["floor"] is None
-    else:
-        assert metrics["floor"] == pytest.approx(float(data.floor))
+    return run
+
+
+def _metrics(run: mc.Run) -> dict:
+    return json.loads((run.folder / "result" / "metrics.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MANTICORE_CACHE", str(tmp_path / "cache"))
+
+
+def test_bundled_components_on_bundled_text(tmp_path: Path) -> None:
+    hybrid = mc.build_hybrid(["zoo:tales-neox", "zoo:novelas-mamba"], 2)
+    source = "bundled:stories-mixed?n_stories=60"
+    data = mc.load_text(source, tokenizer=hybrid.tokenizer, seq_len=32)
+    # Tokenizers that cannot restore the text have no floor, and would not reach what is tested.
+    assert data.floor is not None
+    metrics = _metrics(_search_briefly(hybrid, data, tmp_path / "runs"))
+    assert metrics["floor"] == pytest.approx(float(data.floor))
+    assert set(metrics["components"]) == {"tales-neox", "novelas-mamba"}
+
+
+def test_tiny_components_on_a_file(component: Callable[..., str], tmp_path: Path) -> None:
+    file = tmp_path / "tale.txt"
+    text = "The fox had a lantern, and the lantern was bright.\n\n" * 200
+    file.write_text(text, encoding="utf-8")
+    hybrid = mc.build_hybrid([component("gpt_neox"), component("mamba", width=48, layers=3)], 2)
+    data = mc.load_text(str(file), tokenizer=hybrid.tokenizer, seq_len=32)
+    assert _metrics(_search_briefly(hybrid, data, tmp_path / "runs"))["floor"] is None
