@@ -116,6 +116,8 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     page.reload()
     page.locator(f'.status[data-run="{run.id}"]').wait_for()
     app.kill()
+    # An open page reconnects and reloads by itself, which would cut into the next navigation.
+    page.goto("about:blank")
     app.start()
     page.goto(f"{app.url}?run={run.id}")
     page.locator(f'.status[data-run="{run.id}"]').wait_for()
