@@ -1,10 +1,10 @@
 """The training loop that every stage shares, on accelerate."""
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 
 import torch
@@ -16,8 +16,6 @@ from transformers.optimization import get_cosine_with_min_lr_schedule_with_warmu
 
 from manticore.train.checkpoints import Checkpoints
 from manticore.train.events import EventWriter
-
-logger = logging.getLogger(__name__)
 
 _LOWEST_LR = 0.1
 _SPEED_MEMORY = 0.9
@@ -66,7 +64,7 @@ class Loop:
         events: Where `step` events go.
 
     Raises:
-        ValueError: Fewer sequences than one batch takes.
+        ValueError: Fewer sequences than one batch takes; of a stream, none.
     """
 
     def __init__(
@@ -168,18 +166,18 @@ class Loop:
 
     def _batches(self, done: int) -> Iterator[dict[str, torch.Tensor]]:
         """Batches without end, epoch after epoch, from the one that follows `done` steps."""
-        iterable = isinstance(self.loader.dataset, IterableDataset)
-        per_epoch = None if iterable else len(self.loader)
-        epoch, skip = (0, done) if iterable else divmod(done, per_epoch)
-        while True:
+        if isinstance(self.loader.dataset, IterableDataset):
+            # A stream's epochs have no known length, so what was read is read again and passed by.
+            yield from islice(self._epochs(0), done, None)
+        epoch, skip = divmod(done, len(self.loader))
+        self.loader.set_epoch(epoch)
+        yield from skip_first_batches(self.loader, skip)
+        yield from self._epochs(epoch + 1)
+
+    def _epochs(self, first: int) -> Iterator[dict[str, torch.Tensor]]:
+        for epoch in count(first):
             self.loader.set_epoch(epoch)
-            seen = 0
-            for batch in skip_first_batches(self.loader, skip) if skip else self.loader:
-                seen += 1
-                yield batch
-            if seen == 0 and skip == 0:
-                raise ValueError("The training text gave no batch: give more text.")
-            epoch, skip = epoch + 1, max(0, skip - seen) if iterable and seen == 0 else 0
+            yield from self.loader
 
 
 class _Speed:
@@ -203,6 +201,8 @@ class _Speed:
 
 def _loader(dataset: Dataset, options: LoopOptions) -> DataLoader:
     if isinstance(dataset, IterableDataset):
+        if next(iter(dataset), None) is None:
+            raise ValueError("The training text gave no batch: give more text.")
         return DataLoader(dataset, batch_size=options.batch_size)
     if len(dataset) < options.batch_size:
         raise ValueError(

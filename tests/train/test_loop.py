@@ -1,0 +1,74 @@
+"""The training loop: interrupted and resumed is uninterrupted, whatever the text and the epoch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+
+from manticore.train.events import EventWriter, read_events
+from manticore.train.loop import Loop, LoopOptions
+from tests.tiny import make_model
+
+N_SEQUENCES, BATCH_SIZE, STEPS = 6, 2, 8  # three steps an epoch: two epochs and some
+
+
+class _Rows(Dataset):
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(3)
+        self.ids = TensorDataset(torch.randint(2, 90, (N_SEQUENCES, 8), generator=generator))
+
+    def __len__(self) -> int:
+        return N_SEQUENCES
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        (ids,) = self.ids[index]
+        return {"input_ids": ids, "labels": ids.clone()}
+
+
+class _Streamed(IterableDataset):
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        rows = _Rows()
+        return (rows[index] for index in range(N_SEQUENCES))
+
+
+class _Empty(IterableDataset):
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        return iter(())
+
+
+def _train(folder: Path, dataset: Dataset, stop_at: int | None = None) -> list[float]:
+    """Train on from what is in the folder, and give every step's loss so far."""
+    folder.mkdir(exist_ok=True)
+    model = make_model("llama", width=16, layers=2)
+    groups = [{"name": "all", "params": list(model.parameters()), "lr": 1e-2, "weight_decay": 0.0}]
+    options = LoopOptions(
+        steps=STEPS,
+        batch_size=BATCH_SIZE,
+        warmup_steps=2,
+        max_grad_norm=1.0,
+        watch_every=STEPS,
+        checkpoint_every=STEPS,
+        seed=5,
+        cpu=True,
+    )
+    done: list[int] = []
+    with EventWriter(folder) as events:
+        loop = Loop(model, groups, dataset, options, folder / "checkpoints", events)
+        loop.run(lambda step: None, done.append, lambda: done[-1] == stop_at)
+    return [event["loss"] for event in read_events(folder)[0] if event["kind"] == "step"]
+
+
+@pytest.mark.parametrize("dataset", [_Rows(), _Streamed()], ids=["rows", "streamed"])
+@pytest.mark.parametrize("stop_at", [1, 3, 4, 7])
+def test_resumed_is_uninterrupted(tmp_path: Path, dataset: Dataset, stop_at: int) -> None:
+    whole = _train(tmp_path / "whole", dataset)
+    assert len(whole) == STEPS
+    assert _train(tmp_path / "parts", dataset, stop_at) == whole[:stop_at]
+    assert _train(tmp_path / "parts", dataset) == whole
+
+
+def test_a_text_without_a_batch_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="gave no batch: give more text"):
+        _train(tmp_path / "empty", _Empty())
