@@ -1,7 +1,6 @@
 """Loading components: from the hub, from a folder, or from the bundled zoo."""
 
 import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +18,7 @@ from manticore.components.fast_mixers import use_fast_mixers
 from manticore.components.inspection import family_spec
 from manticore.components.runner import BlockRunner
 from manticore.components.spec import FamilySpec
-from manticore.zoo import zoo_path
-
-logger = logging.getLogger(__name__)
+from manticore.zoo import zoo_names, zoo_path
 
 ZOO_PREFIX = "zoo:"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -33,7 +30,7 @@ class ComponentError(ValueError):
 
 @dataclass(frozen=True)
 class Component:
-    """One pretrained causal language model with its tokenizer (DESIGN: "component").
+    """One pretrained causal language model with its tokenizer .
 
     Attributes:
         name: Short name, for labels.
@@ -83,6 +80,10 @@ def load_component(
         raise ComponentError(f"There is no folder '{where}': give a folder that holds config.json.")
     try:
         config = AutoConfig.from_pretrained(where, **options)
+        # Meant for a start from nothing, but Transformers 5.23 heeds it on loading too: it would
+        # divide output projections that were divided before they were trained.
+        if getattr(config, "rescale_prenorm_residual", False):
+            config.rescale_prenorm_residual = False
         tokenizer = AutoTokenizer.from_pretrained(where, **options)
         # A wrong tensor is an error below, so a missing one must be an error too.
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -148,7 +149,7 @@ def _explain(source: str, error: Exception) -> str:
         )
     return (
         f"'{source}' could not be loaded as a causal language model: {error}\n"
-        "Give zoo:NAME (see `manticore zoo list`), a folder written by save_pretrained, or a hub "
+        f"Give zoo:NAME ({', '.join(zoo_names())}), a folder written by save_pretrained, or a hub "
         "id that you can reach from this machine."
     )
 
