@@ -2,7 +2,7 @@
 
 A hybrid has exactly one tokenizer. A component that came with another one gets new embedding and
 head rows: copied where both vocabularies hold the same token text, else the average over the
-component's own tokenisation of that text (DESIGN, section 2).
+component's own tokenisation of that text.
 """
 
 import logging

@@ -1,6 +1,5 @@
 """From names of components to a hybrid."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from manticore.hybrid.alignment import align_projectors, set_scales
 from manticore.hybrid.configuration import MAX_COMPONENTS, ManticoreConfig
 from manticore.hybrid.modeling import ManticoreForCausalLM
 from manticore.hybrid.projectors import LinearProjector, MLPProjector
-
-logger = logging.getLogger(__name__)
 
 PROJECTOR_INITS = ("aligned", "identity", "random")
 ALIGNMENT_TOKENS = 8192

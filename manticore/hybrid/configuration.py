@@ -12,7 +12,7 @@ MAX_COMPONENTS = 4
 
 
 class ManticoreConfig(PreTrainedConfig):
-    """Everything that decides a hybrid's architecture (paper section 3, DESIGN section 2).
+    """Everything that decides a hybrid's architecture (paper section 3).
 
     Args:
         components: The K components' own configurations, as dictionaries with a `model_type`.

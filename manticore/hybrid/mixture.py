@@ -1,4 +1,4 @@
-"""Mixture weights: alpha[b, k] >= 0 with rows that sum to one (DESIGN, section 2)."""
+"""Mixture weights: alpha[b, k] >= 0 with rows that sum to one (paper section 3)."""
 
 from collections.abc import Callable, Sequence
 

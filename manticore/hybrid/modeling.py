@@ -18,7 +18,6 @@ Components stay whole inside the hybrid, as the modules that Transformers made; 
 of them (`components.runner`).
 """
 
-import logging
 from collections.abc import Sequence
 
 import torch
@@ -42,8 +41,6 @@ from manticore.hybrid.cache import HybridCache
 from manticore.hybrid.configuration import ManticoreConfig
 from manticore.hybrid.mixture import FixedMixture, check_mixture_weights
 from manticore.hybrid.projectors import BlockProjectors, LinearProjector, MLPProjector, resize_width
-
-logger = logging.getLogger(__name__)
 
 
 class ComponentList(nn.ModuleList):

@@ -1,7 +1,6 @@
 """The stage `search`: mixture weights learned by gradient descent (paper section 3.3)."""
 
 import json
-import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -20,7 +19,6 @@ from manticore.train.sampling import sample_text
 if TYPE_CHECKING:
     from manticore.runs.config import RunConfig
 
-logger = logging.getLogger(__name__)
 
 COLLAPSED = 0.95
 START_FOLDER = "start"

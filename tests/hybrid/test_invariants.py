@@ -1,4 +1,4 @@
-"""The acceptance of a hybrid: what must hold for every family (DESIGN section 5)."""
+"""The acceptance of a hybrid: what must hold for every family."""
 
 from collections.abc import Callable
 from pathlib import Path
