@@ -48,7 +48,7 @@ class Boundary:
 
 def common_component(hybrid: "ManticoreForCausalLM") -> int:
     """The component whose space is the common language: the first of the widest."""
-    return hybrid.config.widths.index(hybrid.width)
+    return hybrid.widths.index(hybrid.width)
 
 
 @torch.no_grad()

@@ -135,9 +135,11 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         self.components = ComponentList(components)
         self.specs = [family_spec(model) for model in components]
         self.cuts = [config.cut_points(k, runner.depth) for k, runner in enumerate(self.runners)]
-        self.width = config.hidden_size
+        # Read here once: the configuration makes its components' configurations anew each time.
+        self.widths = config.widths
+        self.width = max(self.widths)
         self.projectors = BlockProjectors(
-            config.projector, self.width, config.widths, config.n_blocks
+            config.projector, self.width, self.widths, config.n_blocks
         )
         self.mixture = FixedMixture(config.n_blocks, len(components))
         if config.head == "new":
@@ -311,7 +313,7 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         self, block: int, k: int, hidden_states: torch.Tensor, alpha: torch.Tensor, alone: bool
     ) -> torch.Tensor:
         """u[b, k]: from h[b - 1], (B, T, D), into component k's width, (B, T, d_k)."""
-        direct = resize_width(hidden_states, self.config.widths[k])
+        direct = resize_width(hidden_states, self.widths[k])
         if alone:
             entering = direct
         else:
@@ -339,7 +341,7 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         alpha = self.mixture()[-1]
         logits = []
         for k, runner in self.live_runners(self.config.n_blocks - 1):
-            narrow = resize_width(hidden_states, self.config.widths[k]) * self.config.scales[-1][k]
+            narrow = resize_width(hidden_states, self.widths[k]) * self.config.scales[-1][k]
             if not getattr(self.components[k].config, "residual_in_fp32", False):
                 narrow = narrow.to(self.components[k].dtype)
             logits.append(alpha[k] * runner.head(narrow)[..., : self.config.vocab_size])
