@@ -7,7 +7,7 @@ A run folder holds
     status.json     how it goes: state, process, heartbeat; written by the worker
     events.jsonl    everything that happened, in order
     worker.log      the worker's own output, tracebacks included
-    start/          the hybrid the run was started with, if it was given one
+    start/          the hybrid the run starts from: given, or built by the first worker
     checkpoints/    what a resumed worker continues from
     result/         the finished hybrid and its metrics
 """
@@ -27,9 +27,6 @@ STATUS_FILE = "status.json"
 LOCK_FILE = "worker.lock"
 LOG_FILE = "worker.log"
 STOP_FILE = "stop.requested"
-START_FOLDER = "start"
-CHECKPOINTS_FOLDER = "checkpoints"
-RESULT_FOLDER = "result"
 
 _RUN_ID = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){0,79}", re.ASCII)
 

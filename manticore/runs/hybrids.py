@@ -6,9 +6,8 @@ from safetensors.torch import load_model
 
 from manticore.hybrid import ManticoreForCausalLM
 from manticore.runs.config import RunConfig
-from manticore.runs.folder import CHECKPOINTS_FOLDER
 from manticore.search.strategy import STRATEGIES
-from manticore.train.searching import starting_hybrid
+from manticore.train.layout import CHECKPOINTS_FOLDER, START_FOLDER
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -27,9 +26,8 @@ def load_hybrid(folder: Path, config: RunConfig, source: Path) -> ManticoreForCa
     """
     if source.parent.name != CHECKPOINTS_FOLDER:
         return ManticoreForCausalLM.from_pretrained(source).eval()
-    # A checkpoint holds weights alone; the shape around them comes from where the run started. The
-    # projectors are overwritten, so the cheapest initialisation will do.
-    hybrid = starting_hybrid(folder, config.model_copy(update={"projector_init": "identity"}))
+    # A checkpoint holds weights alone; the shape around them comes from where the run started.
+    hybrid = ManticoreForCausalLM.from_pretrained(folder / START_FOLDER, dtype="auto")
     strategy = STRATEGIES[config.search.strategy]()
     strategy.begin(hybrid)
     load_model(hybrid, source / WEIGHTS_FILE)

@@ -13,7 +13,6 @@ from manticore.runs.config import RunConfig
 from manticore.runs.folder import (
     CONFIG_FILE,
     LOG_FILE,
-    START_FOLDER,
     STATUS_FILE,
     STOP_FILE,
     new_run_id,
@@ -22,6 +21,7 @@ from manticore.runs.folder import (
 )
 from manticore.runs.lock import run_lock
 from manticore.runs.status import read_status, write_status
+from manticore.train.layout import START_FOLDER
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM

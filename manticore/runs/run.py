@@ -15,9 +15,7 @@ import psutil
 
 from manticore.runs.config import RunConfig
 from manticore.runs.folder import (
-    CHECKPOINTS_FOLDER,
     CONFIG_FILE,
-    RESULT_FOLDER,
     STATUS_FILE,
     STOP_FILE,
     is_run_id,
@@ -27,6 +25,7 @@ from manticore.runs.folder import (
 from manticore.runs.launch import spawn_worker
 from manticore.runs.status import Status, read_status
 from manticore.train.events import EVENTS_FILE, last_per_step, read_events
+from manticore.train.layout import CHECKPOINTS_FOLDER, HYBRID_FOLDER, RESULT_FOLDER
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -191,7 +190,7 @@ class Run:
         # Here, because it needs torch, which takes seconds to import; watching a run does not.
         from manticore.train.checkpoints import saved_checkpoints
 
-        result = self.folder / RESULT_FOLDER / "hybrid"
+        result = self.folder / RESULT_FOLDER / HYBRID_FOLDER
         if (result / "config.json").is_file():
             return result
         for checkpoint in saved_checkpoints(self.folder / CHECKPOINTS_FOLDER):

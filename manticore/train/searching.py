@@ -13,6 +13,12 @@ from manticore.hybrid import ManticoreForCausalLM, build_hybrid
 from manticore.search.strategy import STRATEGIES
 from manticore.train.devices import use_device
 from manticore.train.events import EventWriter, read_events
+from manticore.train.layout import (
+    CHECKPOINTS_FOLDER,
+    HYBRID_FOLDER,
+    RESULT_FOLDER,
+    START_FOLDER,
+)
 from manticore.train.loop import Loop, LoopOptions
 from manticore.train.sampling import sample_text
 
@@ -21,9 +27,6 @@ if TYPE_CHECKING:
 
 
 COLLAPSED = 0.95
-START_FOLDER = "start"
-RESULT_FOLDER = "result"
-HYBRID_FOLDER = "hybrid"
 
 
 def search(
@@ -41,7 +44,11 @@ def search(
     """
     options = config.search
     device = use_device(config.device)
-    hybrid = starting_hybrid(folder, config).to(device)
+    hybrid = starting_hybrid(folder, config)
+    if not (folder / START_FOLDER).is_dir():
+        # A resumed worker, and whoever loads a checkpoint, need not build and align it again.
+        _save_whole(hybrid, folder / START_FOLDER)
+    hybrid.to(device)
     data = TextData.from_spec(config.data, hybrid.tokenizer)
     events.emit("stage", name="search", total_steps=options.steps)
     # Before training touches them: what each component can do alone.
@@ -63,7 +70,7 @@ def search(
             mixed_precision=config.mixed_precision,
             cpu=device.type == "cpu",
         ),
-        folder / "checkpoints",
+        folder / CHECKPOINTS_FOLDER,
         events,
     )
     watcher = _Watcher(hybrid, data, options, events, alone)
@@ -198,13 +205,18 @@ class _Watcher:
             )
 
 
-def _write_result(folder: Path, hybrid: ManticoreForCausalLM, metrics: dict) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "partial"
+def _save_whole(hybrid: ManticoreForCausalLM, folder: Path) -> None:
+    """Save a hybrid so that the folder appears in one rename, never half-written."""
+    partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     hybrid.save_pretrained(partial)
-    shutil.rmtree(folder / HYBRID_FOLDER, ignore_errors=True)
-    partial.rename(folder / HYBRID_FOLDER)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _write_result(folder: Path, hybrid: ManticoreForCausalLM, metrics: dict) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    _save_whole(hybrid, folder / HYBRID_FOLDER)
     text = json.dumps({**metrics, "mixture_weights": hybrid.mixture_weights.tolist()}, indent=2)
     (folder / "metrics.json.partial").write_text(text, encoding="utf-8")
     os.replace(folder / "metrics.json.partial", folder / "metrics.json")
