@@ -30,7 +30,7 @@ def perplexity_figure(
     labels = ["<b>hybrid</b>", *short_names(list(components))]
     values = [metrics["perplexity"], *components.values()]
     known = [value for value in values if value is not None]
-    figure = new_figure(run_id, height=76 + 38 * len(labels))
+    figure = new_figure(run_id, height=94 + 38 * len(labels))
     figure.add_bar(
         x=values,
         y=labels,
@@ -48,7 +48,10 @@ def perplexity_figure(
         figure.update_xaxes(range=[0, 1.18 * max(known)])
     if floor is not None:
         figure.add_vline(x=lowest, line={"dash": "dash", "width": 1.5, "color": INK})
-    figure.update_xaxes(title="perplexity, held-out text (lower is better)")
+    figure.update_xaxes(
+        title="perplexity, held-out text (lower is better)<br>"
+        "components as they came, not trained on this text"
+    )
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_layout(margin={"t": 10, "r": 40}, bargap=0.35)
     return figure
