@@ -5,10 +5,10 @@ from typing import Any
 
 import gradio as gr
 
-from app.generation import continue_text, hybrid_of
-from app.search_tab import explain
-from app.watching import Watcher, last_event
+from app.watching import Watcher, hybrid_of, last_event
 from manticore.plots import perplexity_figure
+from manticore.runs.wording import explain
+from manticore.runs.writing import continue_text, join_texts
 
 EXAMPLES = [
     "Once upon a time",
@@ -119,12 +119,7 @@ def said(role: str, text: str) -> dict[str, Any]:
 
 def text_so_far(history: list[dict[str, Any]]) -> str:
     """All that both have written, as one running text."""
-    texts = [
+    return join_texts(
         "".join(block["text"] for block in message["content"] if block["type"] == "text")
         for message in history
-    ]
-    text = ""
-    for piece in texts:
-        joint = "" if not text or text[-1].isspace() or piece[:1].isspace() else " "
-        text += joint + piece
-    return text
+    )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from pydantic import ValidationError
 
 from app import catalogue
 from app.status import sample_html, status_html
@@ -13,6 +12,7 @@ from app.watching import Watcher, last_event
 from manticore.plots import empty_figure, loss_figure, mixture_figure, mixture_heatmap
 from manticore.plots import perplexity_figure as perplexities
 from manticore.runs import Run, RunConfig, RunError, start_run
+from manticore.runs.wording import explain
 from manticore.search import SearchConfig
 from manticore.zoo import zoo_path
 
@@ -92,18 +92,6 @@ def config_from(
         ),
         seed=seed,
     )
-
-
-def explain(error: Exception) -> str:
-    """An error in words for the page: what is wrong with which value, and the remedy."""
-    if isinstance(error, ValidationError):
-        problems = []
-        for problem in error.errors():
-            where = ".".join(str(part) for part in problem["loc"])
-            text = problem["msg"].removeprefix("Value error, ")
-            problems.append(f"{where}: {text}" if where else text)
-        return "; ".join(problems)
-    return str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error)
 
 
 def build(watcher: Watcher, shown: gr.Dropdown) -> None:

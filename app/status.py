@@ -5,28 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manticore.runs import RunConfig
-
-WORDS = {
-    "queued": "starting",
-    "running": "running",
-    "stopping": "stopping after this step",
-    "stopped": "stopped",
-    "done": "done",
-    "failed": "failed",
-    "died": "interrupted",
-}
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds in the two largest units, such as `2 min 05 s`; "" if not known."""
-    if seconds is None:
-        return ""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+from manticore.runs.wording import PREPARING, STATE_WORDS, duration
 
 
 def run_label(run_id: str, config: RunConfig) -> str:
@@ -60,15 +39,16 @@ def status_html(row: Mapping[str, Any] | None, warnings: Sequence[str] = ()) -> 
         ("remaining", duration(row["eta_s"])),
     ]
     if row["state"] in {"queued", "running"} and row["step"] is None:
-        facts = [("", "loading components, aligning projectors and measuring each component alone")]
+        facts = [("", PREPARING)]
     cells = "".join(
         f'<span class="fact"><i>{label}</i>{html.escape(value)}</span>'
         for label, value in facts
         if value
     )
+    word = STATE_WORDS[row["state"]]
     return (
         f'<div class="status" data-run="{html.escape(row["id"])}" data-state="{row["state"]}">'
-        f'<div class="status-line"><span class="chip {row["state"]}">{WORDS[row["state"]]}</span>'
+        f'<div class="status-line"><span class="chip {row["state"]}">{word}</span>'
         f"{cells}<code>{html.escape(row['id'])}</code></div>"
         f'<div class="bar"><div class="bar-fill {row["state"]}" style="width:{share:.1f}%"></div>'
         f"</div>{_notes(row, warnings)}</div>"

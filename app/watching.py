@@ -2,11 +2,15 @@
 
 import logging
 from collections import OrderedDict
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.status import run_label
 from manticore.runs import Run, get_run, runs
+
+if TYPE_CHECKING:
+    from manticore.hybrid import ManticoreForCausalLM
 
 log = logging.getLogger(__name__)
 
@@ -46,3 +50,19 @@ class Watcher:
 def last_event(events: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
     """The last event of a kind."""
     return next((event for event in reversed(events) if event["kind"] == kind), None)
+
+
+def hybrid_of(run: Run) -> "ManticoreForCausalLM":
+    """The run's hybrid as of now; the last two that were asked for stay loaded.
+
+    Raises:
+        FileNotFoundError: the run has no checkpoint yet.
+        OSError, ValueError: its files cannot be read.
+    """
+    source = run.hybrid_source()
+    return _load(run.folder, source, source.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _load(folder: Path, _source: Path, _changed: int) -> "ManticoreForCausalLM":
+    return Run(folder).hybrid()

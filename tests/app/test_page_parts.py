@@ -6,12 +6,13 @@ import pytest
 
 from app import catalogue
 from app.chat_tab import said, text_so_far
-from app.search_tab import config_from, draw, explain
-from app.status import duration, run_label, sample_html, status_html
+from app.search_tab import config_from, draw
+from app.status import run_label, sample_html, status_html
 from app.watching import Watcher
 from manticore.runs import RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.runs.status import write_status
+from manticore.runs.wording import duration, explain
 from manticore.train.events import EventWriter
 from tests.app.zoo import make_zoo
 

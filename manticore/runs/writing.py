@@ -1,34 +1,14 @@
-"""Text from a run's hybrid, piece by piece, with a stop that reaches into the generating thread."""
+"""Text from a hybrid, piece by piece, with a stop that reaches into the generating thread."""
 
 import threading
-from collections.abc import Iterator
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
-
-from manticore.runs import Run
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
 
 # A model serves one caller at a time.
 _one_at_a_time = threading.Lock()
-
-
-def hybrid_of(run: Run) -> "ManticoreForCausalLM":
-    """The run's hybrid as of now; the last two that were asked for stay loaded.
-
-    Raises:
-        FileNotFoundError: the run has no checkpoint yet.
-        OSError, ValueError: its files cannot be read.
-    """
-    source = run.hybrid_source()
-    return _load(run.folder, source, source.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=2)
-def _load(folder: Path, _source: Path, _changed: int) -> "ManticoreForCausalLM":
-    return Run(folder).hybrid()
 
 
 def continue_text(
@@ -94,6 +74,15 @@ def continue_text(
         thread.join()
     if failures:
         raise RuntimeError(f"the text could not be continued: {failures[0]}") from failures[0]
+
+
+def join_texts(pieces: Iterable[str]) -> str:
+    """Pieces of one running text, with a space where two would stick together."""
+    text = ""
+    for piece in pieces:
+        joint = "" if not text or text[-1].isspace() or piece[:1].isspace() else " "
+        text += joint + piece
+    return text
 
 
 def _fitting(hybrid: "ManticoreForCausalLM", text: str, max_new_tokens: int) -> dict[str, Any]:

@@ -1,15 +1,12 @@
 """Text arrives piece by piece, fits the hybrid, and stops when nobody reads on."""
 
 import threading
-import time
 from itertools import pairwise
 
 import pytest
 
-from app.generation import continue_text, hybrid_of
 from manticore import build_hybrid
-from manticore.runs import Run, RunConfig
-from manticore.runs.launch import make_run_folder
+from manticore.runs.writing import continue_text, join_texts
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +46,9 @@ def test_a_failure_in_the_thread_reaches_the_reader(hybrid):
     assert not writers()
 
 
-def test_a_hybrid_is_loaded_once_until_it_changes(hybrid, tmp_path):
-    config = RunConfig(components=hybrid.component_names, n_blocks=2, data={"source": "x"})
-    run = Run(make_run_folder(config, root=tmp_path))
-    with pytest.raises(FileNotFoundError, match="no hybrid yet"):
-        hybrid_of(run)
-    hybrid.save_pretrained(run.folder / "result" / "hybrid")
-    first = hybrid_of(run)
-    assert hybrid_of(run) is first
-    time.sleep(0.02)
-    (run.folder / "result" / "hybrid" / "note").touch()
-    assert hybrid_of(run) is not first
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [([], ""), (["a"], "a"), (["a", "b"], "a b"), (["a ", "b"], "a b"), (["a", "\nb"], "a\nb")],
+)
+def test_pieces_join_as_one_text(pieces, text):
+    assert join_texts(pieces) == text

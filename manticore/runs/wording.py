@@ -1,0 +1,39 @@
+"""Runs in words that the page, the terminal and the notebook share."""
+
+from pydantic import ValidationError
+
+STATE_WORDS = {
+    "queued": "starting",
+    "running": "running",
+    "stopping": "stopping after this step",
+    "stopped": "stopped",
+    "done": "done",
+    "failed": "failed",
+    "died": "interrupted",
+}
+PREPARING = "loading components, aligning projectors and measuring each component alone"
+"""What a run does before its first step."""
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the two largest units, such as `2 min 05 s`; "" if not known."""
+    if seconds is None:
+        return ""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def explain(error: Exception) -> str:
+    """An error in words for the reader: what is wrong with which value, and the remedy."""
+    if isinstance(error, ValidationError):
+        problems = []
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"])
+            text = problem["msg"].removeprefix("Value error, ")
+            problems.append(f"{where}: {text}" if where else text)
+        return "; ".join(problems)
+    return str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error)
