@@ -79,13 +79,17 @@ class HybridEmbedding(nn.Module):
         self._hybrid = (hybrid,)
 
     def forward(
-        self, input_ids: torch.Tensor, position_ids: torch.Tensor | None = None
+        self,
+        input_ids: torch.Tensor,
+        position_ids: torch.Tensor | None = None,
+        alpha: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """h[0], the mixed embeddings.
 
         Args:
             input_ids: (B, T).
             position_ids: (B, T) or (1, T); 0, 1, 2, ... if not given.
+            alpha: (N, K) mixture weights; those of the hybrid if not given.
 
         Returns:
             (B, T, D).
@@ -93,7 +97,8 @@ class HybridEmbedding(nn.Module):
         (hybrid,) = self._hybrid
         if position_ids is None:
             position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
-        alpha = hybrid.mixture()
+        if alpha is None:
+            alpha = hybrid.mixture()
         return sum(
             alpha[0, k]
             * resize_width(
@@ -256,20 +261,22 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         self._check_length(n_past + n_new)
         if position_ids is None:
             position_ids = _positions(attention_mask, n_past, n_new, tokens.device)
+        # Once for the whole pass: a random parameterisation must give every block the same draw.
+        alpha = self.mixture()
         if inputs_embeds is None:
-            inputs_embeds = self.embedding(input_ids, position_ids)
+            inputs_embeds = self.embedding(input_ids, position_ids, alpha)
 
         hidden_states = [inputs_embeds]  # N + 1 times (B, T, D)
         for block in range(self.config.n_blocks):
             mixed = self._block(
-                block, hidden_states[-1], attention_mask, position_ids, past_key_values
+                block, alpha[block], hidden_states[-1], attention_mask, position_ids, past_key_values
             )
             hidden_states.append(mixed)
         if past_key_values is not None:
             past_key_values.advance(n_new)
 
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self._logits(hidden_states[-1][:, keep])
+        logits = self._logits(hidden_states[-1][:, keep], alpha[-1])
         loss = None
         if labels is not None:
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
@@ -285,13 +292,13 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
     def _block(
         self,
         block: int,
+        alpha: torch.Tensor,
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None,
         position_ids: torch.Tensor,
         cache: HybridCache | None,
     ) -> torch.Tensor:
-        """h[b] from h[b - 1], (B, T, D)."""
-        alpha = self.mixture()[block]
+        """h[b] from h[b - 1], (B, T, D), at the block's mixture weights, (K,)."""
         weights = self.mixture.on_host()
         mixed = []
         for k, runner in self.live_runners(block):
@@ -334,11 +341,10 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
             return direct
         return (1 - alpha) * self.projectors.out_of[block][k](leaving) + alpha * direct
 
-    def _logits(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """(B, T, V) from h[B], (B, T, D)."""
+    def _logits(self, hidden_states: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+        """(B, T, V) from h[B], (B, T, D), at the last block's mixture weights, (K,)."""
         if self.config.head == "new":
             return self.lm_head(self.norm(hidden_states.to(self.norm.weight.dtype)))
-        alpha = self.mixture()[-1]
         logits = []
         for k, runner in self.live_runners(self.config.n_blocks - 1):
             narrow = resize_width(hidden_states, self.widths[k]) * self.config.scales[-1][k]
