@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: app test lint
+.PHONY: app demo test lint
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -12,7 +12,10 @@ $(READY): requirements.txt pyproject.toml
 	touch $(READY)
 
 app: $(READY)
-	$(BIN)/python -m app.main
+	$(BIN)/manticore app
+
+demo: $(READY)
+	$(BIN)/manticore demo
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

@@ -193,7 +193,7 @@ pipeline_tag: text-generation
 
 {card["summary"]} {card["depth"]} layers of width {card["width"]},
 {card["parameters"]:,} parameters, `{card["model_type"]}` in Transformers. Trained from nothing with
-the function `manticore.zoo.train.train_component`.
+`manticore zoo train {card["name"]}`.
 
 ## Data
 

@@ -1,0 +1,1 @@
+"""Runs and hybrids in a terminal."""

@@ -1,0 +1,85 @@
+"""Watching a run in a terminal: drawn live where it can be, line by line where output is a file."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from manticore.plots import short_names
+from manticore.runs import Run
+from manticore.runs.wording import PREPARING
+from manticore.terminal.view import run_view
+
+TICK = 0.5
+LINES = 20
+"""Lines of mixture weights over a whole run, where nothing can be drawn."""
+
+
+def watch(run: Run, console: Console) -> None:
+    """Show a run until no process is at work on it; interrupting ends the watching, not the run."""
+    if not console.is_terminal:
+        _watch_by_lines(run, console)
+        return
+    with Live(run_view(run), console=console, auto_refresh=False) as live:
+        while run.is_alive:
+            time.sleep(TICK)
+            live.update(run_view(run), refresh=True)
+        live.update(run_view(run), refresh=True)
+
+
+def _watch_by_lines(run: Run, console: Console) -> None:
+    lines, seen, alive = MixtureLines(), 0, True
+    console.print(PREPARING)
+    while alive:
+        alive = run.is_alive
+        events = run.events()
+        for event in events[seen:]:
+            for line in lines.of(event):
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+        seen = len(events)
+        time.sleep(TICK if alive else 0)
+    console.print(run_view(run))
+
+
+class MixtureLines:
+    """Events as plain lines: the mixture weights of every few steps, one column a block."""
+
+    def __init__(self) -> None:
+        self.total_steps = 1
+        self.loss: float | None = None
+        self._headed = False
+
+    def of(self, event: Mapping[str, Any]) -> list[str]:
+        """The lines that an event is worth; most are worth none."""
+        kind = event["kind"]
+        if kind == "stage":
+            self.total_steps = event["total_steps"]
+        elif kind == "step":
+            self.loss = event["loss"]
+        elif kind == "mixture" and self._is_due(event["step"]):
+            return [*self._heading(event), self._row(event["step"], event["weights"])]
+        elif kind == "eval" and event["metrics"]["perplexity"] is not None:
+            return [f"{event['step']:>6}  held-out perplexity {event['metrics']['perplexity']:.3f}"]
+        return []
+
+    def _is_due(self, step: int) -> bool:
+        return step % max(1, self.total_steps // LINES) == 0 or step == self.total_steps
+
+    def _heading(self, event: Mapping[str, Any]) -> list[str]:
+        if self._headed:
+            return []
+        self._headed = True
+        names = " / ".join(short_names(event["components"]))
+        width = len(_cell(event["weights"][0]))
+        blocks = "  ".join(f"block {b}".rjust(width) for b in range(1, len(event["weights"]) + 1))
+        return [f"mixture weights of {names}", f"{'step':>6}  {'loss':>7}  {blocks}"]
+
+    def _row(self, step: int, alpha: Sequence[Sequence[float]]) -> str:
+        loss = "" if self.loss is None else f"{self.loss:.3f}"
+        return f"{step:>6}  {loss:>7}  " + "  ".join(_cell(row).rjust(7) for row in alpha)
+
+
+def _cell(row: Sequence[float]) -> str:
+    return "/".join(f"{weight:.3f}" for weight in row)
