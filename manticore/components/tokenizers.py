@@ -1,18 +1,33 @@
 """One tokenizer for all: transplanting a component onto another vocabulary.
 
 A hybrid has exactly one tokenizer. A component that came with another one gets new embedding and
-head rows: copied where both vocabularies hold the same token text, else the average over the
+head rows: copied where both vocabularies hold a token of the same text, else the average over the
 component's own tokenisation of that text.
+
+Texts are compared as bytes, and as they stand inside a sentence: `Ġfox` of a byte-level vocabulary,
+`▁fox` of SentencePiece and `fox` of WordPiece all say " fox". That leaves byte pieces comparable
+too: `Ċ` and `<0x0A>` are the same line break.
 """
 
 import logging
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 logger = logging.getLogger(__name__)
+
+_BYTE_OF = {character: byte for byte, character in bytes_to_unicode().items()}
+_BYTE_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
+_ANCHOR = "a"
+_PREFIXES = ("", "\n", _ANCHOR)
+
+Rows = dict[int, list[int]]
+"""By id of the new vocabulary: the ids of the component's own rows to average over."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,11 @@ def same_vocabulary(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase
     return one.get_vocab() == other.get_vocab()
 
 
+def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Embeddings that the tokenizer needs: its highest id, plus one."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
 def transplant(
     model: PreTrainedModel, own: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase
 ) -> TransplantReport:
@@ -48,72 +68,157 @@ def transplant(
     Returns:
         How many rows were copied and how many averaged.
     """
-    sources = _row_sources(own, new)
+    copied, averaged = _row_sources(own, new)
+    size = vocabulary_size(new)
+    sources = [copied.get(index) or averaged.get(index, []) for index in range(size)]
     embedding = model.get_input_embeddings()
     head = model.get_output_embeddings()
     tied = head.weight is embedding.weight
+    bias = getattr(head, "bias", None)
     with torch.no_grad():
-        rows = _gather(embedding.weight, sources)
-        head_rows = None if tied else _gather(head.weight, sources)
-        bias = getattr(head, "bias", None)
-        head_bias = None if bias is None else _gather(bias[:, None], sources)[:, 0]
-    _replace_rows(embedding, rows)
-    _replace_rows(head, embedding.weight if tied else head_rows, head_bias)
-    model.config.vocab_size = len(sources)
+        rows = nn.Parameter(_gather(embedding.weight, sources))
+        head_rows = rows if tied else nn.Parameter(_gather(head.weight, sources))
+        if bias is not None:
+            head.bias = nn.Parameter(_gather(bias[:, None], sources)[:, 0])
+    embedding.weight, embedding.num_embeddings = rows, size
+    head.weight, head.out_features = head_rows, size
+    if embedding.padding_idx is not None:
+        embedding.padding_idx = new.pad_token_id
+    model.config.vocab_size = size
     if hasattr(model, "vocab_size"):
-        model.vocab_size = len(sources)
+        model.vocab_size = size
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(model.config, name, getattr(new, name))
-    copied = sum(len(source) == 1 and exact for source, exact in sources)
-    empty = sum(not source for source, _ in sources)
-    report = TransplantReport(copied, len(sources) - copied - empty, empty)
+        setattr(model.generation_config, name, getattr(new, name))
+    report = TransplantReport(len(copied), len(averaged), size - len(copied) - len(averaged))
     logger.info("transplanted a vocabulary: %.1f%% of rows copied", 100 * report.copied_share)
     return report
 
 
-def _row_sources(
-    own: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase
-) -> list[tuple[list[int], bool]]:
-    """For every id of `new`: the ids of `own` to average over, and whether the text is the same."""
-    by_text = {_text(own, token, index): index for token, index in own.get_vocab().items()}
-    special = {
-        getattr(new, f"{role}_token_id"): getattr(own, f"{role}_token_id")
-        for role in ("bos", "eos", "pad", "unk")
-    }
-    vocabulary = sorted(new.get_vocab().items(), key=lambda item: item[1])
-    sources: list[tuple[list[int], bool]] = [([], False)] * (vocabulary[-1][1] + 1)
-    for token, index in vocabulary:
-        if special.get(index) is not None:
-            sources[index] = ([special[index]], True)
+def _row_sources(own: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase) -> tuple[Rows, Rows]:
+    """Where the new rows come from: those to copy (one id each) and those to average."""
+    own_ids: dict[bytes, int] = {}
+    for index, text in _texts(own).items():
+        own_ids.setdefault(text, index)
+    copied = _special_rows(own, new)
+    averaged: Rows = {}
+    unmatched: dict[int, str] = {}
+    for index, text in _texts(new).items():
+        if text in own_ids:
+            copied[index] = [own_ids[text]]
             continue
-        text = _text(new, token, index)
-        if text in by_text:
-            sources[index] = ([by_text[text]], True)
-        else:
-            sources[index] = (own(text, add_special_tokens=False)["input_ids"], False)
-    return sources
+        try:
+            unmatched[index] = text.decode()
+        except UnicodeDecodeError:  # A piece of a character: nothing that a tokenizer takes.
+            pieces = [own_ids.get(bytes([byte])) for byte in text]
+            if None not in pieces:
+                averaged[index] = pieces
+    spelled = _spell(own, list(unmatched.values()))
+    averaged |= {index: ids for index, ids in zip(unmatched, spelled, strict=True) if ids}
+    return copied, averaged
 
 
-def _text(tokenizer: PreTrainedTokenizerBase, token: str, index: int) -> str:
-    """The token's text. Pieces of a byte sequence have none of their own; the token itself stands
-    for them, so that they match between byte-level vocabularies."""
-    text = tokenizer.decode([index], clean_up_tokenization_spaces=False)
-    return token if "\ufffd" in text or not text else text
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    added = tokenizer.added_tokens_decoder
+    return {*tokenizer.all_special_ids, *(index for index in added if added[index].special)}
 
 
-def _gather(rows: torch.Tensor, sources: list[tuple[list[int], bool]]) -> torch.Tensor:
+def _special_rows(own: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase) -> Rows:
+    """Special tokens say nothing as text: they match by role, else by name, else not at all."""
+    own_special = {own.convert_ids_to_tokens(index): index for index in _special_ids(own)}
+    rows = {}
+    for index in _special_ids(new):
+        named = own_special.get(new.convert_ids_to_tokens(index))
+        if named is not None:
+            rows[index] = [named]
+    # Where one token has several roles, as in GPT-2, the later here wins.
+    for role in ("unk_token_id", "pad_token_id", "bos_token_id", "eos_token_id"):
+        if getattr(new, role) is not None and getattr(own, role) is not None:
+            rows[getattr(new, role)] = [getattr(own, role)]
+    return rows
+
+
+def _texts(tokenizer: PreTrainedTokenizerBase) -> dict[int, bytes]:
+    """By id: each token's text inside a sentence, without the special tokens.
+
+    Fallback bytes come last: the letter `A` is in use, its byte `<0x41>` is not.
+    """
+    special = _special_ids(tokenizer)
+    tokens = sorted(
+        (bool(_BYTE_FALLBACK.fullmatch(token)), index, token)
+        for token, index in tokenizer.get_vocab().items()
+        if index not in special
+    )
+    decoded = _decode_inside(tokenizer, [[index] for _, index, _ in tokens])
+    return {
+        index: _as_bytes(token, text)
+        for (_, index, token), text in zip(tokens, decoded, strict=True)
+    }
+
+
+def _as_bytes(token: str, text: str) -> bytes:
+    """A token's text as bytes; a piece of a character has no text, and is read off the token."""
+    if "\ufffd" in text:
+        if fallback := _BYTE_FALLBACK.fullmatch(token):
+            return bytes([int(fallback[1], 16)])
+        if all(character in _BYTE_OF for character in token):
+            return bytes(_BYTE_OF[character] for character in token)
+    return (text or token).encode()
+
+
+def _decode_inside(tokenizer: PreTrainedTokenizerBase, rows: list[list[int]]) -> list[str]:
+    """The texts of rows of ids as they are inside a sentence.
+
+    At the start of a sentence, decoders drop the space of `▁fox` and write none before `fox` of
+    WordPiece; so all is decoded behind a letter, which is then cut off.
+    """
+    (anchor,) = _encode(tokenizer, [_ANCHOR])
+    texts = tokenizer.batch_decode(
+        [anchor[-1:], *(anchor[-1:] + row for row in rows)], clean_up_tokenization_spaces=False
+    )
+    return [text.removeprefix(texts[0]) for text in texts[1:]]
+
+
+def _spell(own: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Own ids that spell each text as it is inside a sentence; none where that is impossible.
+
+    Many tokenizers put a space before whatever they get, so each text is also tried behind a line
+    break and a letter, until its ids decode to just that text. Where they never do (a tokenizer may
+    change letters to lower case, say), the shortest try stands.
+    """
+    spelled: list[list[int]] = [[] for _ in texts]
+    left = list(range(len(texts)))
+    for prefix in _PREFIXES:
+        head, *rows = _encode(own, [prefix, *(prefix + texts[i] for i in left)])
+        rows = [
+            [index for index in row[len(head) :] if index != own.unk_token_id]
+            if row[: len(head)] == head
+            else []
+            for row in rows
+        ]
+        found = _decode_inside(own, rows)
+        inexact = []
+        for i, row, text in zip(left, rows, found, strict=True):
+            if text == texts[i]:
+                spelled[i] = row
+            else:
+                spelled[i] = min(filter(None, (spelled[i], row)), key=len, default=[])
+                inexact.append(i)
+        left = inexact
+    return spelled
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+
+
+def _gather(rows: torch.Tensor, sources: list[list[int]]) -> torch.Tensor:
     """(V_new, d): the mean of the given rows for each new token; the overall mean for none."""
-    mean = rows.float().mean(dim=0)
-    gathered = [rows[ids].float().mean(dim=0) if ids else mean for ids, _ in sources]
-    return torch.stack(gathered).to(rows.dtype)
-
-
-def _replace_rows(
-    module: nn.Module, weight: torch.Tensor, bias: torch.Tensor | None = None
-) -> None:
-    module.weight = weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight)
-    if bias is not None:
-        module.bias = nn.Parameter(bias)
-    for size in ("num_embeddings", "out_features"):
-        if hasattr(module, size):
-            setattr(module, size, weight.shape[0])
+    sizes = torch.tensor([len(ids) for ids in sources], device=rows.device)
+    flat = torch.tensor([index for ids in sources for index in ids], device=rows.device)
+    wide = rows.float()
+    gathered = nn.functional.embedding_bag(
+        flat.long(), wide, offsets=sizes.cumsum(0) - sizes, mode="mean"
+    )
+    gathered[sizes == 0] = wide.mean(dim=0)
+    return gathered.to(rows.dtype)
