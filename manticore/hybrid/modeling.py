@@ -148,8 +148,9 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         )
         self.mixture = FixedMixture(config.n_blocks, len(components))
         if config.head == "new":
-            self.norm = nn.LayerNorm(self.width)
-            self.lm_head = nn.Linear(self.width, config.vocab_size, bias=False)
+            # Names that no component has: peft picks modules by the end of their names.
+            self.new_norm = nn.LayerNorm(self.width)
+            self.new_head = nn.Linear(self.width, config.vocab_size, bias=False)
         self.embedding = HybridEmbedding(self)
         self.tokenizer: PreTrainedTokenizerBase | None = None
         self.post_init()
@@ -269,7 +270,12 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         hidden_states = [inputs_embeds]  # N + 1 times (B, T, D)
         for block in range(self.config.n_blocks):
             mixed = self._block(
-                block, alpha[block], hidden_states[-1], attention_mask, position_ids, past_key_values
+                block,
+                alpha[block],
+                hidden_states[-1],
+                attention_mask,
+                position_ids,
+                past_key_values,
             )
             hidden_states.append(mixed)
         if past_key_values is not None:
@@ -344,7 +350,7 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
     def _logits(self, hidden_states: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
         """(B, T, V) from h[B], (B, T, D), at the last block's mixture weights, (K,)."""
         if self.config.head == "new":
-            return self.lm_head(self.norm(hidden_states.to(self.norm.weight.dtype)))
+            return self.new_head(self.new_norm(hidden_states.to(self.new_norm.weight.dtype)))
         logits = []
         for k, runner in self.live_runners(self.config.n_blocks - 1):
             narrow = resize_width(hidden_states, self.widths[k]) * self.config.scales[-1][k]
@@ -374,7 +380,7 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
             module.reset("identity")
         elif isinstance(module, FixedMixture):
             init.constant_(module.alpha, 1 / module.alpha.shape[1])
-        elif module in (getattr(self, "lm_head", None), getattr(self, "norm", None)):
+        elif module in (getattr(self, "new_head", None), getattr(self, "new_norm", None)):
             super()._init_weights(module)
 
     @classmethod
@@ -399,7 +405,7 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
 
     def get_output_embeddings(self) -> nn.Module | None:
         """The new head, or None where the components' heads are mixed."""
-        return getattr(self, "lm_head", None)
+        return getattr(self, "new_head", None)
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, *args: object, **kwargs: object
@@ -411,7 +417,7 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
             model.resize_token_embeddings(new_num_tokens, *args, **kwargs)
             self.config.components[k]["vocab_size"] = model.config.vocab_size
         if self.config.head == "new":
-            self.lm_head = self._get_resized_lm_head(self.lm_head, new_num_tokens)
+            self.new_head = self._get_resized_lm_head(self.new_head, new_num_tokens)
         self.config.vocab_size = min(model.config.vocab_size for model in self.components)
         return self.embedding
 
