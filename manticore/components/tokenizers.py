@@ -55,6 +55,12 @@ def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
     return max(tokenizer.get_vocab().values(), default=-1) + 1
 
 
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Ids of the tokens that are no text: ends of texts, padding, the unknown, and the like."""
+    added = tokenizer.added_tokens_decoder
+    return {*tokenizer.all_special_ids, *(index for index in added if added[index].special)}
+
+
 def transplant(
     model: PreTrainedModel, own: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase
 ) -> TransplantReport:
@@ -118,16 +124,16 @@ def _row_sources(own: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase) -> 
     return copied, averaged
 
 
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     added = tokenizer.added_tokens_decoder
-    return {*tokenizer.all_special_ids, *(index for index in added if added[index].special)}
+    return {*tokenizer.allspecial_ids, *(index for index in added if added[index].special)}
 
 
 def _special_rows(own: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase) -> Rows:
     """Special tokens say nothing as text: they match by role, else by name, else not at all."""
-    own_special = {own.convert_ids_to_tokens(index): index for index in _special_ids(own)}
+    own_special = {own.convert_ids_to_tokens(index): index for index in special_ids(own)}
     rows = {}
-    for index in _special_ids(new):
+    for index in special_ids(new):
         named = own_special.get(new.convert_ids_to_tokens(index))
         if named is not None:
             rows[index] = [named]
@@ -143,7 +149,7 @@ def _texts(tokenizer: PreTrainedTokenizerBase) -> dict[int, bytes]:
 
     Fallback bytes come last: the letter `A` is in use, its byte `<0x41>` is not.
     """
-    special = _special_ids(tokenizer)
+    special = special_ids(tokenizer)
     tokens = sorted(
         (bool(_BYTE_FALLBACK.fullmatch(token)), index, token)
         for token, index in tokenizer.get_vocab().items()
@@ -186,26 +192,23 @@ def _spell(own: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]
     break and a letter, until its ids decode to just that text. Where they never do (a tokenizer may
     change letters to lower case, say), the shortest try stands.
     """
-    spelled: list[list[int]] = [[] for _ in texts]
+    spelled: list[list[int] | None] = [None] * len(texts)
     left = list(range(len(texts)))
     for prefix in _PREFIXES:
         head, *rows = _encode(own, [prefix, *(prefix + texts[i] for i in left)])
-        rows = [
-            [index for index in row[len(head) :] if index != own.unk_token_id]
-            if row[: len(head)] == head
-            else []
-            for row in rows
-        ]
-        found = _decode_inside(own, rows)
-        inexact = []
-        for i, row, text in zip(left, rows, found, strict=True):
-            if text == texts[i]:
-                spelled[i] = row
-            else:
-                spelled[i] = min(filter(None, (spelled[i], row)), key=len, default=[])
-                inexact.append(i)
-        left = inexact
-    return spelled
+        tried = {
+            i: [index for index in row[len(head) :] if index != own.unk_token_id]
+            for i, row in zip(left, rows, strict=True)
+            if row[: len(head)] == head  # Else the text has merged with the prefix.
+        }
+        exact = set()
+        for i, found in zip(tried, _decode_inside(own, list(tried.values())), strict=True):
+            if found == texts[i]:
+                exact.add(i)
+            if i in exact or spelled[i] is None or len(tried[i]) < len(spelled[i]):
+                spelled[i] = tried[i]
+        left = [i for i in left if i not in exact]
+    return [ids or [] for ids in spelled]
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:

@@ -44,7 +44,8 @@ def byte_level(size: int = 340, text: list[str] = TEXT) -> PreTrainedTokenizerFa
 def llama(size: int = 120, *, legacy: bool = False) -> PreTrainedTokenizerFast:
     """As Llama has it: SentencePiece BPE with bytes for what it has not seen.
 
-    The legacy form puts its prefix space in the normalizer, the newer in the pre-tokenizer.
+    The legacy form puts its prefix space in the normalizer, the newer in the pre-tokenizer; here it
+    also knows lower case only.
     """
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
@@ -64,7 +65,7 @@ def llama(size: int = 120, *, legacy: bool = False) -> PreTrainedTokenizerFast:
     )
     if legacy:
         tokenizer.normalizer = normalizers.Sequence(
-            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁"), normalizers.Lowercase()]
         )
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
@@ -168,6 +169,7 @@ AVERAGED = [
     (wordpiece, lambda: byte_level(text=["a box box"] * 4), "Ġbox", ["b", "##o", "##x"]),
     (wordpiece, lambda: byte_level(text=["a-box-box"] * 4), "box", ["##b", "##o", "##x"]),
     (wordpiece, lambda: byte_level(text=["The FOX FOX"] * 4), "ĠFOX", ["fox"]),
+    (legacy_llama, lambda: byte_level(text=["The FOX FOX"] * 4), "ĠFOX", ["▁fox"]),
     (byte_level, lambda: byte_level(text=["a box box"] * 4), "Ġbox", ["Ġ", "b", "o", "x"]),
     # Bytes that are a character, and bytes that are only a piece of one.
     (llama, lambda: byte_level(text=["í í"] * 9), "ÃŃ", ["í"]),
@@ -205,7 +207,14 @@ def test_a_special_token_without_counterpart_gets_the_mean() -> None:
     mean = model.get_input_embeddings().weight.mean(dim=0)
     torch.testing.assert_close(_row(moved, new, "<fox>"), mean, rtol=1e-6, atol=1e-7)
     assert report.empty == 1
+    assert moved.vocab_size == moved.config.vocab_size == len(new)
     assert moved.config.pad_token_id == new.pad_token_id == moved.model.embed_tokens.padding_idx
+
+
+def test_text_that_the_component_cannot_write_gets_the_mean() -> None:
+    model, _, moved, new = _moved(unigram, byte_level)
+    mean = model.get_input_embeddings().weight.mean(dim=0)
+    torch.testing.assert_close(_row(moved, new, "Ċ"), mean, rtol=1e-6, atol=1e-7)
 
 
 def test_the_report_counts_every_row() -> None:
