@@ -124,11 +124,6 @@ def _row_sources(own: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase) -> 
     return copied, averaged
 
 
-def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    added = tokenizer.added_tokens_decoder
-    return {*tokenizer.allspecial_ids, *(index for index in added if added[index].special)}
-
-
 def _special_rows(own: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase) -> Rows:
     """Special tokens say nothing as text: they match by role, else by name, else not at all."""
     own_special = {own.convert_ids_to_tokens(index): index for index in special_ids(own)}
