@@ -4,6 +4,7 @@ import html
 import logging
 import os
 import shutil
+import sys
 import threading
 import time
 from functools import cached_property
@@ -148,6 +149,24 @@ class Run:
 
     # What can be done
 
+    def watch(self) -> Any:
+        """Show the run live: in a notebook at once and in the background, in a terminal until the
+        run ends or Ctrl-C ends the watching.
+
+        Returns:
+            In a notebook, the `manticore.widgets.LiveView`; else None.
+        """
+        if _in_notebook():
+            from manticore.widgets import watch as show
+
+            return show(self)
+        from rich.console import Console
+
+        from manticore.terminal.watching import watch as draw
+
+        draw(self, Console())
+        return None
+
     def wait(self, timeout: float | None = None, poll: float = 0.2) -> "Run":
         """Wait until no process is at work any more, and return the run.
 
@@ -284,6 +303,14 @@ def runs(root: str | os.PathLike[str] | None = None) -> list[Run]:
         else:
             found.append(run)
     return found
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this code."""
+    if "IPython" not in sys.modules:
+        return False
+    shell = sys.modules["IPython"].get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
 
 
 def _message(status: Status) -> str:

@@ -1,0 +1,165 @@
+"""The `manticore` command: its real way from search to chat, and what it says of bad input."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from manticore.cli import app
+from manticore.runs import get_run, runs
+from tests.app.zoo import make_zoo
+from tests.tiny import TEXT
+
+TINY = ["zoo:tiny-neox", "zoo:tiny-mamba"]
+PATIENCE = 240.0
+
+
+@pytest.fixture
+def at(tmp_path, monkeypatch):
+    """A folder with tiny components as the zoo, a text, and runs that are killed afterwards."""
+    monkeypatch.setenv("MANTICORE_ZOO", str(make_zoo(tmp_path / "zoo")))
+    monkeypatch.setenv("MANTICORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MANTICORE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (tmp_path / "text.txt").write_text("\n\n".join(TEXT * 60))
+    yield tmp_path
+    for run in runs(tmp_path / "runs"):
+        run.kill()
+
+
+def manticore(*arguments, **options):
+    return CliRunner().invoke(app, list(map(str, arguments)), **options)
+
+
+def search(at, *more, steps=8):
+    return manticore(
+        *("search", *TINY, "--data", at / "text.txt", "--steps", steps, "--seq-len", 16),
+        *("--batch-size", 2, "--blocks", 2, "--projector-init", "identity", *more),
+    )
+
+
+def test_search_watch_list_and_chat(at):
+    result = search(at)
+    assert result.exit_code == 0, result.output
+    (run,) = runs()
+    assert run.status.state == "done"
+    assert "done  step 8 of 8" in result.output
+    assert run.mixture_history().shape == (9, 2, 2)
+
+    listed = manticore("runs")
+    assert run.id in listed.output
+    assert "8/8" in listed.output
+    assert manticore("watch", "last").output.count("held-out perplexity") >= 2
+
+    talked = manticore("chat", run.id, "--max-new-tokens", 4, input="Once upon a time\n")
+    assert talked.exit_code == 0, talked.output
+    assert ">" in talked.output
+
+
+def test_options_reach_the_run(at):
+    result = search(
+        at,
+        *("--no-watch", "--mixture-lr", 0.125, "--projector-lr", 0.25, "--component-lr", 0),
+        *("--name", "Mine", "--seed", 3, "--device", "cpu", "--projector", "mlp"),
+    )
+    assert result.exit_code == 0, result.output
+    run = get_run(result.output.split()[-1])
+    options = run.config.search
+    assert (options.mixture_lr, options.projector_lr, options.component_lr) == (0.125, 0.25, 0)
+    assert (options.steps, options.batch_size) == (8, 2)
+    config = run.config
+    assert (config.name, config.seed, config.device) == ("Mine", 3, "cpu")
+    assert (config.projector, config.n_blocks, config.data["seq_len"]) == ("mlp", 2, 16)
+    assert (config.data["seed"], config.head, config.dtype) == (3, "mixed", "float32")
+
+
+def test_stop_and_resume(at):
+    search(at, "--no-watch", steps=4000)
+    (run,) = runs()
+    while not run.losses()[0].size:
+        assert run.is_alive
+        time.sleep(0.05)
+    stopped = manticore("stop", "last")
+    assert stopped.exit_code == 0, stopped.output
+    run.wait(PATIENCE)
+    assert run.status.state == "stopped"
+    assert manticore("stop", "last").exit_code == 1
+    resumed = manticore("resume", run.id, "--no-watch")
+    assert resumed.exit_code == 0, resumed.output
+    assert run.is_alive
+    assert manticore("resume", run.id).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["search", "zoo:tiny-nox", "--data", "text.txt"], "did you mean tiny-neox"),
+        (["search", *TINY, "--data", "no-such.txt"], "no-such.txt"),
+        (["search", *TINY, "--data", "text.txt", "--blocks", "9"], "n_blocks=9"),
+        (["search", *TINY, "--data", "text.txt", "--strategy", "dart"], "strategy"),
+        (["search", *TINY, "--data", "text.txt", "--device", "tpu"], "device"),
+        (["watch", "last"], "there is no run yet"),
+        (["watch", "../elsewhere"], "is not a run id"),
+        (["chat", "20990101-000000000-x"], "no run"),
+        (["zoo", "train", "tales-nex", "--data", "."], "did you mean"),
+        (["zoo", "train", "tales-neox", "--data", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_ends_in_one_clear_line(at, monkeypatch, arguments, says):
+    monkeypatch.chdir(at)
+    result = manticore(*arguments)
+    assert result.exit_code == 1
+    assert says in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
+
+
+def test_a_run_that_fails_is_said_in_the_exit_status(at):
+    search(at, "--no-watch", steps=2)
+    (run,) = runs()
+    run.wait(PATIENCE)
+    config = json.loads((run.folder / "config.json").read_text())
+    config["data"]["source"] = str(at / "gone.txt")
+    (run.folder / "config.json").write_text(json.dumps(config))
+    for name in ("checkpoints", "result"):
+        shutil.rmtree(run.folder / name)
+    status = json.loads((run.folder / "status.json").read_text())
+    (run.folder / "status.json").write_text(json.dumps({**status, "state": "stopped"}))
+    result = manticore("resume", run.id)
+    assert result.exit_code == 1
+    assert "gone.txt" in result.output
+
+
+def test_zoo_is_listed(at):
+    result = manticore("zoo", "list")
+    assert "tiny-mamba" in result.output
+    assert "95.00" in result.output
+
+
+def test_doctor_finds_what_is_here(at):
+    result = manticore("doctor")
+    assert result.exit_code == 0, result.output
+    assert "tiny-neox" in result.output
+    assert "numba" in result.output
+
+
+def test_doctor_advises_where_something_is_missing(at, monkeypatch):
+    monkeypatch.setenv("MANTICORE_ZOO", str(at / "nowhere"))
+    result = manticore("doctor")
+    assert "!" in result.output
+    assert "reinstall the package" in " ".join(result.output.split())
+
+
+def test_help_needs_no_torch():
+    code = "import sys, manticore.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["", "app", "demo", "search", "runs", "watch", "chat", "zoo"])
+def test_help_of_every_command(command):
+    result = manticore(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output
