@@ -1,6 +1,8 @@
 """From names of components to a hybrid."""
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,7 +40,8 @@ def build_hybrid(
     """Cut pretrained components into blocks and join them into one hybrid (paper section 3).
 
     Args:
-        components: One to four of: `zoo:NAME`, a folder, a hub id, or a loaded `Component`.
+        components: One to four of: `zoo:NAME`, a folder, a hub id, or a loaded `Component`, which
+            is copied and stays as it is.
         n_blocks: Blocks B per component; the depth of the shallowest component if not given.
         projector: `linear`, `identity` or `mlp`.
         projector_init: `aligned` (closed form, on text), `identity` or `random`.
@@ -72,17 +75,22 @@ def build_hybrid(
             f"choose 0 to {len(components) - 1}."
         )
     loaded = [
-        component
+        replace(component, model=copy.deepcopy(component.model))
         if isinstance(component, Component)
         else load_component(component, dtype=dtype, trust_remote_code=trust_remote_code)
         for component in components
     ]
-    tokenizer = loaded[tokenizer_from].tokenizer
-    transplants = _share_vocabulary(loaded, tokenizer)
+    names = _unique([component.name for component in loaded])
+    tokenizer = copy.deepcopy(loaded[tokenizer_from].tokenizer)
+    # Prompts of unlike length in one batch must end together.
+    tokenizer.padding_side = "left"
+    transplants = _share_vocabulary(loaded, names, tokenizer)
     config = ManticoreConfig(
         components=[component.model.config.to_dict() for component in loaded],
-        component_names=_unique([component.name for component in loaded]),
-        n_blocks=n_blocks or min(component.runner.depth for component in loaded),
+        component_names=names,
+        n_blocks=min(component.runner.depth for component in loaded)
+        if n_blocks is None
+        else n_blocks,
         projector=projector,
         head=head,
         vocab_size=min(component.model.config.vocab_size for component in loaded),
@@ -98,7 +106,8 @@ def build_hybrid(
             for module in hybrid.projectors.modules():
                 if isinstance(module, (LinearProjector, MLPProjector)):
                     module.reset("random")
-    hybrid = hybrid.to(device=device, dtype=dtype).eval()
+    _cast_parameters(hybrid, dtype)
+    hybrid = hybrid.to(device).eval()
     hybrid.tokenizer = tokenizer
     hybrid.transplants = transplants
     if mixture_weights is not None:
@@ -110,16 +119,24 @@ def build_hybrid(
     return hybrid
 
 
+def _cast_parameters(hybrid: ManticoreForCausalLM, dtype: torch.dtype) -> None:
+    """Cast all weights but the mixture's. Buffers stay: rotary tables want float32."""
+    for part in hybrid.children():
+        if part is not hybrid.mixture:
+            for parameter in part.parameters():
+                parameter.data = parameter.data.to(dtype)
+
+
 def _share_vocabulary(
-    components: list[Component], tokenizer: PreTrainedTokenizerBase
+    components: list[Component], names: list[str], tokenizer: PreTrainedTokenizerBase
 ) -> dict[str, TransplantReport]:
     reports = {}
-    for component in components:
+    for name, component in zip(names, components, strict=True):
         if not same_vocabulary(component.tokenizer, tokenizer):
-            reports[component.name] = transplant(component.model, component.tokenizer, tokenizer)
+            reports[name] = transplant(component.model, component.tokenizer, tokenizer)
         elif component.model.config.vocab_size < len(tokenizer):
             raise ValueError(
-                f"The component '{component.name}' has {component.model.config.vocab_size} "
+                f"The component '{name}' has {component.model.config.vocab_size} "
                 f"embeddings, fewer than the {len(tokenizer)} entries of its own tokenizer: the "
                 "tokenizer does not match the model. Load the tokenizer it was trained with."
             )
@@ -127,11 +144,15 @@ def _share_vocabulary(
 
 
 def _unique(names: list[str]) -> list[str]:
-    """The names, with a number behind those that occur more than once."""
-    return [
-        name if names.count(name) == 1 else f"{name}-{names[: i + 1].count(name)}"
-        for i, name in enumerate(names)
-    ]
+    """The names, with a number behind those that another component has too."""
+    unique: list[str] = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate in unique or (names.count(name) > 1 and candidate in names):
+            candidate = f"{name}-{number}"
+            number += 1
+        unique.append(candidate)
+    return unique
 
 
 def _alignment_ids(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from transformers import Cache, DynamicCache, PreTrainedConfig
 from transformers.cache_utils import CacheLayerMixin
 
@@ -45,6 +46,7 @@ class HybridCache(Cache):
         for layers in per_component:
             self._offsets.append(self._offsets[-1] + len(layers))
         self._seen_tokens = 0
+        self._ends_padded: torch.Tensor | None = None
         super().__init__(layers=[layer for layers in per_component for layer in layers])
 
     def block(self, component: int, start: int, stop: int) -> BlockCache:
@@ -52,9 +54,29 @@ class HybridCache(Cache):
         offset = self._offsets[component]
         return BlockCache(self.layers[offset + start : offset + stop], start, self._seen_tokens)
 
-    def advance(self, n_tokens: int) -> None:
-        """Count tokens that every component has taken in."""
+    def advance(self, n_tokens: int, attention_mask: torch.Tensor | None = None) -> None:
+        """Count tokens that every component has taken in.
+
+        Args:
+            n_tokens: How many.
+            attention_mask: (B, past + n_tokens) or None; whether rows end in padding is kept.
+        """
         self._seen_tokens += n_tokens
+        # One token that is decoded is never padding; asking each time would wait for the device.
+        padded = attention_mask is not None and n_tokens > 1
+        self._ends_padded = attention_mask[:, -1] == 0 if padded else None
+
+    def check_padding(self) -> None:
+        """Refuse to go on after padding on the right.
+
+        Raises:
+            ValueError: A recurrent state has taken in padding after a row's last real token.
+        """
+        if self._ends_padded is not None and any(self.is_linear) and self._ends_padded.any():
+            raise ValueError(
+                "A row ends in padding, which a recurrent state would carry on into what follows: "
+                "pad on the left (tokenizer.padding_side = 'left')."
+            )
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Number of tokens taken in so far; the same for every layer."""
@@ -68,6 +90,7 @@ class HybridCache(Cache):
         """Forget everything."""
         super().reset()
         self._seen_tokens = 0
+        self._ends_padded = None
 
     def crop(self, tokens_to_remove: int) -> None:
         """Forget the last `-tokens_to_remove` tokens.

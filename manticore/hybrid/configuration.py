@@ -87,6 +87,22 @@ class ManticoreConfig(PreTrainedConfig):
         """The number of blocks, which are the layers of a hybrid."""
         return self.n_blocks
 
+    @property
+    def max_position_embeddings(self) -> int:
+        """The shortest context that a component declares.
+
+        Raises:
+            AttributeError: None does, as where all are state-space models.
+        """
+        limits = [
+            config.max_position_embeddings
+            for config in self.component_configs
+            if getattr(config, "max_position_embeddings", None) is not None
+        ]
+        if not limits:
+            raise AttributeError("No component of this hybrid limits its context.")
+        return min(limits)
+
     def cut_points(self, component: int, depth: int) -> list[int]:
         """Layer indices at which a component of the given depth is cut into blocks."""
         return cut_points(depth, self.n_blocks, f"'{self.component_names[component]}'")

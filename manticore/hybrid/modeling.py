@@ -18,6 +18,7 @@ Components stay whole inside the hybrid, as the modules that Transformers made; 
 of them (`components.runner`).
 """
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -37,10 +38,18 @@ from transformers.utils import cached_file
 from manticore.components.fast_mixers import use_fast_mixers
 from manticore.components.inspection import family_spec
 from manticore.components.runner import BlockRunner
+from manticore.components.tokenizers import TransplantReport
 from manticore.hybrid.cache import HybridCache
 from manticore.hybrid.configuration import ManticoreConfig
 from manticore.hybrid.mixture import FixedMixture, check_mixture_weights
 from manticore.hybrid.projectors import BlockProjectors, LinearProjector, MLPProjector, resize_width
+
+# Arguments of from_pretrained that say where the files are, the tokenizer's too.
+_WHERE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+# What Transformers may send along; anything else would be passed over without a word.
+_LOSS_ARGUMENTS = frozenset({"num_items_in_batch", "ignore_index", "shift_labels"})
+
+logger = logging.getLogger(__name__)
 
 
 class ComponentList(nn.ModuleList):
@@ -125,10 +134,14 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
     def __init__(
         self, config: ManticoreConfig, components: Sequence[PreTrainedModel] | None = None
     ) -> None:
+        # Before the parent puts its own default there.
+        attention = config._attn_implementation
         super().__init__(config)
         if components is None:
+            # Each component's configuration has the type it was saved in, which is not what
+            # from_pretrained was asked for.
             components = [
-                AutoModelForCausalLM.from_config(component)
+                AutoModelForCausalLM.from_config(component, dtype=config.dtype or component.dtype)
                 for component in config.component_configs
             ]
         else:
@@ -153,7 +166,11 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
             self.new_head = nn.Linear(self.width, config.vocab_size, bias=False)
         self.embedding = HybridEmbedding(self)
         self.tokenizer: PreTrainedTokenizerBase | None = None
+        # What build_hybrid did to foreign vocabularies; not known of a hybrid that was saved.
+        self.transplants: dict[str, TransplantReport] | None = None
         self.post_init()
+        if attention is not None:
+            self.set_attn_implementation(attention)
 
     @classmethod
     def from_pretrained(
@@ -162,10 +179,11 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         """As in Transformers; the tokenizer saved with the hybrid comes along as `.tokenizer`."""
         loaded = super().from_pretrained(source, *args, **kwargs)
         hybrid = loaded[0] if isinstance(loaded, tuple) else loaded
+        where = {name: kwargs[name] for name in _WHERE if name in kwargs}
         if cached_file(
-            source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False
+            source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False, **where
         ):
-            hybrid.tokenizer = AutoTokenizer.from_pretrained(source)
+            hybrid.tokenizer = AutoTokenizer.from_pretrained(source, **where)
         return loaded
 
     # What it is made of -------------------------------------------------------------------------
@@ -239,25 +257,38 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
 
         Args:
             input_ids: (B, T) token ids.
-            attention_mask: (B, past + T); 0 marks padding, which may only be on the left.
+            attention_mask: (B, past + T); 0 marks padding: on the left, or on the right of a
+                sequence that is not continued.
             position_ids: (B, T); counted from the mask and the cache if not given.
             past_key_values: The cache of an earlier call.
             inputs_embeds: (B, T, D) in place of ids: h[0], as `get_input_embeddings()` gives it.
-            labels: (B, T) ids to predict, shifted inside; -100 is left out.
+            labels: (B, T) ids to predict, shifted inside; -100 is left out. Needs all logits.
             logits_to_keep: Only the last so many positions (0: all), or their indices.
-            kwargs: `num_items_in_batch` goes to the loss.
+            output_hidden_states: Whether to hand out h[0] to h[N], N + 1 times (B, T, D).
+            return_dict: A tuple if False.
+            kwargs: `num_items_in_batch`, `ignore_index` and `shift_labels` go to the loss.
 
         Raises:
-            ValueError: Neither or both of ids and embeddings, or a sequence that is too long.
+            ValueError: Neither or both of ids and embeddings, a sequence that is too long, labels
+                without all logits, or a cache that would go on after padding on the right.
+            TypeError: Another argument, or a request for attention weights.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
+        _check_arguments(kwargs)
+        if labels is not None and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
+            raise ValueError("Labels need all logits: leave logits_to_keep at 0.")
         tokens = input_ids if input_ids is not None else inputs_embeds
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
         if use_cache is None:
             use_cache = self.config.use_cache and not self.training
         if use_cache and past_key_values is None:
             past_key_values = HybridCache([model.config for model in self.components])
-        n_past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        n_past = 0
+        if past_key_values is not None:
+            past_key_values.check_padding()
+            n_past = past_key_values.get_seq_length()
         n_new = tokens.shape[1]
         self._check_length(n_past + n_new)
         if position_ids is None:
@@ -279,7 +310,7 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
             )
             hidden_states.append(mixed)
         if past_key_values is not None:
-            past_key_values.advance(n_new)
+            past_key_values.advance(n_new, attention_mask)
 
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self._logits(hidden_states[-1][:, keep], alpha[-1])
@@ -403,6 +434,32 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
             "hybrid.components[k].set_input_embeddings(...)."
         )
 
+    def set_attn_implementation(
+        self, attn_implementation: str, allow_all_kernels: bool = False
+    ) -> None:
+        """Set the attention of every component that has it; the others keep theirs.
+
+        Args:
+            attn_implementation: `eager`, `sdpa`, `flash_attention_2`, ...
+            allow_all_kernels: As in Transformers.
+
+        Raises:
+            ValueError: No component can.
+        """
+        refused = {}
+        for name, model in zip(self.component_names, self.components, strict=True):
+            try:
+                model.set_attn_implementation(attn_implementation, allow_all_kernels)
+            except ValueError as error:
+                refused[name] = error
+        if len(refused) == len(self.components):
+            raise ValueError(
+                f"No component takes the attention '{attn_implementation}': {refused}."
+            )
+        for name in refused:
+            logger.info("'%s' has no attention '%s'; it keeps its own", name, attn_implementation)
+        self.config._attn_implementation_internal = attn_implementation
+
     def get_output_embeddings(self) -> nn.Module | None:
         """The new head, or None where the components' heads are mixed."""
         return getattr(self, "new_head", None)
@@ -435,6 +492,21 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         super().save_pretrained(save_directory, **kwargs)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(save_directory)
+
+
+def _check_arguments(arguments: dict[str, object]) -> None:
+    if arguments.pop("output_attentions", None):
+        raise TypeError(
+            "A hybrid hands out no attention weights, as not every component has any: ask "
+            "hybrid.components[k] alone."
+        )
+    unknown = [
+        name
+        for name, value in arguments.items()
+        if name not in _LOSS_ARGUMENTS and value is not None
+    ]
+    if unknown:
+        raise TypeError(f"The hybrid's forward takes no argument {', '.join(sorted(unknown))}.")
 
 
 def _positions(
