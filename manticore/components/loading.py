@@ -3,25 +3,35 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
+from manticore.components.families import FAMILIES
 from manticore.components.fast_mixers import use_fast_mixers
-from manticore.components.inspection import family_spec
+from manticore.components.inspection import UnknownFamilyError, family_spec
 from manticore.components.runner import BlockRunner
 from manticore.components.spec import FamilySpec
-from manticore.zoo import zoo_names, zoo_path
+from manticore.components.tokenizers import special_ids, vocabulary_size
+from manticore.zoo import UnknownZooModelError, zoo_names, zoo_path
+from manticore.zoo.registry import has_zoo
 
 ZOO_PREFIX = "zoo:"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_ONLY_SAFETENSORS = (
+    "Manticore loads safetensors only, because a pickle can run code: load it with Transformers "
+    "where you trust it, then model.save_pretrained(folder), which writes safetensors."
+)
 
 
 class ComponentError(ValueError):
@@ -30,7 +40,7 @@ class ComponentError(ValueError):
 
 @dataclass(frozen=True)
 class Component:
-    """One pretrained causal language model with its tokenizer .
+    """One pretrained causal language model with its tokenizer.
 
     Attributes:
         name: Short name, for labels.
@@ -69,41 +79,40 @@ def load_component(
 
     Raises:
         ComponentError: The source does not hold a loadable causal language model.
-        manticore.zoo.UnknownZooModelError: No bundled component has that name.
     """
     source = str(source)
-    where = str(zoo_path(source.removeprefix(ZOO_PREFIX))) if is_zoo(source) else source
+    where = _locate(source)
     options = {"trust_remote_code": trust_remote_code, "revision": revision}
-    if Path(where).is_dir():
-        _check_folder(Path(where))
-    elif _looks_like_path(where):
-        raise ComponentError(f"There is no folder '{where}': give a folder that holds config.json.")
     try:
         config = AutoConfig.from_pretrained(where, **options)
+        _check_kind(source, config)
         # Meant for a start from nothing, but Transformers 5.23 heeds it on loading too: it would
         # divide output projections that were divided before they were trained.
         if getattr(config, "rescale_prenorm_residual", False):
             config.rescale_prenorm_residual = False
-        tokenizer = AutoTokenizer.from_pretrained(where, **options)
-        # A wrong tensor is an error below, so a missing one must be an error too.
+        tokenizer = _load_tokenizer(source, where, options)
         model, report = AutoModelForCausalLM.from_pretrained(
             where,
             config=config,
             dtype=dtype,
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # They are in the report, and refused below.
             output_loading_info=True,
             **options,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        model.eval()
+        _check_causal(source, model)
+        _check_weights(source, report)
+        _check_embeddings(source, model, tokenizer)
+        use_fast_mixers(model)
+        spec = family_spec(model)
+    except ComponentError:
+        raise
+    except UnknownFamilyError as error:
+        raise ComponentError(f"'{source}' cannot be cut into blocks. {error}") from error
+    except Exception as error:  # A strange configuration can make Transformers raise anything.
         raise ComponentError(_explain(source, error)) from error
-    if report["missing_keys"] or report["mismatched_keys"]:
-        raise ComponentError(
-            f"The checkpoint of '{source}' lacks {_some(report['missing_keys'])} and has wrong "
-            f"shapes for {_some(report['mismatched_keys'])}: it was saved from another model or "
-            "cut short. Save it again with save_pretrained."
-        )
-    use_fast_mixers(model)
-    return Component(component_name(source), source, model.eval(), tokenizer, family_spec(model))
+    return Component(component_name(source), source, model, tokenizer, spec)
 
 
 def is_zoo(source: str) -> bool:
@@ -116,8 +125,25 @@ def component_name(source: str) -> str:
     return source.rstrip("/").replace(ZOO_PREFIX, "").split("/")[-1]
 
 
-def _looks_like_path(source: str) -> bool:
-    return source.startswith((".", "/", "~")) or source.count("/") > 1
+def _locate(source: str) -> str:
+    """What to give Transformers: a folder that was looked into, or a hub id."""
+    if is_zoo(source):
+        try:
+            where = zoo_path(source)
+        except (UnknownZooModelError, FileNotFoundError) as error:
+            raise ComponentError(f"'{source}': {error}.") from error
+    else:
+        where = Path(source).expanduser()
+    if where.is_dir():
+        _check_folder(where)
+        return str(where)
+    if where.is_file():
+        raise ComponentError(f"'{source}' is a file: give the folder that holds config.json.")
+    if source.startswith((".", "/", "~")) or source.count("/") > 1:  # A hub id is OWNER/NAME.
+        raise ComponentError(
+            f"There is no folder '{source}': give a folder that holds config.json."
+        )
+    return source
 
 
 def _check_folder(folder: Path) -> None:
@@ -134,11 +160,93 @@ def _check_folder(folder: Path) -> None:
     if not list(folder.glob("*.safetensors")):
         pickled = [path.name for pattern in _PICKLED for path in folder.glob(pattern)]
         held = f"only pickle files ({', '.join(pickled)})" if pickled else "no weights"
+        raise ComponentError(f"The folder '{folder}' holds {held}. {_ONLY_SAFETENSORS}")
+
+
+def _check_kind(source: str, config: PreTrainedConfig) -> None:
+    """Refuse what is no causal language model before its weights are read."""
+    kind = config.model_type
+    if kind == "manticore":
+        raise ComponentError(f"'{source}' is a hybrid itself: give its components instead.")
+    if config.is_encoder_decoder:
+        why = f"its family '{kind}' has an encoder and a decoder"
+    elif type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and not hasattr(config, "auto_map"):
+        why = f"Transformers knows none of its family '{kind}'"
+    else:
+        return
+    raise ComponentError(_not_causal(source, why))
+
+
+def _not_causal(source: str, why: str) -> str:
+    return (
+        f"'{source}' is no causal language model: {why}. Choose a model that continues text, such "
+        f"as one of the families {', '.join(sorted(FAMILIES))}."
+    )
+
+
+def _load_tokenizer(source: str, where: str, options: dict[str, Any]) -> PreTrainedTokenizerBase:
+    remedy = (
+        "A component needs the tokenizer that it was trained with: "
+        "tokenizer.save_pretrained(folder) writes it beside the model."
+    )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, **options)
+    except Exception as error:  # Half a tokenizer, too, can make Transformers raise anything.
+        if _wants_trust(error):
+            raise
         raise ComponentError(
-            f"The folder '{folder}' holds {held}. Manticore loads safetensors only, because a "
-            "pickle can run code: load it with Transformers where you trust it, then "
-            "model.save_pretrained(folder), which writes safetensors."
+            f"The tokenizer of '{source}' could not be loaded: {error}\n{remedy}"
+        ) from error
+    # Transformers makes up an empty tokenizer for some families when there are no files.
+    if set(tokenizer.get_vocab().values()) <= special_ids(tokenizer):
+        raise ComponentError(f"'{source}' comes without a tokenizer. {remedy}")
+    return tokenizer
+
+
+@torch.no_grad()
+def _check_causal(source: str, model: PreTrainedModel) -> None:
+    """A family that Manticore does not know may be an encoder: look whether it sees ahead."""
+    if model.config.model_type in FAMILIES:
+        return
+    ids = torch.tensor([[2, 3, 4, 5], [2, 3, 4, 6]], device=model.device)  # (2, 4)
+    first, second = model(ids % model.config.vocab_size, use_cache=False).logits[:, :-1].float()
+    if (first - second).abs().max() > 1e-3 * first.std():
+        raise ComponentError(
+            _not_causal(source, "what it says of one token depends on the tokens that follow")
         )
+
+
+def _check_weights(source: str, report: dict[str, Any]) -> None:
+    wrong = []
+    if report["missing_keys"]:
+        wrong.append(f"lacks {_some(report['missing_keys'])}")
+    if report["mismatched_keys"]:
+        found = (
+            f"{name} {tuple(has)}, not {tuple(wants)}"
+            for name, has, wants in report["mismatched_keys"]
+        )
+        wrong.append(f"has other shapes than its config.json says ({_some(found)})")
+    if wrong:
+        raise ComponentError(
+            f"The checkpoint of '{source}' {' and '.join(wrong)}: it was saved from another model "
+            "or cut short. Save it again with save_pretrained."
+        )
+
+
+def _check_embeddings(
+    source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    rows, needed = model.get_input_embeddings().weight.shape[0], vocabulary_size(tokenizer)
+    if rows < needed:
+        raise ComponentError(
+            f"'{source}' has {rows} embeddings, fewer than the {needed} entries of its own "
+            "tokenizer: the tokenizer does not match the model. Give the tokenizer that it was "
+            "trained with."
+        )
+
+
+def _wants_trust(error: Exception) -> bool:
+    return "trust_remote_code" in str(error)
 
 
 def _explain(source: str, error: Exception) -> str:
@@ -147,10 +255,18 @@ def _explain(source: str, error: Exception) -> str:
             f"A safetensors file of '{source}' is damaged or cut short ({error}): copy or download "
             "it again."
         )
+    if _wants_trust(error):
+        return (
+            f"'{source}' brings code of its own, which was not run. Read that code; if you trust "
+            "it, pass trust_remote_code=True."
+        )
+    if isinstance(error, OSError) and "use_safetensors" in str(error):
+        return f"'{source}' holds no safetensors weights. {_ONLY_SAFETENSORS}"
+    bundled = ", ".join(zoo_names()) if has_zoo() else "none are installed"
     return (
         f"'{source}' could not be loaded as a causal language model: {error}\n"
-        f"Give zoo:NAME ({', '.join(zoo_names())}), a folder written by save_pretrained, or a hub "
-        "id that you can reach from this machine."
+        f"Give zoo:NAME ({bundled}), a folder written by save_pretrained, or a hub id that you can "
+        "reach from this machine."
     )
 
 

@@ -171,6 +171,9 @@ AVERAGED = [
     (wordpiece, lambda: byte_level(text=["The FOX FOX"] * 4), "ĠFOX", ["fox"]),
     (legacy_llama, lambda: byte_level(text=["The FOX FOX"] * 4), "ĠFOX", ["▁fox"]),
     (byte_level, lambda: byte_level(text=["a box box"] * 4), "Ġbox", ["Ġ", "b", "o", "x"]),
+    # "and" is a word of its own, and "ж" cannot be written.
+    (wordpiece, lambda: byte_level(text=["x-ND-ND"] * 4), "ND", ["n", "##d"]),
+    (unigram, lambda: byte_level(text=["xж xж"] * 9), "xÐ¶", ["x"]),
     # Bytes that are a character, and bytes that are only a piece of one.
     (llama, lambda: byte_level(text=["í í"] * 9), "ÃŃ", ["í"]),
     (byte_level, llama, "<0xE2>", ["â"]),
