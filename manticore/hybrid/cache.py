@@ -70,12 +70,13 @@ class HybridCache(Cache):
         """Refuse to go on after padding on the right.
 
         Raises:
-            ValueError: A recurrent state has taken in padding after a row's last real token.
+            ValueError: A row's last token is padding: the next token would be predicted from it,
+                and a recurrent state would carry it on.
         """
-        if self._ends_padded is not None and any(self.is_linear) and self._ends_padded.any():
+        if self._ends_padded is not None and self._ends_padded.any():
             raise ValueError(
-                "A row ends in padding, which a recurrent state would carry on into what follows: "
-                "pad on the left (tokenizer.padding_side = 'left')."
+                "A row ends in padding, and what follows would continue the padding: pad on the "
+                "left (tokenizer.padding_side = 'left')."
             )
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
