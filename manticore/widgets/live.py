@@ -16,7 +16,7 @@ from manticore.runs import Run
 from manticore.runs.wording import PREPARING, STATE_WORDS, duration
 
 TICK = 0.5
-WIDTHS = (920, 460, 460)
+WIDTHS = (840, 420, 420)
 """Of the figures, in pixels: front ends do not tell how much room there is."""
 
 
