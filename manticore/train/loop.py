@@ -122,6 +122,7 @@ class Loop:
         speed = _Speed()
         if step == 0:
             watch(0)
+            speed.pause()
         for batch in self._batches(step):
             if step >= options.steps:
                 break
@@ -184,15 +185,18 @@ class _Speed:
     """Tokens per second, smoothed; time spent elsewhere is left out."""
 
     def __init__(self) -> None:
-        self.rate: float | None = None
+        self.rate = 0.0
+        self.updates = 0
         self.last = time.perf_counter()
 
     def update(self, n_tokens: int) -> float:
         now = time.perf_counter()
         rate = n_tokens / max(now - self.last, 1e-9)
         self.last = now
-        kept = _SPEED_MEMORY if self.rate is not None else 0.0
-        self.rate = kept * (self.rate or 0.0) + (1 - kept) * rate
+        self.updates += 1
+        # A plain mean at first, so that a slow first step is soon forgotten.
+        kept = min(_SPEED_MEMORY, 1 - 1 / self.updates)
+        self.rate = kept * self.rate + (1 - kept) * rate
         return self.rate
 
     def pause(self) -> None:

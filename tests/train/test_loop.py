@@ -1,6 +1,6 @@
 """The training loop: interrupted and resumed is uninterrupted, whatever the text and the epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,12 @@ class _Empty(IterableDataset):
         return iter(())
 
 
-def _train(folder: Path, dataset: Dataset, stop_at: int | None = None) -> list[float]:
+def _train(
+    folder: Path,
+    dataset: Dataset,
+    stop_at: int | None = None,
+    watch: Callable[[int], None] = lambda step: None,
+) -> list[float]:
     """Train on from what is in the folder, and give every step's loss so far."""
     folder.mkdir(exist_ok=True)
     model = make_model("llama", width=16, layers=2)
@@ -56,7 +61,7 @@ def _train(folder: Path, dataset: Dataset, stop_at: int | None = None) -> list[f
     done: list[int] = []
     with EventWriter(folder) as events:
         loop = Loop(model, groups, dataset, options, folder / "checkpoints", events)
-        loop.run(lambda step: None, done.append, lambda: done[-1] == stop_at)
+        loop.run(watch, done.append, lambda: done[-1] == stop_at)
     return [event["loss"] for event in read_events(folder)[0] if event["kind"] == "step"]
 
 
@@ -72,3 +77,22 @@ def test_resumed_is_uninterrupted(tmp_path: Path, dataset: Dataset, stop_at: int
 def test_a_text_without_a_batch_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="gave no batch: give more text"):
         _train(tmp_path / "empty", _Empty())
+
+
+def test_time_spent_watching_is_not_the_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = {"now": 0.0}
+
+    def read() -> float:
+        clock["now"] += 1.0  # between two looks at the clock a second goes by
+        return clock["now"]
+
+    def watch(_step: int) -> None:
+        clock["now"] += 1000.0
+
+    monkeypatch.setattr("manticore.train.loop.time.perf_counter", read)
+    _train(tmp_path, _Rows(), watch=watch)
+    steps = [event for event in read_events(tmp_path)[0] if event["kind"] == "step"]
+    assert [event["tokens_per_s"] for event in steps] == [16.0] * STEPS
+    assert [event["eta_s"] for event in steps] == [float(STEPS - n) for n in range(1, STEPS + 1)]
