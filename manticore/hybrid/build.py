@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from manticore.components.loading import Component, load_component
+from manticore.components.runner import cut_points
 from manticore.components.tokenizers import TransplantReport, same_vocabulary, transplant
 from manticore.data import generate_stories
 from manticore.hybrid.alignment import align_projectors, set_scales
@@ -63,6 +64,9 @@ def build_hybrid(
         ValueError: A number of components, blocks, or an option that cannot be.
         ComponentError: A component that cannot be loaded.
     """
+    if isinstance(components, str | Path | Component):
+        one = components.source if isinstance(components, Component) else str(components)
+        raise ValueError(f"Give a list of components, one alone too: build_hybrid(['{one}']).")
     if not 1 <= len(components) <= MAX_COMPONENTS:
         raise ValueError(f"A hybrid takes 1 to {MAX_COMPONENTS} components, not {len(components)}.")
     if projector_init not in PROJECTOR_INITS:
@@ -85,12 +89,15 @@ def build_hybrid(
     # Prompts of unlike length in one batch must end together.
     tokenizer.padding_side = "left"
     transplants = _share_vocabulary(loaded, names, tokenizer)
+    shallowest = min(range(len(loaded)), key=lambda k: loaded[k].runner.depth)
+    depth = loaded[shallowest].runner.depth
+    if n_blocks is None:
+        n_blocks = depth
+    cut_points(depth, n_blocks, f"'{names[shallowest]}'")  # Refuses more blocks than layers.
     config = ManticoreConfig(
         components=[component.model.config.to_dict() for component in loaded],
         component_names=names,
-        n_blocks=min(component.runner.depth for component in loaded)
-        if n_blocks is None
-        else n_blocks,
+        n_blocks=n_blocks,
         projector=projector,
         head=head,
         vocab_size=min(component.model.config.vocab_size for component in loaded),

@@ -63,9 +63,10 @@ class ManticoreConfig(PreTrainedConfig):
                 f"{len(self.component_names)} component names for {len(self.components)} "
                 "components: give one name each."
             )
-        for value, kinds in ((self.projector, ProjectorKind), (self.head, HeadKind)):
+        for name, kinds in (("projector", ProjectorKind), ("head", HeadKind)):
+            value = getattr(self, name)
             if value not in kinds.__args__:
-                raise ValueError(f"'{value}' is none of {', '.join(kinds.__args__)}.")
+                raise ValueError(f"{name} '{value}' is none of {', '.join(kinds.__args__)}.")
 
     @property
     def component_configs(self) -> list[PreTrainedConfig]:

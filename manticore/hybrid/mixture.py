@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-SIMPLEX_TOLERANCE = 1e-4
+SIMPLEX_TOLERANCE = 1e-6
+"""How far a row may sum from one: what float32 makes of a row that sums to one exactly."""
 
 
 def check_mixture_weights(
@@ -19,7 +20,15 @@ def check_mixture_weights(
     Raises:
         ValueError: Wrong shape, not finite, negative, or a row that does not sum to one.
     """
-    alpha = torch.as_tensor(alpha, dtype=torch.float32).detach().cpu()
+    try:
+        given = torch.as_tensor(alpha).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"Mixture weights must be a table of numbers, not {alpha!r}: {error}."
+        ) from error
+    if given.is_complex():
+        raise ValueError(f"Mixture weights must be real numbers, not {given.tolist()}.")
+    alpha = given.to(torch.float32)
     if alpha.shape == (n_components,):
         alpha = alpha.expand(n_blocks, n_components).clone()
     if alpha.shape != (n_blocks, n_components):
@@ -29,8 +38,11 @@ def check_mixture_weights(
             f"({n_components},) for every block alike."
         )
     if not torch.isfinite(alpha).all() or (alpha < 0).any():
-        raise ValueError(f"Mixture weights must be finite and not negative: {alpha.tolist()}.")
-    sums = alpha.sum(dim=1)
+        raise ValueError(
+            f"Mixture weights must be finite and not negative: {alpha.tolist()}. Give shares from "
+            "0 to 1."
+        )
+    sums = alpha.double().sum(dim=1)
     if (sums - 1).abs().max() > SIMPLEX_TOLERANCE:
         raise ValueError(
             f"Each row of mixture weights must sum to 1; the rows sum to {sums.tolist()}. "

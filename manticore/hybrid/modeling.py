@@ -391,16 +391,16 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         return sum(logits)
 
     def _check_length(self, length: int) -> None:
-        limits = {
-            name: runner.max_length
-            for name, runner in zip(self.component_names, self.runners, strict=True)
-            if runner.max_length is not None
-        }
-        for name, limit in limits.items():
-            if length > limit:
+        weights = self.mixture.on_host()
+        for k, runner in enumerate(self.runners):
+            limit = runner.max_length
+            if limit is None or length <= limit:
+                continue
+            if weights is None or any(row[k] > 0 for row in weights):
                 raise ValueError(
-                    f"A sequence of {length} tokens is too long: the component '{name}' has "
-                    f"{limit} learned positions. Shorten the text or the number of new tokens."
+                    f"A sequence of {length} tokens is too long: the component "
+                    f"'{self.component_names[k]}' has {limit} learned positions. Shorten the text "
+                    "or the number of new tokens."
                 )
 
     # Citizenship --------------------------------------------------------------------------------
