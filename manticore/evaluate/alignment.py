@@ -30,16 +30,21 @@ def alignment_error(hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor) -> 
     """Measure the projectors at the hybrid's current mixture weights.
 
     Args:
-        hybrid: The hybrid.
+        hybrid: The hybrid; it is put back into the mode it was in.
         input_ids: (n, T) tokens that the projectors were not fitted on.
     """
-    states = boundary_states(hybrid, input_ids)
-    shape = (hybrid.config.n_blocks, len(hybrid.components))
-    errors = AlignmentError(torch.zeros(shape), torch.zeros(shape))
-    common = common_states(hybrid, states)
-    for at in each_boundary(hybrid, input_ids):
-        errors.into[at.block, at.k] = _relative_error(at.entering, states[at.k][at.block])
-        errors.out_of[at.block, at.k] = _relative_error(at.contribution, common[at.block + 1])
+    was_training = hybrid.training
+    hybrid.eval()
+    try:
+        states = boundary_states(hybrid, input_ids)
+        shape = (hybrid.config.n_blocks, len(hybrid.components))
+        errors = AlignmentError(torch.zeros(shape), torch.zeros(shape))
+        common = common_states(hybrid, states)
+        for at in each_boundary(hybrid, input_ids):
+            errors.into[at.block, at.k] = _relative_error(at.entering, states[at.k][at.block])
+            errors.out_of[at.block, at.k] = _relative_error(at.contribution, common[at.block + 1])
+    finally:
+        hybrid.train(was_training)
     return errors
 
 

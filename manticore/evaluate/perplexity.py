@@ -26,8 +26,10 @@ def mean_loss(
         max_batches: Only the first so many batches; all of them if None.
 
     Raises:
-        ValueError: The dataset gives no token to predict.
+        ValueError: The dataset gives no token to predict, or a limit below 1.
     """
+    if max_batches is not None and max_batches < 1:
+        raise ValueError(f"max_batches={max_batches} measures nothing: give 1 or more, or None.")
     was_training = model.training
     model.eval()
     total, count = 0.0, 0

@@ -407,9 +407,15 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, (LinearProjector, MLPProjector)):
-            module.reset("identity")
-        elif isinstance(module, FixedMixture):
+        # For code that is not its own, Transformers passes over modules without parameters of their
+        # own: it asks for a projector's layers, never for the projector.
+        for projector in self.projectors.modules():
+            if isinstance(projector, (LinearProjector, MLPProjector)) and module in list(
+                projector.children()
+            ):
+                projector.reset("identity")
+                return
+        if isinstance(module, FixedMixture):
             init.constant_(module.alpha, 1 / module.alpha.shape[1])
         elif module in (getattr(self, "new_head", None), getattr(self, "new_norm", None)):
             super()._init_weights(module)
