@@ -211,7 +211,20 @@ def test_a_special_token_without_counterpart_gets_the_mean() -> None:
     torch.testing.assert_close(_row(moved, new, "<fox>"), mean, rtol=1e-6, atol=1e-7)
     assert report.empty == 1
     assert moved.vocab_size == moved.config.vocab_size == len(new)
+    assert moved.generation_config.eos_token_id == new.eos_token_id
     assert moved.config.pad_token_id == new.pad_token_id == moved.model.embed_tokens.padding_idx
+
+
+def test_special_tokens_without_a_role_match_by_name() -> None:
+    own, new = llama(), byte_level()
+    for tokenizer, names in ((own, ["<|fox|>"]), (new, ["<|fox|>", "<|owl|>"])):
+        # In tokenizer.json only, as chat tokens often are.
+        tokenizer.backend_tokenizer.add_special_tokens(names)
+    model, moved = _model(own), _model(own)
+    assert transplant(moved, own, new).empty == 1
+    assert torch.equal(_row(moved, new, "<|fox|>"), _row(model, own, "<|fox|>"))
+    mean = model.get_input_embeddings().weight.mean(dim=0)
+    torch.testing.assert_close(_row(moved, new, "<|owl|>"), mean, rtol=1e-6, atol=1e-7)
 
 
 def test_text_that_the_component_cannot_write_gets_the_mean() -> None:
