@@ -52,13 +52,20 @@ def check_mixture_weights(
 
 
 class Mixture(nn.Module):
-    """A parameterisation of the mixture weights: calling it gives alpha, (N, K)."""
+    """A parameterisation of the mixture weights: calling it gives alpha, (N, K), for one pass."""
 
     def forward(self) -> torch.Tensor:
         raise NotImplementedError
 
-    def on_host(self) -> list[list[float]] | None:
-        """Alpha as numbers where it is fixed, so that blocks of weight zero can be left out."""
+    def expected(self) -> torch.Tensor:
+        """Alpha without the noise that a pass in training may add, (N, K)."""
+        return self()
+
+    def live(self) -> list[list[bool]] | None:
+        """Which components take part in each block, N times K; None where all do.
+
+        Known without asking the device: who does not take part is not run.
+        """
         return None
 
 
@@ -69,7 +76,7 @@ class FixedMixture(Mixture):
         super().__init__()
         uniform = torch.full((n_blocks, n_components), 1 / n_components)
         self.alpha = nn.Parameter(uniform, requires_grad=False)
-        self._host: tuple[tuple[int, int], list[list[float]]] | None = None
+        self._live: tuple[tuple[int, int], list[list[bool]]] | None = None
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
         return super()._apply(lambda t: t.to(fn(t).device) if t.is_floating_point() else fn(t))
@@ -77,11 +84,11 @@ class FixedMixture(Mixture):
     def forward(self) -> torch.Tensor:
         return self.alpha
 
-    def on_host(self) -> list[list[float]]:
+    def live(self) -> list[list[bool]]:
         state = (id(self.alpha), self.alpha._version)
-        if self._host is None or self._host[0] != state:
-            self._host = (state, self.alpha.tolist())
-        return self._host[1]
+        if self._live is None or self._live[0] != state:
+            self._live = (state, (self.alpha > 0).tolist())
+        return self._live[1]
 
     @torch.no_grad()
     def assign(self, alpha: torch.Tensor) -> None:

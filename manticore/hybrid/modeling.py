@@ -210,7 +210,7 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
     @property
     def mixture_weights(self) -> torch.Tensor:
         """Alpha, (N, K): one row per block, rows sum to one."""
-        return self.mixture().detach().clone()
+        return self.mixture.expected().detach().clone()
 
     def set_mixture_weights(self, alpha: torch.Tensor | Sequence) -> None:
         """Fix the mixture weights.
@@ -224,17 +224,15 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         n_blocks, n_components = self.config.n_blocks, len(self.components)
         alpha = check_mixture_weights(alpha, n_blocks, n_components)
         if not isinstance(self.mixture, FixedMixture):
-            device = self.mixture().device
+            device = self.mixture.expected().device
             self.mixture = FixedMixture(n_blocks, n_components).to(device)
         self.mixture.assign(alpha)
 
     def live_runners(self, block: int) -> list[tuple[int, BlockRunner]]:
         """(k, runner) of the components that take part in a block: those of weight above zero."""
-        weights = self.mixture.on_host()
+        live = self.mixture.live()
         return [
-            (k, runner)
-            for k, runner in enumerate(self.runners)
-            if weights is None or weights[block][k] > 0
+            (k, runner) for k, runner in enumerate(self.runners) if live is None or live[block][k]
         ]
 
     # Forward ------------------------------------------------------------------------------------
@@ -336,10 +334,10 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         cache: HybridCache | None,
     ) -> torch.Tensor:
         """h[b] from h[b - 1], (B, T, D), at the block's mixture weights, (K,)."""
-        weights = self.mixture.on_host()
         mixed = []
-        for k, runner in self.live_runners(block):
-            alone = weights is not None and weights[block][k] == 1
+        live = self.live_runners(block)
+        alone = len(live) == 1
+        for k, runner in live:
             entering = self.enter(block, k, hidden_states, alpha[k], alone)
             start, stop = self.cuts[k][block : block + 2]
             leaving = runner.run(
@@ -391,12 +389,12 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         return sum(logits)
 
     def _check_length(self, length: int) -> None:
-        weights = self.mixture.on_host()
+        live = self.mixture.live()
         for k, runner in enumerate(self.runners):
             limit = runner.max_length
             if limit is None or length <= limit:
                 continue
-            if weights is None or any(row[k] > 0 for row in weights):
+            if live is None or any(row[k] for row in live):
                 raise ValueError(
                     f"A sequence of {length} tokens is too long: the component "
                     f"'{self.component_names[k]}' has {limit} learned positions. Shorten the text "

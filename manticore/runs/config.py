@@ -7,8 +7,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from manticore.search.config import SearchConfig
+from manticore.train.config import EvaluateConfig, FinetuneConfig, PretrainConfig, TrainConfig
 
 MAX_COMPONENTS = 4
+StageName = Literal["search", "pretrain-projectors", "finetune", "evaluate"]
+
+
+def option_field(stage: str) -> str:
+    """The field of `RunConfig` that holds a stage's own options."""
+    return stage.replace("-", "_")
 
 
 class RunConfig(BaseModel):
@@ -22,7 +29,7 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    stage: Literal["search"] = Field("search", description="what the run does")
+    stage: StageName = Field("search", description="what the run does")
     name: str | None = Field(None, max_length=120, description="a name for people")
     components: tuple[str, ...] = Field(
         min_length=1,
@@ -38,6 +45,9 @@ class RunConfig(BaseModel):
     )
     data: dict[str, Any] = Field(description="the text, as TextData.spec describes it")
     search: SearchConfig = Field(default_factory=SearchConfig)
+    pretrain_projectors: PretrainConfig = Field(default_factory=PretrainConfig)
+    finetune: FinetuneConfig = Field(default_factory=FinetuneConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     seed: int = Field(0, ge=0, lt=2**32)
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda or cuda:N"
@@ -46,6 +56,23 @@ class RunConfig(BaseModel):
         "float32", description="of the arithmetic in training; the weights stay in float32"
     )
     trust_remote_code: bool = Field(False, description="run code from hub repositories")
+
+    @property
+    def options(self) -> TrainConfig | EvaluateConfig:
+        """Those of the run's own stage."""
+        return getattr(self, option_field(self.stage))
+
+    @model_validator(mode="after")
+    def _options_are_of_the_stage(self) -> "RunConfig":
+        for stage in StageName.__args__:
+            field = option_field(stage)
+            given = getattr(self, field) != type(getattr(self, field))()
+            if given and stage != self.stage:
+                raise ValueError(
+                    f"the options '{field}' mean nothing to the stage {self.stage!r}: leave them "
+                    f"out, or set stage to {stage!r}"
+                )
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -2,40 +2,72 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-StrategyName = Literal["darts"]
+from manticore.train.config import Schedule, TrainConfig
+
+StrategyName = Literal[
+    "darts", "darts-bilevel", "gaea", "dash", "probe", "random", "sweep", "fixed"
+]
 
 
-class SearchConfig(BaseModel):
-    """Options of the `search` stage.
+_GRADIENT = {"darts", "darts-bilevel", "gaea", "dash"}
+_HELD_OUT = {"darts-bilevel", "probe", "random", "sweep"}
+_ONLY_FOR = {
+    "mixture_lr": _GRADIENT,
+    "mixture_schedule": _GRADIENT,
+    "tied": {*_GRADIENT, *_HELD_OUT},
+    "entropy": {*_GRADIENT, "probe"},
+    "prune_below": {*_GRADIENT, "probe"},
+    "prune_after": {*_GRADIENT, "probe"},
+    "second_order": {"darts-bilevel"},
+    "temperature": {"dash"},
+    "candidates": {"random"},
+    "grid": {"sweep"},
+    "held_out": _HELD_OUT,
+    "probe_every": {"probe"},
+    "probe_batches": {"probe", "random", "sweep"},
+}
 
-    Learning rates are those of AdamW after warm-up; all of them then fall along one cosine to a
-    tenth of their value. A learning rate of zero freezes that part.
-    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class SearchConfig(TrainConfig):
+    """Options of the `search` stage."""
 
     strategy: StrategyName = "darts"
-    steps: PositiveInt = 300
-    batch_size: PositiveInt = 8
-    """Sequences per step."""
     mixture_lr: PositiveFloat = 0.02
-    """Learning rate of the mixture logits."""
-    projector_lr: float = Field(1e-3, ge=0)
-    """Learning rate of the projectors and of a new head."""
-    component_lr: float = Field(2e-4, ge=0)
-    """Learning rate of the components' own weights."""
-    weight_decay: float = Field(0.01, ge=0)
-    """Decoupled weight decay of all weights but the mixture logits."""
-    warmup_steps: NonNegativeInt = 20
-    max_grad_norm: PositiveFloat = 1.0
-    eval_every: PositiveInt = 50
-    """Steps between evaluations on the held-out text."""
-    eval_batches: PositiveInt = 16
-    """Batches of held-out text per evaluation."""
-    checkpoint_every: PositiveInt = 50
-    """Steps between checkpoints."""
-    sample_prompt: str = "Once upon a time"
-    """What the hybrid continues after each evaluation; empty for no sample."""
-    sample_tokens: PositiveInt = 48
+    """Learning rate of the mixture weights, for strategies that descend a gradient."""
+    mixture_schedule: Schedule = "cosine"
+    tied: bool = False
+    """One row of mixture weights for all blocks."""
+    entropy: float = 0.0
+    """Weight of the rows' entropy in the loss: positive drives them to corners, negative apart."""
+    prune_below: float = Field(0.0, ge=0, lt=1)
+    """Components whose weight in a block is under this leave the block; 0 keeps all."""
+    prune_after: PositiveInt = 100
+    """Steps before anything is pruned."""
+    second_order: bool = False
+    """`darts-bilevel`: let mixture weights see one step ahead of the other weights."""
+    temperature: tuple[PositiveFloat, PositiveFloat] = (2.0, 0.2)
+    """`dash`: of the Gumbel-softmax, first and last."""
+    candidates: PositiveInt = 16
+    """`random`: points to choose from."""
+    grid: int = Field(11, ge=2)
+    """`sweep`: points along each edge of the simplex."""
+    held_out: float = Field(0.1, gt=0, lt=1)
+    """Share of the training text on which `darts-bilevel`, `probe`, `random` and `sweep` judge
+    mixture weights, and which no other weight learns from."""
+    probe_every: PositiveInt = 10
+    """`probe`: steps between rounds."""
+    probe_batches: PositiveInt = 1
+    """Held-out batches that a point is measured on."""
+
+    @model_validator(mode="after")
+    def _options_belong_to_the_strategy(self) -> "SearchConfig":
+        for option, strategies in _ONLY_FOR.items():
+            given = getattr(self, option) != type(self).model_fields[option].default
+            if given and self.strategy not in strategies:
+                raise ValueError(
+                    f"{option} means nothing to the strategy {self.strategy!r}: leave it out, or "
+                    f"choose one of {', '.join(sorted(strategies))}"
+                )
+        return self

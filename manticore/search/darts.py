@@ -1,45 +1,114 @@
-"""One-level DARTS (arXiv 1806.09055; paper section 3.3): the mixture weights are the softmax of
-free logits, and all weights and logits descend the same loss together."""
+"""DARTS (arXiv 1806.09055): mixture weights as a softmax of logits that descend the loss.
+
+The paper's own search is the one-level form (section 3.3): all weights and logits descend the same
+loss together. The two-level form alternates: logits descend the loss on held-out text, the other
+weights that on training text.
+"""
 
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from manticore.hybrid.mixture import Mixture
+from manticore.search.strategy import Strategy
 
 if TYPE_CHECKING:
-    from manticore.hybrid import ManticoreForCausalLM
+    from manticore.search.held_out import HeldOut
+    from manticore.train.loop import Loop
 
-# Softmax cannot reach the corners of the simplex; starting there is moved this far inside.
-_INSIDE = 1e-3
+_BETAS = (0.5, 0.999)
+"""DARTS' own, for the optimizer of the architecture."""
+_FINITE_STEP = 0.01
 
 
-class SoftmaxMixture(Mixture):
-    """alpha = softmax(logits), row by row.
+class Darts(Strategy):
+    """The strategy `darts`: one level."""
 
-    Args:
-        alpha: (N, K) mixture weights to start from.
+
+class BilevelDarts(Strategy):
+    """The strategy `darts-bilevel`: logits learn from held-out batches, in turn with the rest.
+
+    With `second_order` the logits see one step ahead of the other weights (DARTS, equations 7 and
+    8, the Hessian product by finite differences); without, the first-order approximation.
     """
 
-    def __init__(self, alpha: torch.Tensor) -> None:
-        super().__init__()
-        inside = (1 - _INSIDE) * alpha.float() + _INSIDE / alpha.shape[1]
-        self.logits = nn.Parameter(inside.log())
+    needs_held_out = True
 
-    def forward(self) -> torch.Tensor:
-        return self.logits.float().softmax(dim=-1)
+    def shared_parameters(self) -> list[nn.Parameter]:
+        return []
 
+    def attach(self, loop: "Loop", held_out: "HeldOut | None") -> None:
+        super().attach(loop, held_out)
+        optimizer = torch.optim.Adam([self.mixture.row], lr=self.options.mixture_lr, betas=_BETAS)
+        schedule = loop.schedule_for(optimizer, self.options.mixture_schedule)
+        self.optimizer, self.schedule = loop.accelerator.prepare(optimizer, schedule)
 
-class Darts:
-    """The strategy `darts`."""
+    def before_step(self, step: int, batches: list[dict[str, torch.Tensor]]) -> None:
+        valid = self.loop.held_out_batch(self.held_out, step)
+        if self.options.second_order:
+            self._look_ahead(valid, batches)
+        else:
+            self._descend(valid)
+        penalty = self.penalty()
+        if penalty is not None:
+            penalty.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        self._forget()
 
-    def begin(self, hybrid: "ManticoreForCausalLM") -> list[nn.Parameter]:
-        """Replace the fixed mixture weights by a softmax of logits."""
-        hybrid.mixture = SoftmaxMixture(hybrid.mixture_weights)
-        return list(hybrid.mixture.parameters())
+    def after_backward(self, step: int) -> None:
+        # The training batch moves the other weights alone.
+        self.mixture.row.grad = None
 
-    def finish(self, hybrid: "ManticoreForCausalLM") -> None:
-        """Fix alpha where the logits have taken it."""
-        alpha = hybrid.mixture_weights
-        hybrid.set_mixture_weights(alpha / alpha.sum(dim=1, keepdim=True))
+    def _descend(self, batch: dict[str, torch.Tensor]) -> None:
+        """Gradients of the loss on a batch, added to those that are there."""
+        self.loop.accelerator.backward(self.loop.loss([batch]))
+
+    def _forget(self) -> None:
+        for parameter in self.hybrid.parameters():
+            parameter.grad = None
+
+    def _gradients(self, batch: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+        """Of the logits and of the other weights, in that order."""
+        self._forget()
+        self._descend(batch)
+        found = [self.mixture.row, *self._weights()]
+        return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in found]
+
+    def _weights(self) -> list[nn.Parameter]:
+        return [
+            parameter for group in self.loop.optimizer.param_groups for parameter in group["params"]
+        ]
+
+    @torch.no_grad()
+    def _move(self, by: list[torch.Tensor], factors: list[float]) -> None:
+        for parameter, direction, factor in zip(self._weights(), by, factors, strict=True):
+            parameter.add_(direction, alpha=factor)
+
+    def _look_ahead(
+        self, valid: dict[str, torch.Tensor], batches: list[dict[str, torch.Tensor]]
+    ) -> None:
+        train = batches[0]
+        before = [parameter.detach().clone() for parameter in self._weights()]
+        rates = [group["lr"] for group in self.loop.optimizer.param_groups for _ in group["params"]]
+        with torch.enable_grad():
+            _, *ahead = self._gradients(train)
+            self._move(ahead, [-rate for rate in rates])
+            direct, *direction = self._gradients(valid)
+            self._restore(before)
+            # The inner step of each weight has its own rate, so the direction is scaled by it.
+            direction = [rate * d for rate, d in zip(rates, direction, strict=True)]
+            norm = torch.stack([d.norm() for d in direction]).norm()
+            size = _FINITE_STEP / float(norm.clamp_min(1e-12))
+            sided = []
+            for sign in (1.0, -1.0):
+                self._move(direction, [sign * size] * len(rates))
+                sided.append(self._gradients(train)[0])
+                self._restore(before)
+        self._forget()
+        self.mixture.row.grad = direct - (sided[0] - sided[1]) / (2 * size)
+
+    @torch.no_grad()
+    def _restore(self, values: list[torch.Tensor]) -> None:
+        for parameter, value in zip(self._weights(), values, strict=True):
+            parameter.copy_(value)

@@ -2,22 +2,30 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator, skip_first_batches
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import DataLoaderConfiguration
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import Dataset
 from transformers import PreTrainedModel
-from transformers.optimization import get_cosine_with_min_lr_schedule_with_warmup
 
+from manticore.train.batches import Batch, Batches
 from manticore.train.checkpoints import Checkpoints
 from manticore.train.events import EventWriter
+from manticore.train.schedules import learning_rate_factor
 
-_LOWEST_LR = 0.1
+if TYPE_CHECKING:
+    from manticore.search.held_out import HeldOut
+    from manticore.search.strategy import Strategy
+
 _SPEED_MEMORY = 0.9
 
 
@@ -31,12 +39,13 @@ class LoopOptions:
 
     Attributes:
         steps: Optimizer steps in all.
-        batch_size: Sequences per step.
-        warmup_steps: Steps of linear warm-up before the cosine.
+        batch_size: Sequences per step, over all processes.
+        warmup_steps: Steps of linear warm-up before each schedule.
         max_grad_norm: Gradients are clipped to this norm.
         watch_every: Steps between calls of the stage's `watch`.
         checkpoint_every: Steps between checkpoints.
         seed: Decides the order of the batches.
+        accumulate: Parts in which the sequences of a step are taken.
         mixed_precision: accelerate's `no`, `bf16` or `fp16`.
         cpu: Stay on the CPU even where there is a GPU.
     """
@@ -48,8 +57,16 @@ class LoopOptions:
     watch_every: int
     checkpoint_every: int
     seed: int
+    accumulate: int = 1
     mixed_precision: str = "no"
     cpu: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"A batch of {self.batch_size} sequences cannot be taken in {self.accumulate} "
+                "equal parts: make accumulate divide batch_size."
+            )
 
 
 class Loop:
@@ -57,11 +74,13 @@ class Loop:
 
     Args:
         model: Gives a loss for `input_ids` and `labels`.
-        groups: AdamW parameter groups, each with its `name`, `lr` and `weight_decay`.
+        groups: AdamW parameter groups, each with its `name`, `lr`, `weight_decay` and `schedule`.
         dataset: Items with `input_ids` and `labels`, (T,) each.
         options: How long and how.
         folder: Where checkpoints go.
         events: Where `step` events go.
+        strategy: Moves the mixture weights; None where they stay.
+        held_out: Text for the strategy.
 
     Raises:
         ValueError: Fewer sequences than one batch takes; of a stream, none.
@@ -75,27 +94,36 @@ class Loop:
         options: LoopOptions,
         folder: Path,
         events: EventWriter,
+        strategy: "Strategy | None" = None,
+        held_out: "HeldOut | None" = None,
     ) -> None:
         self.options = options
         self.events = events
+        self.strategy = strategy
         self.accelerator = Accelerator(
             mixed_precision=options.mixed_precision,
             cpu=options.cpu,
             dataloader_config=DataLoaderConfiguration(
-                use_seedable_sampler=True, data_seed=options.seed
+                use_seedable_sampler=True, data_seed=options.seed, split_batches=True
             ),
+            # A component that is pruned from a block leaves parameters without gradients.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         optimizer = torch.optim.AdamW(groups)
-        schedule = get_cosine_with_min_lr_schedule_with_warmup(
-            optimizer,
-            num_warmup_steps=min(options.warmup_steps, options.steps // 2),
-            num_training_steps=options.steps,
-            min_lr_rate=_LOWEST_LR,
+        schedule = self.schedule_for(optimizer, *(group["schedule"] for group in groups))
+        self.model, self.optimizer, self.schedule = self.accelerator.prepare(
+            model, optimizer, schedule
         )
-        self.model, self.optimizer, self.schedule, self.loader = self.accelerator.prepare(
-            model, optimizer, schedule, _loader(dataset, options)
-        )
+        self.batches = Batches(self.accelerator, dataset, options.batch_size // options.accumulate)
+        if strategy is not None:
+            strategy.attach(self, held_out)
         self.checkpoints = Checkpoints(folder, self.accelerator)
+
+    def schedule_for(self, optimizer: Optimizer, *names: str) -> LambdaLR:
+        """Learning rates over this loop's steps, one schedule for each group of an optimizer."""
+        warmup = min(self.options.warmup_steps, self.options.steps // 2)
+        factors = [learning_rate_factor(name, warmup, self.options.steps) for name in names]
+        return LambdaLR(optimizer, factors)
 
     def run(
         self,
@@ -123,19 +151,21 @@ class Loop:
         if step == 0:
             watch(0)
             speed.pause()
-        for batch in self._batches(step):
-            if step >= options.steps:
-                break
-            loss = self._step(batch, step)
+        batches = self.batches.after(step * options.accumulate)
+        while step < options.steps:
+            taken = list(islice(batches, options.accumulate))
+            loss = self._step(taken, step)
             step += 1
-            rate = speed.update(batch["input_ids"].numel())
+            n_tokens = sum(batch["input_ids"].numel() for batch in taken)
+            n_tokens *= self.accelerator.num_processes
+            rate = speed.update(n_tokens)
             self.events.emit(
                 "step",
                 step=step,
                 loss=loss,
                 lr={group["name"]: group["lr"] for group in self.optimizer.param_groups},
                 tokens_per_s=rate,
-                eta_s=(options.steps - step) * batch["input_ids"].numel() / rate,
+                eta_s=(options.steps - step) * n_tokens / rate,
             )
             step_done(step)
             stopping = stop()
@@ -149,36 +179,80 @@ class Loop:
                 break
         return step
 
-    def _step(self, batch: dict[str, torch.Tensor], step: int) -> float:
+    def loss(self, batches: list[Batch], of: int | None = None) -> torch.Tensor:
+        """The training loss of batches together, for the optimizer: with graph.
+
+        Args:
+            batches: Their tokens all count alike.
+            of: Predicted tokens that the sum is divided by; those of `batches` if not given.
+        """
         self.model.train()
-        loss = self.model(**batch).loss
-        value = loss.item()
+        of = self._n_predicted(batches) if of is None else of
+        return sum(self.model(**batch, num_items_in_batch=of).loss for batch in batches)
+
+    @torch.no_grad()
+    def held_out_loss(self, held_out: "HeldOut", n_batches: int, number: int = 0) -> float:
+        """Mean loss per token over held-out batches, in nats; the same on every process.
+
+        Args:
+            held_out: Where they come from.
+            n_batches: How many.
+            number: Which: batches `number * n_batches` and the following.
+        """
+        model = self.accelerator.unwrap_model(self.model)
+        model.eval()
+        total = 0.0
+        for index in range(number * n_batches, (number + 1) * n_batches):
+            batch = held_out.batch(index, self.options.batch_size, self.accelerator.device)
+            with self.accelerator.autocast():
+                total += float(model(**batch, use_cache=False).loss)
+        return total / n_batches
+
+    def held_out_batch(self, held_out: "HeldOut", number: int) -> Batch:
+        """This process's part of a held-out batch."""
+        batch = held_out.batch(number, self.options.batch_size, self.accelerator.device)
+        processes = self.accelerator.num_processes
+        share = slice(self.accelerator.process_index, None, processes)
+        return {name: tensor[share] for name, tensor in batch.items()}
+
+    def _step(self, batches: list[Batch], step: int) -> float:
+        if self.strategy is not None:
+            self.strategy.before_step(step, batches)
+        value = self._backward(batches)
         if not math.isfinite(value):
             raise DivergedError(
                 f"The loss is {value} at step {step + 1}: lower the learning rates, or start from "
                 "mixture weights further from a corner."
             )
-        self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.model.parameters(), self.options.max_grad_norm)
+        if self.strategy is not None:
+            self.strategy.after_backward(step)
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.accelerator.clip_grad_norm_(trained, self.options.max_grad_norm)
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
+        if self.strategy is not None:
+            self.strategy.after_step(step)
         return value
 
-    def _batches(self, done: int) -> Iterator[dict[str, torch.Tensor]]:
-        """Batches without end, epoch after epoch, from the one that follows `done` steps."""
-        if isinstance(self.loader.dataset, IterableDataset):
-            # A stream's epochs have no known length, so what was read is read again and passed by.
-            yield from islice(self._epochs(0), done, None)
-        epoch, skip = divmod(done, len(self.loader))
-        self.loader.set_epoch(epoch)
-        yield from skip_first_batches(self.loader, skip)
-        yield from self._epochs(epoch + 1)
+    def _backward(self, batches: list[Batch]) -> float:
+        """Gradients of a step, part by part; its mean loss per token over all processes."""
+        n_predicted = self._n_predicted(batches)
+        total = torch.zeros((), device=self.accelerator.device)
+        for index, batch in enumerate(batches):
+            last = index == len(batches) - 1
+            # Processes need not agree before the last part.
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                loss = self.loss([batch], n_predicted)
+                total += loss.detach()
+                penalty = self.strategy.penalty() if last and self.strategy is not None else None
+                self.accelerator.backward(loss if penalty is None else loss + penalty)
+        return self.accelerator.reduce(total, reduction="mean").item()
 
-    def _epochs(self, first: int) -> Iterator[dict[str, torch.Tensor]]:
-        for epoch in count(first):
-            self.loader.set_epoch(epoch)
-            yield from self.loader
+    def _n_predicted(self, batches: list[Batch]) -> torch.Tensor:
+        """Predicted tokens of a step, divided by the processes, whose gradients are averaged."""
+        counts = sum((batch["labels"][:, 1:] != -100).sum() for batch in batches)
+        return self.accelerator.reduce(counts.float(), reduction="mean")
 
 
 class _Speed:
@@ -201,16 +275,3 @@ class _Speed:
 
     def pause(self) -> None:
         self.last = time.perf_counter()
-
-
-def _loader(dataset: Dataset, options: LoopOptions) -> DataLoader:
-    if isinstance(dataset, IterableDataset):
-        if next(iter(dataset), None) is None:
-            raise ValueError("The training text gave no batch: give more text.")
-        return DataLoader(dataset, batch_size=options.batch_size)
-    if len(dataset) < options.batch_size:
-        raise ValueError(
-            f"The training text makes {len(dataset)} sequences, fewer than the batch size of "
-            f"{options.batch_size}: give more text, or a smaller batch_size or seq_len."
-        )
-    return DataLoader(dataset, batch_size=options.batch_size, shuffle=True, drop_last=True)

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manticore.train.events import EventWriter
-from manticore.train.searching import search
+from manticore.train.training import train
 
 if TYPE_CHECKING:
     from manticore.runs.config import RunConfig
 
 Stage = Callable[[Path, "RunConfig", EventWriter, Callable[[], bool]], None]
 
-STAGES: dict[str, Stage] = {"search": search}
+STAGES: dict[str, Stage] = {"search": train, "pretrain-projectors": train, "finetune": train}
 
 
 def run_stage(

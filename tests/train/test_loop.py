@@ -48,6 +48,7 @@ def _train(
     folder.mkdir(exist_ok=True)
     model = make_model("llama", width=16, layers=2)
     groups = [{"name": "all", "params": list(model.parameters()), "lr": 1e-2, "weight_decay": 0.0}]
+    groups[0]["schedule"] = "cosine"
     options = LoopOptions(
         steps=STEPS,
         batch_size=BATCH_SIZE,

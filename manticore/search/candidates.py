@@ -1,0 +1,81 @@
+"""Strategies that try given points of the simplex instead of descending a gradient.
+
+The other weights are shared: each step trains them at one of the points, in turn, and in the end
+every point is measured on held-out text.
+"""
+
+from itertools import combinations, pairwise
+from typing import Any
+
+import torch
+from torch import nn
+
+from manticore.search.parameterisations import GivenMixture
+from manticore.search.strategy import Strategy
+
+
+class _Candidates(Strategy):
+    needs_held_out = True
+    parameterisation = GivenMixture
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        return []
+
+    def candidates(self) -> torch.Tensor:
+        """(M, rows, K): the points to choose from."""
+        raise NotImplementedError
+
+    def before_step(self, step: int, batches: list[dict[str, torch.Tensor]]) -> None:
+        points = self.candidates()
+        self.mixture.assign(points[step % len(points)])
+
+    def finish(self) -> dict[str, Any]:
+        points, losses = self.candidates(), []
+        for point in points:
+            self.mixture.assign(point)
+            losses.append(self.loop.held_out_loss(self.held_out, self.options.probe_batches))
+        self.mixture.assign(points[losses.index(min(losses))])
+        self.fix()
+        return {"candidates": points.tolist(), "held_out_losses": losses}
+
+
+class RandomSearch(_Candidates):
+    """The strategy `random`: points drawn evenly from the simplex, each row by itself."""
+
+    def candidates(self) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        rows, n_components = self.mixture.row.shape
+        shape = (self.options.candidates, rows, n_components)
+        draws = torch.rand(shape, generator=generator).clamp_min(1e-9).log().neg()
+        return draws / draws.sum(dim=-1, keepdim=True)
+
+
+class Sweep(_Candidates):
+    """The strategy `sweep`: a grid over the simplex, one row for all blocks: the alpha curve.
+
+    `held_out_losses` in the result are the curve.
+    """
+
+    always_tied = True
+
+    def candidates(self) -> torch.Tensor:
+        return simplex_grid(self.mixture.row.shape[1], self.options.grid)[:, None, :]
+
+
+def simplex_grid(n_components: int, points: int) -> torch.Tensor:
+    """Points of the simplex with coordinates in steps of 1 / (points - 1), corners included.
+
+    Args:
+        n_components: K.
+        points: Along an edge, at least 2.
+
+    Returns:
+        (M, K).
+    """
+    steps = points - 1
+    cuts = combinations(range(steps + n_components - 1), n_components - 1)
+    rows = []
+    for cut in cuts:
+        edges = (-1, *cut, steps + n_components - 1)
+        rows.append([b - a - 1 for a, b in pairwise(edges)])
+    return torch.tensor(rows, dtype=torch.float32) / steps

@@ -1,0 +1,33 @@
+"""GAEA (arXiv 2004.07802): exponentiated gradient on the simplex."""
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from manticore.search.optimizers import ExponentiatedGradient
+from manticore.search.parameterisations import SimplexMixture
+from manticore.search.strategy import Strategy
+
+if TYPE_CHECKING:
+    from manticore.search.held_out import HeldOut
+    from manticore.train.loop import Loop
+
+
+class Gaea(Strategy):
+    """The strategy `gaea`: one level, mixture weights moved by factors instead of differences."""
+
+    parameterisation = SimplexMixture
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        return []
+
+    def attach(self, loop: "Loop", held_out: "HeldOut | None") -> None:
+        super().attach(loop, held_out)
+        optimizer = ExponentiatedGradient([self.mixture.row], self.options.mixture_lr)
+        schedule = loop.schedule_for(optimizer, self.options.mixture_schedule)
+        self.optimizer, self.schedule = loop.accelerator.prepare(optimizer, schedule)
+
+    def after_backward(self, step: int) -> None:
+        self.optimizer.step()
+        self.schedule.step()
+        self.mixture.row.grad = None

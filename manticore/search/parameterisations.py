@@ -1,0 +1,140 @@
+"""How mixture weights are parameterised while they are searched (paper section 3.3).
+
+Each holds one row per block, or a single row for all blocks where they are tied, and gives alpha,
+(N, K), when called. A component that is pruned from a block has weight exactly zero there, and the
+block of it is not run any more.
+"""
+
+import torch
+from torch import nn
+
+from manticore.hybrid.mixture import Mixture
+
+# Softmax cannot reach the corners of the simplex; starting there is moved this far inside.
+INSIDE = 1e-3
+
+
+class SearchedMixture(Mixture):
+    """What the parameterisations share: tying, and pruning.
+
+    Args:
+        alpha: (N, K) mixture weights to start from.
+        tied: One row for all blocks, which starts from their mean.
+    """
+
+    def __init__(self, alpha: torch.Tensor, tied: bool = False) -> None:
+        super().__init__()
+        self.n_blocks = alpha.shape[0]
+        start = alpha.mean(dim=0, keepdim=True) if tied else alpha
+        self.row = nn.Parameter(self.parameterise(start.float()))
+        self.register_buffer("kept", torch.ones_like(start, dtype=torch.bool))
+        self._live: list[list[bool]] | None = None
+
+    def parameterise(self, alpha: torch.Tensor) -> torch.Tensor:
+        """The parameters that give `alpha`, of the same shape."""
+        raise NotImplementedError
+
+    def rows(self) -> torch.Tensor:
+        """The mixture weights of the rows before pruning, as the parameters have them."""
+        raise NotImplementedError
+
+    def forward(self) -> torch.Tensor:
+        return self._pruned(self.rows())
+
+    def expected(self) -> torch.Tensor:
+        return self._pruned(self.rows())
+
+    def _pruned(self, rows: torch.Tensor) -> torch.Tensor:
+        if self.live() is not None:
+            rows = rows * self.kept
+            rows = rows / rows.sum(dim=1, keepdim=True)
+        return rows.expand(self.n_blocks, -1)
+
+    def live(self) -> list[list[bool]] | None:
+        if self._live is None:
+            self._live = self.kept.tolist()
+        return (
+            None if all(map(all, self._live)) else self._live * (self.n_blocks // len(self._live))
+        )
+
+    @torch.no_grad()
+    def prune(self, below: float) -> int:
+        """Take out components whose weight is under a threshold; each row keeps its greatest.
+
+        Returns:
+            How many were taken out now.
+        """
+        rows = self.expected()[: len(self.kept)]
+        keep = self.kept & ((rows >= below) | (rows == rows.max(dim=1, keepdim=True).values))
+        taken = int((self.kept & ~keep).sum())
+        self.kept.copy_(keep)
+        self._live = None
+        return taken
+
+    def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._live = None
+
+
+class SoftmaxMixture(SearchedMixture):
+    """alpha = softmax(logits), row by row (DARTS, arXiv 1806.09055)."""
+
+    def parameterise(self, alpha: torch.Tensor) -> torch.Tensor:
+        return ((1 - INSIDE) * alpha + INSIDE / alpha.shape[1]).log()
+
+    def rows(self) -> torch.Tensor:
+        return self.row.float().softmax(dim=-1)
+
+
+class SimplexMixture(SearchedMixture):
+    """alpha itself, a point on the simplex, which `ExponentiatedGradient` keeps there (GAEA)."""
+
+    def parameterise(self, alpha: torch.Tensor) -> torch.Tensor:
+        # A weight of exactly zero could never grow: its updates are factors.
+        return (1 - INSIDE) * alpha + INSIDE / alpha.shape[1]
+
+    def rows(self) -> torch.Tensor:
+        return self.row.float()
+
+
+class GumbelMixture(SoftmaxMixture):
+    """alpha = softmax((logits + Gumbel noise) / temperature) in training, without noise elsewhere.
+
+    (DASH, arXiv 2204.07554.) The noise is a function of seed and step alone, so it is the same on
+    every process, and in a resumed search.
+    """
+
+    temperature = 1.0
+    noise: torch.Tensor | None = None
+
+    def draw(self, seed: int, step: int, temperature: float) -> None:
+        """Set the noise and the temperature of the coming step."""
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        uniform = torch.rand(self.row.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
+        self.noise = -(-uniform.log()).log().to(self.row.device)
+        self.temperature = temperature
+
+    def forward(self) -> torch.Tensor:
+        if not self.training or self.noise is None:
+            return self.expected()
+        logits = (self.row.float() + self.noise) / self.temperature
+        return self._pruned(logits.softmax(dim=-1))
+
+
+class GivenMixture(SearchedMixture):
+    """alpha as it was last set, without gradient: for strategies that try given points."""
+
+    def __init__(self, alpha: torch.Tensor, tied: bool = False) -> None:
+        super().__init__(alpha, tied)
+        self.row.requires_grad_(False)
+
+    def parameterise(self, alpha: torch.Tensor) -> torch.Tensor:
+        return alpha.clone()
+
+    def rows(self) -> torch.Tensor:
+        return self.row
+
+    @torch.no_grad()
+    def assign(self, alpha: torch.Tensor) -> None:
+        """Set the rows, (N, K) or (1, K)."""
+        self.row.copy_(alpha)

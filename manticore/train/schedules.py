@@ -1,0 +1,31 @@
+"""Learning rates over the steps: warm-up, then a named shape."""
+
+import math
+from collections.abc import Callable
+
+LOWEST = 0.1
+"""Where `cosine` and `linear` end, as a share of the peak."""
+
+_SHAPES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "linear": lambda done: 1.0 - (1.0 - LOWEST) * done,
+    "cosine": lambda done: LOWEST + (1.0 - LOWEST) * 0.5 * (1.0 + math.cos(math.pi * done)),
+}
+
+
+def learning_rate_factor(name: str, warmup: int, steps: int) -> Callable[[int], float]:
+    """A function from the step to its share of the peak learning rate.
+
+    Args:
+        name: `constant`, `linear` or `cosine`.
+        warmup: Steps of linear warm-up.
+        steps: In all.
+    """
+    shape = _SHAPES[name]
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return step / warmup
+        return shape(min(1.0, (step - warmup) / max(1, steps - warmup)))
+
+    return factor

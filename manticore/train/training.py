@@ -1,0 +1,146 @@
+"""Training a run's hybrid, whatever the stage: from where it starts to its result, resumable."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from manticore.data import TextData
+from manticore.evaluate import perplexity
+from manticore.hybrid import ManticoreForCausalLM, build_hybrid
+from manticore.search.held_out import hold_out
+from manticore.search.strategies import STRATEGIES
+from manticore.search.strategy import Strategy
+from manticore.train.devices import use_device
+from manticore.train.events import EventWriter, last_per_step, read_events
+from manticore.train.groups import parameter_groups
+from manticore.train.layout import (
+    CHECKPOINTS_FOLDER,
+    HYBRID_FOLDER,
+    RESULT_FOLDER,
+    START_FOLDER,
+)
+from manticore.train.loop import Loop, LoopOptions
+from manticore.train.watcher import Watcher
+
+if TYPE_CHECKING:
+    from manticore.runs.config import RunConfig
+
+
+def train(
+    folder: Path, config: "RunConfig", events: EventWriter, should_stop: Callable[[], bool]
+) -> None:
+    """Train the hybrid of a run as its stage says, resuming from the newest checkpoint.
+
+    Writes `result/hybrid` (the hybrid with its tokenizer) and `result/metrics.json`.
+
+    Args:
+        folder: The run's folder.
+        config: What to do.
+        events: The run's event stream.
+        should_stop: Asked after every step.
+    """
+    options = config.options
+    device = use_device(config.device)
+    hybrid = starting_hybrid(folder, config).to(device)
+    data = TextData.from_spec(config.data, hybrid.tokenizer)
+    events.emit("stage", name=config.stage, total_steps=options.steps)
+    # Before training touches them: what each component can do alone.
+    alone = _alone(folder, hybrid, data, options.batch_size, options.eval_batches)
+    strategy = strategy_of(config)
+    strategy.begin(hybrid)
+    if options.gradient_checkpointing:
+        hybrid.gradient_checkpointing_enable()
+    text, held_out = data.train, None
+    if strategy.needs_held_out:
+        text, held_out = hold_out(text, options.held_out, config.seed, options.batch_size)
+    loop = Loop(
+        hybrid,
+        parameter_groups(hybrid, options, strategy.shared_parameters()),
+        text,
+        LoopOptions(
+            steps=options.steps,
+            batch_size=options.batch_size,
+            accumulate=options.accumulate,
+            warmup_steps=options.warmup_steps,
+            max_grad_norm=options.max_grad_norm,
+            watch_every=options.eval_every,
+            checkpoint_every=options.checkpoint_every,
+            seed=config.seed,
+            mixed_precision=config.mixed_precision,
+            cpu=device.type == "cpu",
+        ),
+        folder / CHECKPOINTS_FOLDER,
+        events,
+        strategy,
+        held_out,
+    )
+    watcher = Watcher(hybrid, data, options, events, alone, lambda: _losses(folder))
+    step = loop.run(watcher.watch, watcher.step_done, should_stop)
+    if step < options.steps:
+        return
+    found = strategy.finish()
+    _write_result(folder / RESULT_FOLDER, hybrid, {**watcher.metrics(step), **found})
+    watcher.warn()
+
+
+def strategy_of(config: "RunConfig") -> Strategy:
+    """How the mixture weights move in a run: not at all, except in a search."""
+    name = config.options.strategy if config.stage == "search" else "fixed"
+    return STRATEGIES[name](config.options, config.seed)
+
+
+def starting_hybrid(folder: Path, config: "RunConfig") -> ManticoreForCausalLM:
+    """The hybrid that a run starts from: the one it was given, or one built from its components."""
+    start = folder / START_FOLDER
+    if start.is_dir():
+        return ManticoreForCausalLM.from_pretrained(start, dtype="auto")
+    hybrid = build_hybrid(
+        list(config.components),
+        config.n_blocks,
+        projector=config.projector,
+        projector_init=config.projector_init,
+        head=config.head,
+        mixture_weights=config.mixture_weights,
+        trust_remote_code=config.trust_remote_code,
+        seed=config.seed,
+    )
+    # A resumed worker, and whoever loads a checkpoint, need not build and align it again.
+    _save_whole(hybrid, start)
+    return hybrid
+
+
+def _alone(
+    folder: Path, hybrid: ManticoreForCausalLM, data: TextData, batch_size: int, batches: int
+) -> dict[str, float]:
+    """Perplexity of each component as it came, from the run's events if it was measured already."""
+    for event in read_events(folder)[0]:
+        if event["kind"] == "eval" and event["step"] == 0:
+            return event["metrics"]["components"]
+    return {
+        name: perplexity(model, data.valid, batch_size=batch_size, max_batches=batches)
+        for name, model in zip(hybrid.component_names, hybrid.components, strict=True)
+    }
+
+
+def _losses(folder: Path) -> list[float]:
+    return [event["loss"] for event in last_per_step(read_events(folder)[0], "step")]
+
+
+def _save_whole(hybrid: ManticoreForCausalLM, folder: Path) -> None:
+    """Save a hybrid so that the folder appears in one rename, never half-written."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    hybrid.save_pretrained(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _write_result(folder: Path, hybrid: ManticoreForCausalLM, metrics: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    _save_whole(hybrid, folder / HYBRID_FOLDER)
+    text = json.dumps({**metrics, "mixture_weights": hybrid.mixture_weights.tolist()}, indent=2)
+    (folder / "metrics.json.partial").write_text(text, encoding="utf-8")
+    os.replace(folder / "metrics.json.partial", folder / "metrics.json")

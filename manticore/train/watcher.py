@@ -1,0 +1,146 @@
+"""What a stage reports while it trains: mixture weights, held-out perplexity, samples, warnings."""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from manticore.data import TextData
+from manticore.evaluate import alignment_error, perplexity
+from manticore.train.events import EventWriter
+from manticore.train.sampling import sample_text
+
+if TYPE_CHECKING:
+    from manticore.hybrid import ManticoreForCausalLM
+    from manticore.search.config import TrainConfig
+
+COLLAPSED = 0.95
+POOR_ALIGNMENT = 1.0
+"""Relative error of what enters a block: at 1 the projector is no better than a constant."""
+_ALIGNMENT_SEQUENCES = 16
+_RISE = 1.05
+
+
+class Watcher:
+    """Turns what happens in training into events.
+
+    Args:
+        hybrid: What trains.
+        data: Its text; the held-out part is what is measured on.
+        options: Of the stage.
+        events: The run's event stream.
+        alone: Perplexity of each component as it came.
+        losses: The training losses so far, oldest first, asked when they are needed.
+    """
+
+    def __init__(
+        self,
+        hybrid: "ManticoreForCausalLM",
+        data: TextData,
+        options: "TrainConfig",
+        events: EventWriter,
+        alone: dict[str, float],
+        losses: Callable[[], list[float]],
+    ) -> None:
+        self.hybrid, self.data, self.options = hybrid, data, options
+        self.events, self.alone, self.losses = events, alone, losses
+        self.perplexity: float | None = None
+
+    def step_done(self, step: int) -> None:
+        """Report the mixture weights."""
+        self.events.emit(
+            "mixture",
+            step=step,
+            weights=self.hybrid.mixture_weights,
+            components=self.hybrid.component_names,
+        )
+
+    def watch(self, step: int) -> None:
+        """Report held-out perplexity and a sample."""
+        if step == 0:
+            self.step_done(0)
+        self.perplexity = self._measure()
+        self.events.emit("eval", step=step, metrics=self.metrics(step))
+        prompt = self.options.sample_prompt
+        if prompt:
+            text = sample_text(self.hybrid, prompt, self.options.sample_tokens)
+            self.events.emit("sample", step=step, prompt=prompt, text=text)
+
+    def _measure(self) -> float:
+        return perplexity(
+            self.hybrid,
+            self.data.valid,
+            batch_size=self.options.batch_size,
+            max_batches=self.options.eval_batches,
+        )
+
+    def metrics(self, step: int) -> dict[str, Any]:
+        """The held-out perplexity of the hybrid beside each component alone."""
+        if self.perplexity is None:
+            self.perplexity = self._measure()
+        return {
+            "step": step,
+            "perplexity": self.perplexity,
+            "components": self.alone,
+            "floor": None if self.data.floor is None else float(self.data.floor),
+        }
+
+    def warn(self) -> None:
+        """Say so when the hybrid shows a known sign of failure."""
+        for message in [*self._collapsed(), *self._misaligned(), *self._rising(), *self._worse()]:
+            self.events.emit("warning", message=message)
+
+    def _collapsed(self) -> list[str]:
+        names = self.hybrid.component_names
+        return [
+            f"Block {block + 1} collapsed to '{names[row.index(max(row))]}' ({max(row):.2f}): a "
+            "lower mixture_lr, or a negative entropy, keeps it open for longer."
+            for block, row in enumerate(self.hybrid.mixture_weights.tolist())
+            if max(row) > COLLAPSED and len(row) > 1
+        ]
+
+    def _misaligned(self) -> list[str]:
+        sequences = [
+            item["input_ids"]
+            for item, _ in zip(self.data.valid, range(_ALIGNMENT_SEQUENCES), strict=False)
+        ]
+        ids = torch.stack(sequences).to(self.hybrid.device)
+        errors = alignment_error(self.hybrid, ids).into
+        alpha = self.hybrid.mixture_weights
+        # A block that takes no part, or is alone, does not use its projectors.
+        used = (alpha > 0) & (alpha < 1)
+        return [
+            f"Block {block + 1} hands '{self.hybrid.component_names[k]}' states far from its "
+            f"own (relative error {errors[block, k]:.2f}): train the projectors first, or "
+            "start from projector_init='aligned'."
+            for block, k in used.nonzero().tolist()
+            if errors[block, k] > POOR_ALIGNMENT and not self._has_trained_components()
+        ]
+
+    def _has_trained_components(self) -> bool:
+        # A component that has learned with the hybrid has new states of its own.
+        return self.options.component_lr > 0
+
+    def _rising(self) -> list[str]:
+        losses = [loss for loss in self.losses() if loss is not None]
+        quarter = len(losses) // 4
+        if quarter < 5:
+            return []
+        last = sum(losses[-quarter:]) / quarter
+        before = sum(losses[-2 * quarter : -quarter]) / quarter
+        if last <= _RISE * before:
+            return []
+        return [
+            f"The training loss rose at the end, from {before:.3f} to {last:.3f} nats per token: "
+            "lower the learning rates."
+        ]
+
+    def _worse(self) -> list[str]:
+        best = min(self.alone, key=self.alone.get)
+        if math.isfinite(self.perplexity) and self.perplexity <= self.alone[best]:
+            return []
+        return [
+            f"The hybrid's perplexity {self.perplexity:.2f} is worse than that of '{best}' alone, "
+            f"{self.alone[best]:.2f}: train for more steps."
+        ]

@@ -1,0 +1,123 @@
+"""What must hold in every strategy: the simplex, resuming, and the result."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from manticore.runs import Run, RunConfig
+from manticore.runs.launch import make_run_folder
+from manticore.train.events import EventWriter
+from manticore.train.training import train
+from tests.tiny import TEXT
+
+STEPS = 8
+OPTIONS = {
+    "darts": {"mixture_lr": 0.3, "entropy": 0.1},
+    "darts-bilevel": {"mixture_lr": 0.3},
+    "darts-bilevel, second order": {"mixture_lr": 0.3, "second_order": True},
+    "gaea": {"mixture_lr": 2.0},
+    "dash": {"mixture_lr": 0.3},
+    "probe": {"probe_every": 2},
+    "random": {"candidates": 3},
+    "sweep": {"grid": 3},
+    "fixed": {},
+    "darts, tied": {"mixture_lr": 0.3, "tied": True},
+    "gaea, pruned": {"mixture_lr": 20.0, "prune_below": 0.45, "prune_after": 3},
+}
+MOVING = [name for name in OPTIONS if name not in ("fixed",)]
+
+
+@pytest.fixture
+def config(component: Callable[..., str], tmp_path: Path) -> Callable[..., RunConfig]:
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(TEXT * 60))
+
+    def make(case: str) -> RunConfig:
+        search = {
+            "strategy": case.split(",")[0],
+            "steps": STEPS,
+            "batch_size": 4,
+            "accumulate": 2,
+            "eval_every": STEPS,
+            "eval_batches": 1,
+            "checkpoint_every": 3,
+            "warmup_steps": 2,
+            "sample_prompt": "",
+        }
+        return RunConfig(
+            components=[component("gpt_neox"), component("mamba", width=24)],
+            n_blocks=2,
+            projector_init="identity",
+            data={"source": str(text), "seq_len": 16, "cache_dir": str(tmp_path / "cache")},
+            search=search | OPTIONS[case],
+            device="cpu",
+        )
+
+    return make
+
+
+def run_it(config: RunConfig, root: Path, stop_at: int | None = None) -> Run:
+    """Run in this process; with `stop_at`, as two workers, the first of which is told to stop."""
+    run = Run(make_run_folder(config, root=root))
+    for last in (stop_at, None) if stop_at else (None,):
+        with EventWriter(run.folder) as events:
+            train(run.folder, config, events, lambda last=last: run.losses()[0].size == last)
+    return run
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_interrupted_and_resumed_is_uninterrupted(
+    config: Callable[..., RunConfig], tmp_path: Path, case: str
+) -> None:
+    whole = run_it(config(case), tmp_path / "whole")
+    parts = run_it(config(case), tmp_path / "parts", stop_at=4)
+    assert whole.losses()[1].tolist() == parts.losses()[1].tolist()
+    assert whole.mixture_history().tolist() == parts.mixture_history().tolist()
+    one, other = whole.hybrid().state_dict(), parts.hybrid().state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_rows_stay_on_the_simplex(
+    config: Callable[..., RunConfig], tmp_path: Path, case: str
+) -> None:
+    run = run_it(config(case), tmp_path)
+    history = torch.tensor(run.mixture_history())
+    assert history.shape == (STEPS + 1, 2, 2)
+    assert (history >= 0).all()
+    assert (history.sum(dim=-1) - 1).abs().max() < 1e-6
+    assert (len(history.unique(dim=0)) > 1) == (case in MOVING)
+    result = json.loads((run.folder / "result" / "metrics.json").read_text())
+    assert torch.tensor(result["mixture_weights"]).equal(run.hybrid().mixture_weights)
+
+
+def test_tied_rows_are_alike(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    history = run_it(config("darts, tied"), tmp_path).mixture_history()
+    assert (history[:, 0] == history[:, 1]).all()
+
+
+def test_pruned_components_leave_the_hybrid(
+    config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    run = run_it(config("gaea, pruned"), tmp_path)
+    history = run.mixture_history()
+    assert (history[2] > 0).all()
+    assert (history[3:].max(axis=2) == 1).all()
+    hybrid = run.hybrid()
+    assert [len(hybrid.live_runners(block)) for block in range(2)] == [1, 1]
+
+
+@pytest.mark.parametrize("case", ["random", "sweep"])
+def test_the_best_candidate_is_taken(
+    config: Callable[..., RunConfig], tmp_path: Path, case: str
+) -> None:
+    run = run_it(config(case), tmp_path)
+    result = json.loads((run.folder / "result" / "metrics.json").read_text())
+    losses, candidates = result["held_out_losses"], result["candidates"]
+    assert len(losses) == len(candidates) == 3
+    assert len(set(losses)) > 1
+    best = torch.tensor(candidates[losses.index(min(losses))]).expand(2, 2)
+    torch.testing.assert_close(run.hybrid().mixture_weights, best, rtol=0, atol=1e-6)
