@@ -2,6 +2,7 @@
 
 from manticore.hybrid.build import build_hybrid
 from manticore.hybrid.configuration import ManticoreConfig
+from manticore.hybrid.lora import lora_targets
 from manticore.hybrid.modeling import ManticoreForCausalLM
 
-__all__ = ["ManticoreConfig", "ManticoreForCausalLM", "build_hybrid"]
+__all__ = ["ManticoreConfig", "ManticoreForCausalLM", "build_hybrid", "lora_targets"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from transformers import Cache, DynamicCache, PreTrainedConfig
-from transformers.cache_utils import CacheLayerMixin
+from transformers.cache_utils import CacheLayerMixin, LinearAttentionLayer
 
 
 class BlockCache(Cache):
@@ -19,6 +19,12 @@ class BlockCache(Cache):
         super().__init__(layers=[layers[0]] * start + layers)
         self._seen_tokens = seen_tokens
 
+    def __setattr__(self, name: str, value: object) -> None:
+        # RecurrentGemma of Transformers 5.17 puts its own over these two, which look into a layer
+        # that a slice need not have.
+        if name not in ("get_seq_length", "get_mask_sizes"):
+            super().__setattr__(name, value)
+
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Number of past tokens; recurrent layers do not count them, so the hybrid does."""
         if isinstance(self.layers[layer_idx], CacheLayerMixin):
@@ -32,6 +38,17 @@ class BlockCache(Cache):
         return self._seen_tokens + query_length, 0
 
 
+def _cache_layers(config: PreTrainedConfig) -> list:
+    """A fresh cache layer for each layer of a component."""
+    layers = DynamicCache(config=config).layers
+    # Transformers 5.17 kept the recurrent states of RecurrentGemma in the modules, not the cache.
+    kinds = getattr(config, "layers_block_type", None) or [""] * len(layers)
+    return [
+        LinearAttentionLayer() if kind == "recurrent" else layer
+        for kind, layer in zip(kinds, layers, strict=True)
+    ]
+
+
 class HybridCache(Cache):
     """Every component's own cache layers (attention keys and values, convolution and state-space
     states), one after the other in one list, so that beams reorder all of them alike.
@@ -41,7 +58,7 @@ class HybridCache(Cache):
     """
 
     def __init__(self, configs: Sequence[PreTrainedConfig]) -> None:
-        per_component = [DynamicCache(config=config).layers for config in configs]
+        per_component = [_cache_layers(config) for config in configs]
         self._offsets = [0]
         for layers in per_component:
             self._offsets.append(self._offsets[-1] + len(layers))

@@ -105,7 +105,7 @@ class RunConfig(BaseModel):
             shape = f"{len(rows)} rows of {sorted({len(row) for row in rows})} weights"
             raise ValueError(f"mixture_weights has {shape}: give {self.n_blocks} rows of {K}")
         for block, row in enumerate(rows):
-            if min(row) < 0 or abs(sum(row) - 1) > 1e-4:
+            if min(row) < 0 or abs(sum(row) - 1) > 1e-6:
                 raise ValueError(
                     f"mixture_weights row {block} is {list(row)}: weights must be at least 0 and "
                     f"sum to 1 (it sums to {sum(row):.6g}); divide the row by its sum"

@@ -20,24 +20,26 @@ def sample_text(
 
     Args:
         model: A causal language model with a `tokenizer`.
-        prompt: Text to go on from.
+        prompt: Text to go on from; its last tokens, where it leaves no room for others.
         max_new_tokens: Longest continuation, in tokens.
         temperature: Sampling temperature.
         top_p: Nucleus mass.
         seed: The same seed gives the same text.
     """
     tokenizer = model.tokenizer
-    inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens=False).to(model.device)
+    ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"]
     if model.max_length is not None:
-        max_new_tokens = min(max_new_tokens, model.max_length - inputs["input_ids"].shape[1])
+        max_new_tokens = min(max_new_tokens, model.max_length - 1)
+        ids = ids[:, -(model.max_length - max_new_tokens) :]
+    ids = ids.to(model.device)
     was_training = model.training
     model.eval()
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        ids = model.generate(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
+        written = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
             max_new_tokens=max_new_tokens,
             do_sample=True,
             temperature=temperature,
@@ -46,4 +48,4 @@ def sample_text(
             pad_token_id=tokenizer.pad_token_id,
         )
     model.train(was_training)
-    return tokenizer.decode(ids[0], skip_special_tokens=True)
+    return tokenizer.decode(written[0], skip_special_tokens=True)

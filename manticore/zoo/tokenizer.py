@@ -129,11 +129,20 @@ def read_text(path: Path) -> str:
     Raises:
         FileNotFoundError: the file is missing; the message says where it was looked for.
     """
+    check_text(path)
+    return path.read_text(encoding="utf-8")
+
+
+def check_text(path: Path) -> None:
+    """Refuse a text that is not there.
+
+    Raises:
+        FileNotFoundError: the message says where it was looked for.
+    """
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: pass the folder that holds it as data_dir (`--data-dir`)"
+            f"{path} is missing: pass the folder that holds it as data_dir (`--data`)"
         )
-    return path.read_text(encoding="utf-8")
 
 
 def spanish_prose(text: str) -> str:

@@ -23,11 +23,11 @@ from transformers import (
 )
 
 from manticore.components.fast_mixers import use_fast_mixers
-from manticore.zoo.cards import export_component
+from manticore.zoo.cards import VALIDATION_TEXTS, export_component
 from manticore.zoo.checkpoint import load_checkpoint, save_checkpoint
-from manticore.zoo.mixture import training_phases
+from manticore.zoo.mixture import STORY_PREFIX, training_phases
 from manticore.zoo.recipes import Recipe, get_recipe
-from manticore.zoo.tokenizer import shared_tokenizer
+from manticore.zoo.tokenizer import check_text, shared_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,10 @@ def train_component(
     recipe = name if isinstance(name, Recipe) else get_recipe(name)
     if steps is not None:
         recipe = Recipe.model_validate({**recipe.model_dump(), "steps": steps})
+    # Now rather than in hours, when they are read.
+    sources = [share.source for share in recipe.data if not share.source.startswith(STORY_PREFIX)]
+    for text in (*sources, *VALIDATION_TEXTS):
+        check_text(data_dir / text)
     run = _TrainingRun(
         recipe, data_dir=data_dir, work_dir=work_dir, device=device, precision=precision
     )

@@ -148,12 +148,15 @@ def test_transplants_of_namesakes_are_reported_apart(stranger: str, component: C
 # Components -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("tokenizer_from", [0, 1])
 @torch.no_grad()
-def test_a_loaded_component_is_copied(component: Component, stranger: str) -> None:
+def test_a_loaded_component_is_copied(
+    component: Component, stranger: str, tokenizer_from: int
+) -> None:
     loaded = load_component(stranger)
     weights = copy.deepcopy(loaded.model.state_dict())
     side = loaded.tokenizer.padding_side
-    hybrid = _build([component("gpt_neox"), loaded], 2)
+    hybrid = _build([component("gpt_neox"), loaded], 2, tokenizer_from=tokenizer_from)
     for parameter in hybrid.parameters():
         parameter.zero_()
     assert loaded.model.config.vocab_size == 70
