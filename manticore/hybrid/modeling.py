@@ -26,23 +26,21 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationMixin,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
-from transformers.utils import cached_file
 
 from manticore.components.fast_mixers import use_fast_mixers
 from manticore.components.inspection import family_spec
 from manticore.components.runner import BlockRunner
 from manticore.components.tokenizers import TransplantReport
 from manticore.hybrid.cache import HybridCache
+from manticore.hybrid.citizenship import TransformersCitizen
 from manticore.hybrid.configuration import ManticoreConfig
 from manticore.hybrid.mixture import FixedMixture, check_mixture_weights
-from manticore.hybrid.projectors import BlockProjectors, LinearProjector, MLPProjector, resize_width
+from manticore.hybrid.parts import ComponentList, HybridEmbedding
+from manticore.hybrid.projectors import BlockProjectors, resize_width
 
 # Arguments of from_pretrained that say where the files are, the tokenizer's too.
 _WHERE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -52,84 +50,11 @@ _LOSS_ARGUMENTS = frozenset({"num_items_in_batch", "ignore_index", "shift_labels
 logger = logging.getLogger(__name__)
 
 
-class ComponentList(nn.ModuleList):
-    """The components; it hands the properties that Transformers gathers from children upwards."""
-
-    def _gathered(self, attribute: str) -> set:
-        return {item for model in self for item in getattr(model, attribute, None) or ()}
-
-    @property
-    def all_tied_weights_keys(self) -> dict[str, str]:
-        return {
-            f"{k}.{tied}": f"{k}.{source}"
-            for k, model in enumerate(self)
-            for tied, source in model.all_tied_weights_keys.items()
-        }
-
-    @property
-    def _keep_in_fp32_modules_strict(self) -> set[str]:
-        return self._gathered("_keep_in_fp32_modules_strict")
-
-    @property
-    def _no_split_modules(self) -> set[str]:
-        return self._gathered("_no_split_modules")
-
-    @property
-    def _skip_keys_device_placement(self) -> set[str]:
-        return self._gathered("_skip_keys_device_placement")
-
-
-class HybridEmbedding(nn.Module):
-    """h[0]: the mixed embeddings of all components; it owns no weights."""
-
-    def __init__(self, hybrid: "ManticoreForCausalLM") -> None:
-        super().__init__()
-        # In a tuple, so that the hybrid is not registered as a child of its own child.
-        self._hybrid = (hybrid,)
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        position_ids: torch.Tensor | None = None,
-        alpha: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """h[0], the mixed embeddings.
-
-        Args:
-            input_ids: (B, T).
-            position_ids: (B, T) or (1, T); 0, 1, 2, ... if not given.
-            alpha: (N, K) mixture weights; those of the hybrid if not given.
-
-        Returns:
-            (B, T, D).
-        """
-        (hybrid,) = self._hybrid
-        if position_ids is None:
-            position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
-        if alpha is None:
-            alpha = hybrid.mixture()
-        return sum(
-            alpha[0, k]
-            * resize_width(
-                runner.embed(input_ids, position_ids) / hybrid.config.scales[0][k], hybrid.width
-            )
-            for k, runner in hybrid.live_runners(0)
-        )
-
-
-class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
+class ManticoreForCausalLM(TransformersCitizen):
     """A pretrained hybrid, as a causal language model of Transformers.
 
     Build one with `manticore.build_hybrid`; `from_pretrained` loads a saved one.
     """
-
-    config_class = ManticoreConfig
-    base_model_prefix = ""
-    supports_gradient_checkpointing = True
-    _is_stateful = True
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _keep_in_fp32_modules_strict = ("mixture",)
 
     def __init__(
         self, config: ManticoreConfig, components: Sequence[PreTrainedModel] | None = None
@@ -171,20 +96,6 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
         self.post_init()
         if attention is not None:
             self.set_attn_implementation(attention)
-
-    @classmethod
-    def from_pretrained(
-        cls, source: str, *args: object, **kwargs: object
-    ) -> "ManticoreForCausalLM":
-        """As in Transformers; the tokenizer saved with the hybrid comes along as `.tokenizer`."""
-        loaded = super().from_pretrained(source, *args, **kwargs)
-        hybrid = loaded[0] if isinstance(loaded, tuple) else loaded
-        where = {name: kwargs[name] for name in _WHERE if name in kwargs}
-        if cached_file(
-            source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False, **where
-        ):
-            hybrid.tokenizer = AutoTokenizer.from_pretrained(source, **where)
-        return loaded
 
     # What it is made of -------------------------------------------------------------------------
 
@@ -400,102 +311,6 @@ class ManticoreForCausalLM(PreTrainedModel, GenerationMixin):
                     f"'{self.component_names[k]}' has {limit} learned positions. Shorten the text "
                     "or the number of new tokens."
                 )
-
-    # Citizenship --------------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        # For code that is not its own, Transformers passes over modules without parameters of their
-        # own: it asks for a projector's layers, never for the projector.
-        for projector in self.projectors.modules():
-            if isinstance(projector, (LinearProjector, MLPProjector)) and module in list(
-                projector.children()
-            ):
-                projector.reset("identity")
-                return
-        if isinstance(module, FixedMixture):
-            init.constant_(module.alpha, 1 / module.alpha.shape[1])
-        elif module in (getattr(self, "new_head", None), getattr(self, "new_norm", None)):
-            super()._init_weights(module)
-
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        # generate() then leaves the cache to forward(), which makes one for all components.
-        return False
-
-    def get_input_embeddings(self) -> nn.Module:
-        """The mixed embedding of all components; it has no weight of its own."""
-        return self.embedding
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Refused: every component has its own.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError(
-            "A hybrid has one input embedding per component: use "
-            "hybrid.components[k].set_input_embeddings(...)."
-        )
-
-    def set_attn_implementation(
-        self, attn_implementation: str, allow_all_kernels: bool = False
-    ) -> None:
-        """Set the attention of every component that has it; the others keep theirs.
-
-        Args:
-            attn_implementation: `eager`, `sdpa`, `flash_attention_2`, ...
-            allow_all_kernels: As in Transformers.
-
-        Raises:
-            ValueError: No component can.
-        """
-        refused = {}
-        for name, model in zip(self.component_names, self.components, strict=True):
-            try:
-                model.set_attn_implementation(attn_implementation, allow_all_kernels)
-            except ValueError as error:
-                refused[name] = error
-        if len(refused) == len(self.components):
-            raise ValueError(
-                f"No component takes the attention '{attn_implementation}': {refused}."
-            )
-        for name in refused:
-            logger.info("'%s' has no attention '%s'; it keeps its own", name, attn_implementation)
-        self.config._attn_implementation_internal = attn_implementation
-
-    def get_output_embeddings(self) -> nn.Module | None:
-        """The new head, or None where the components' heads are mixed."""
-        return getattr(self, "new_head", None)
-
-    def resize_token_embeddings(
-        self, new_num_tokens: int | None = None, *args: object, **kwargs: object
-    ) -> nn.Module:
-        """Resize every component's embedding and head (and a new head), as Transformers does."""
-        if new_num_tokens is None:
-            return self.embedding
-        for k, model in enumerate(self.components):
-            model.resize_token_embeddings(new_num_tokens, *args, **kwargs)
-            self.config.components[k]["vocab_size"] = model.config.vocab_size
-        if self.config.head == "new":
-            self.new_head = self._get_resized_lm_head(self.new_head, new_num_tokens)
-        self.config.vocab_size = min(model.config.vocab_size for model in self.components)
-        return self.embedding
-
-    def save_pretrained(self, save_directory: str, **kwargs: object) -> None:
-        """Save the hybrid with its components and, if it has one, its tokenizer.
-
-        Raises:
-            RuntimeError: A search still parameterises the mixture weights.
-        """
-        if not isinstance(self.mixture, FixedMixture):
-            raise RuntimeError(
-                "The mixture weights are still being searched: fix them with "
-                "hybrid.set_mixture_weights(hybrid.mixture_weights) before saving."
-            )
-        super().save_pretrained(save_directory, **kwargs)
-        if self.tokenizer is not None:
-            self.tokenizer.save_pretrained(save_directory)
 
 
 def _check_arguments(arguments: dict[str, object]) -> None:
