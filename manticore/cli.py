@@ -142,6 +142,9 @@ def search(
         trust_remote_code=trust_remote_code,
         seed=seed,
     )
+    for component, report in (hybrid.transplants or {}).items():
+        share = f"{100 * report.copied_share:.0f}%"
+        typer.echo(f"{component}: {share} of the hybrid's vocabulary copied, the rest averaged")
     rates = {
         "mixture_lr": mixture_lr,
         "projector_lr": projector_lr,

@@ -1,6 +1,7 @@
 """The `manticore` command: its real way from search to chat, and what it says of bad input."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from manticore.cli import app
 from manticore.runs import get_run, runs
 from tests.app.zoo import make_zoo
-from tests.tiny import TEXT
+from tests.tiny import TEXT, make_tokenizer, save_component
 
 TINY = ["zoo:tiny-neox", "zoo:tiny-mamba"]
 PATIENCE = 240.0
@@ -35,9 +36,9 @@ def manticore(*arguments, **options):
     return CliRunner().invoke(app, list(map(str, arguments)), **options)
 
 
-def search(at, *more, steps=8):
+def search(at, *more, steps=8, components=TINY):
     return manticore(
-        *("search", *TINY, "--data", at / "text.txt", "--steps", steps, "--seq-len", 16),
+        *("search", *components, "--data", at / "text.txt", "--steps", steps, "--seq-len", 16),
         *("--batch-size", 2, "--blocks", 2, "--projector-init", "identity", *more),
     )
 
@@ -75,6 +76,15 @@ def test_options_reach_the_run(at):
     assert (config.name, config.seed, config.device) == ("Mine", 3, "cpu")
     assert (config.projector, config.n_blocks, config.data["seq_len"]) == ("mlp", 2, 16)
     assert (config.data["seed"], config.head, config.dtype) == (3, "mixed", "float32")
+
+
+def test_a_foreign_tokenizer_is_transplanted_and_said(at):
+    folder = at / "foreign"
+    save_component(folder, "gpt2", width=32, layers=4)
+    make_tokenizer(TEXT[:1], vocab_size=80).save_pretrained(folder)
+    result = search(at, "--no-watch", components=[TINY[0], folder])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"foreign: [0-9]+% of the hybrid's vocabulary copied", result.output)
 
 
 def test_stop_and_resume(at):
