@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 # The functions `runs` and `search` stand over the packages of the same names: those are imported
 # first, inside `api`, so that no later import puts them back.
-from manticore.api import Run, get_run, runs, search
+from manticore.api import (
+    Run,
+    evaluate,
+    finetune,
+    get_run,
+    pretrain_projectors,
+    runs,
+    search,
+)
 
 if TYPE_CHECKING:
     from manticore.components.loading import load_component
@@ -36,10 +44,13 @@ __all__ = [
     "Run",
     "alignment_error",
     "build_hybrid",
+    "evaluate",
+    "finetune",
     "get_run",
     "load_component",
     "load_text",
     "perplexity",
+    "pretrain_projectors",
     "runs",
     "search",
 ]

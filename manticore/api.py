@@ -3,15 +3,28 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
+import manticore.evaluate  # noqa: F401  before the function of this name takes its place
 from manticore.runs import Run, RunConfig, get_run, start_run
 from manticore.runs import runs as list_runs
+from manticore.runs.config import option_field
 from manticore.search import SearchConfig
+from manticore.train.config import EvaluateConfig, FinetuneConfig, PretrainConfig
 
 if TYPE_CHECKING:
     from manticore.data import TextData
     from manticore.hybrid import ManticoreForCausalLM
 
-__all__ = ["Run", "get_run", "runs", "search"]
+__all__ = [
+    "Run",
+    "evaluate",
+    "finetune",
+    "get_run",
+    "pretrain_projectors",
+    "runs",
+    "search",
+]
 
 
 def search(
@@ -32,7 +45,8 @@ def search(
     Args:
         hybrid: Where to start from; it is saved with the run and stays as it is here.
         data: Text, from `load_text` with the hybrid's tokenizer.
-        strategy: How mixture weights are parameterised and updated.
+        strategy: How mixture weights are parameterised and updated: `darts`, `darts-bilevel`,
+            `gaea`, `dash`, `probe`, `random`, `sweep` or `fixed`.
         steps: Optimizer steps.
         name: A name for people.
         seed: Decides the order of the text.
@@ -47,22 +61,102 @@ def search(
     Raises:
         ValueError: An unknown or impossible option (the message lists what there is).
     """
-    config = RunConfig(
-        stage="search",
-        name=name,
-        components=tuple(hybrid.component_names),
-        n_blocks=hybrid.config.n_blocks,
-        projector=hybrid.config.projector,
-        head=hybrid.config.head,
-        data=data.spec,
-        search=SearchConfig(strategy=strategy, steps=steps, **options),
-        seed=seed,
-        device=device,
-        dtype=dtype,
-    )
-    return start_run(config, hybrid=hybrid, root=root)
+    settings = SearchConfig(strategy=strategy, steps=steps, **options)
+    return _start("search", hybrid, data, settings, name, seed, device, dtype, root)
+
+
+def pretrain_projectors(
+    hybrid: "ManticoreForCausalLM",
+    data: "TextData",
+    steps: int = 300,
+    *,
+    name: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str = "float32",
+    root: str | Path | None = None,
+    **options: Any,
+) -> Run:
+    """Train the projectors, and a new head, on general text with the components frozen.
+
+    Arguments, result and errors as for `search`; `options` are fields of `PretrainConfig`.
+    """
+    settings = PretrainConfig(steps=steps, **options)
+    return _start("pretrain-projectors", hybrid, data, settings, name, seed, device, dtype, root)
+
+
+def finetune(
+    start: "Run | ManticoreForCausalLM",
+    data: "TextData",
+    steps: int = 300,
+    *,
+    name: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str = "float32",
+    root: str | Path | None = None,
+    **options: Any,
+) -> Run:
+    """Train everything but the mixture weights, which stay as they are (paper section 3.3).
+
+    Args:
+        start: A search: then its mixture weights are taken, and everything else starts again from
+            the original component weights and the projectors before the search, as in the paper.
+            Or a hybrid, which goes on from the weights that it has.
+        data: As for `search`, like the arguments that follow.
+        options: Any other field of `FinetuneConfig`; `lora={"rank": 8}` trains adapters by peft.
+    """
+    hybrid = start.original_hybrid() if isinstance(start, Run) else start
+    settings = FinetuneConfig(steps=steps, **options)
+    return _start("finetune", hybrid, data, settings, name, seed, device, dtype, root)
+
+
+def evaluate(
+    hybrid: "ManticoreForCausalLM",
+    data: "TextData",
+    *,
+    name: str | None = None,
+    device: str = "auto",
+    root: str | Path | None = None,
+    **options: Any,
+) -> Run:
+    """Measure a hybrid beside each of its components, on the held-out part of a text.
+
+    Arguments, result and errors as for `search`; `options` are fields of `EvaluateConfig`. The
+    numbers are in `run.metrics()`.
+    """
+    settings = EvaluateConfig(**options)
+    return _start("evaluate", hybrid, data, settings, name, 0, device, "float32", root)
 
 
 def runs(root: str | Path | None = None) -> list[Run]:
     """All runs of a folder, the newest first; `$MANTICORE_RUNS` or `./runs` if not given."""
     return list_runs(root)
+
+
+def _start(
+    stage: str,
+    hybrid: "ManticoreForCausalLM",
+    data: "TextData",
+    options: BaseModel,
+    name: str | None,
+    seed: int,
+    device: str,
+    dtype: str,
+    root: str | Path | None,
+) -> Run:
+    config = RunConfig(
+        stage=stage,
+        name=name,
+        components=tuple(hybrid.config.component_sources),
+        n_blocks=hybrid.config.n_blocks,
+        projector=hybrid.config.projector,
+        head=hybrid.config.head,
+        mixture_weights=hybrid.mixture_weights.tolist(),
+        data=data.spec,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        **{option_field(stage): options},
+    )
+    return start_run(config, hybrid=hybrid, root=root)

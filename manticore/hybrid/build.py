@@ -97,6 +97,7 @@ def build_hybrid(
     config = ManticoreConfig(
         components=[component.model.config.to_dict() for component in loaded],
         component_names=names,
+        component_sources=[component.source for component in loaded],
         n_blocks=n_blocks,
         projector=projector,
         head=head,

@@ -17,6 +17,7 @@ class ManticoreConfig(PreTrainedConfig):
     Args:
         components: The K components' own configurations, as dictionaries with a `model_type`.
         component_names: A label for each.
+        component_sources: What each was loaded from; the names if not given.
         n_blocks: Blocks B that every component is cut into.
         projector: Kind of projector between hybrid and component width.
         head: "mixed" mixes the components' own heads; "new" trains one norm and head (the paper's).
@@ -32,6 +33,7 @@ class ManticoreConfig(PreTrainedConfig):
 
     components: list[dict] | None = None
     component_names: list[str] | None = None
+    component_sources: list[str] | None = None
     n_blocks: int = 1
     projector: str = "linear"
     head: str = "mixed"
@@ -49,6 +51,8 @@ class ManticoreConfig(PreTrainedConfig):
         self.components = self.components or []
         if self.component_names is None:
             self.component_names = [c.get("model_type", "?") for c in self.components]
+        if self.component_sources is None:
+            self.component_sources = list(self.component_names)
         super().__post_init__(**kwargs)
         if not self.components:
             return

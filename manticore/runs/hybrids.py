@@ -6,8 +6,8 @@ from safetensors.torch import load_model
 
 from manticore.hybrid import ManticoreForCausalLM
 from manticore.runs.config import RunConfig
+from manticore.train.assembly import Assembly
 from manticore.train.layout import CHECKPOINTS_FOLDER, START_FOLDER
-from manticore.train.training import strategy_of
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -28,8 +28,7 @@ def load_hybrid(folder: Path, config: RunConfig, source: Path) -> ManticoreForCa
         return ManticoreForCausalLM.from_pretrained(source).eval()
     # A checkpoint holds weights alone; the shape around them comes from where the run started.
     hybrid = ManticoreForCausalLM.from_pretrained(folder / START_FOLDER, dtype="auto")
-    strategy = strategy_of(config)
-    strategy.begin(hybrid)
+    assembly = Assembly(hybrid, config)
     load_model(hybrid, source / WEIGHTS_FILE)
-    strategy.fix()
+    assembly.dissolve()
     return hybrid.eval()

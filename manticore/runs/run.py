@@ -1,6 +1,7 @@
 """A run as its watchers see it: all is read from the folder, nothing is kept in a process."""
 
 import html
+import json
 import logging
 import os
 import shutil
@@ -26,7 +27,13 @@ from manticore.runs.folder import (
 from manticore.runs.launch import spawn_worker
 from manticore.runs.status import Status, read_status
 from manticore.train.events import EVENTS_FILE, last_per_step, read_events
-from manticore.train.layout import CHECKPOINTS_FOLDER, HYBRID_FOLDER, RESULT_FOLDER
+from manticore.train.layout import (
+    CHECKPOINTS_FOLDER,
+    HYBRID_FOLDER,
+    METRICS_FILE,
+    RESULT_FOLDER,
+    START_FOLDER,
+)
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -200,6 +207,35 @@ class Run:
 
         return load_hybrid(self.folder, self.config, self.hybrid_source())
 
+    def original_hybrid(self) -> "ManticoreForCausalLM":
+        """The hybrid that the run started from, at the mixture weights that it has found.
+
+        What fine-tuning starts from (paper section 3.3): components as they were pretrained,
+        projectors as they were before the search.
+
+        Raises:
+            FileNotFoundError: the run has neither a result nor a checkpoint yet.
+        """
+        from manticore.hybrid import ManticoreForCausalLM
+
+        alpha = self.hybrid().mixture_weights
+        hybrid = ManticoreForCausalLM.from_pretrained(self.folder / START_FOLDER, dtype="auto")
+        hybrid.set_mixture_weights(alpha)
+        return hybrid.eval()
+
+    def metrics(self) -> dict[str, Any]:
+        """What the run measured in the end.
+
+        Raises:
+            FileNotFoundError: it has not come to its end.
+        """
+        path = self.folder / RESULT_FOLDER / METRICS_FILE
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"run {self.id} ({self.status.state}) has no result yet: wait for its end"
+            )
+        return json.loads(path.read_text(encoding="utf-8"))
+
     def hybrid_source(self) -> Path:
         """The folder that `hybrid` loads now: the result, else the newest whole checkpoint.
 
@@ -214,6 +250,9 @@ class Run:
             return result
         for checkpoint in saved_checkpoints(self.folder / CHECKPOINTS_FOLDER):
             return checkpoint
+        start = self.folder / START_FOLDER
+        if self.config.stage == "evaluate" and (start / "config.json").is_file():
+            return start
         raise FileNotFoundError(
             f"run {self.id} ({self.status.state}) has no hybrid yet: wait for its first checkpoint"
         )

@@ -23,7 +23,7 @@ from torch import nn
 from manticore.search.parameterisations import GivenMixture
 from manticore.search.strategy import Strategy
 
-FIRST_REACH = 0.5
+FIRST_REACH = 1.0
 SHORTEST_REACH = 1 / 64
 
 

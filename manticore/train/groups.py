@@ -20,12 +20,13 @@ def parameter_groups(
         hybrid: Whose parameters of rate zero are frozen.
         options: Rates, schedules and weight decay.
         mixture: The parameters of the mixture that AdamW is to move.
-
-    Raises:
-        ValueError: Nothing would learn.
     """
     components = list(hybrid.components.parameters())
     known = {id(p) for p in [*components, *hybrid.mixture.parameters()]}
+    adapters = [p for name, p in hybrid.components.named_parameters() if "lora_" in name]
+    if adapters:
+        hybrid.components.requires_grad_(False)
+        components = adapters
     joints = [parameter for parameter in hybrid.parameters() if id(parameter) not in known]
     groups = []
     for name, parameters, decay in (

@@ -74,7 +74,8 @@ class Loop:
 
     Args:
         model: Gives a loss for `input_ids` and `labels`.
-        groups: AdamW parameter groups, each with its `name`, `lr`, `weight_decay` and `schedule`.
+        groups: AdamW parameter groups, each with its `name`, `lr`, `weight_decay` and `schedule`;
+            none where only the strategy learns.
         dataset: Items with `input_ids` and `labels`, (T,) each.
         options: How long and how.
         folder: Where checkpoints go.
@@ -109,15 +110,21 @@ class Loop:
             # A component that is pruned from a block leaves parameters without gradients.
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
-        optimizer = torch.optim.AdamW(groups)
-        schedule = self.schedule_for(optimizer, *(group["schedule"] for group in groups))
-        self.model, self.optimizer, self.schedule = self.accelerator.prepare(
-            model, optimizer, schedule
-        )
+        self.model = self.accelerator.prepare(model)
+        self.optimizer = self.schedule = None
+        if groups:
+            optimizer = torch.optim.AdamW(groups)
+            schedule = self.schedule_for(optimizer, *(group["schedule"] for group in groups))
+            self.optimizer, self.schedule = self.accelerator.prepare(optimizer, schedule)
         self.batches = Batches(self.accelerator, dataset, options.batch_size // options.accumulate)
         if strategy is not None:
             strategy.attach(self, held_out)
         self.checkpoints = Checkpoints(folder, self.accelerator)
+
+    @property
+    def groups(self) -> list[dict]:
+        """The optimizer's parameter groups, with the learning rates of the moment."""
+        return [] if self.optimizer is None else self.optimizer.param_groups
 
     def schedule_for(self, optimizer: Optimizer, *names: str) -> LambdaLR:
         """Learning rates over this loop's steps, one schedule for each group of an optimizer."""
@@ -163,7 +170,7 @@ class Loop:
                 "step",
                 step=step,
                 loss=loss,
-                lr={group["name"]: group["lr"] for group in self.optimizer.param_groups},
+                lr={group["name"]: group["lr"] for group in self.groups},
                 tokens_per_s=rate,
                 eta_s=(options.steps - step) * n_tokens / rate,
             )
@@ -226,11 +233,12 @@ class Loop:
             )
         if self.strategy is not None:
             self.strategy.after_backward(step)
-        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.accelerator.clip_grad_norm_(trained, self.options.max_grad_norm)
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad()
+        if self.optimizer is not None:
+            trained = [parameter for group in self.groups for parameter in group["params"]]
+            self.accelerator.clip_grad_norm_(trained, self.options.max_grad_norm)
+            self.optimizer.step()
+            self.schedule.step()
+            self.optimizer.zero_grad()
         if self.strategy is not None:
             self.strategy.after_step(step)
         return value
@@ -246,7 +254,9 @@ class Loop:
                 loss = self.loss([batch], n_predicted)
                 total += loss.detach()
                 penalty = self.strategy.penalty() if last and self.strategy is not None else None
-                self.accelerator.backward(loss if penalty is None else loss + penalty)
+                loss = loss if penalty is None else loss + penalty
+                if loss.requires_grad:
+                    self.accelerator.backward(loss)
         return self.accelerator.reduce(total, reduction="mean").item()
 
     def _n_predicted(self, batches: list[Batch]) -> torch.Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manticore.train.evaluating import evaluate
 from manticore.train.events import EventWriter
 from manticore.train.training import train
 
@@ -12,7 +13,12 @@ if TYPE_CHECKING:
 
 Stage = Callable[[Path, "RunConfig", EventWriter, Callable[[], bool]], None]
 
-STAGES: dict[str, Stage] = {"search": train, "pretrain-projectors": train, "finetune": train}
+STAGES: dict[str, Stage] = {
+    "search": train,
+    "pretrain-projectors": train,
+    "finetune": train,
+    "evaluate": evaluate,
+}
 
 
 def run_stage(

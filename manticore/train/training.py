@@ -11,14 +11,14 @@ from manticore.data import TextData
 from manticore.evaluate import perplexity
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
 from manticore.search.held_out import hold_out
-from manticore.search.strategies import STRATEGIES
-from manticore.search.strategy import Strategy
+from manticore.train.assembly import Assembly
 from manticore.train.devices import use_device
 from manticore.train.events import EventWriter, last_per_step, read_events
 from manticore.train.groups import parameter_groups
 from manticore.train.layout import (
     CHECKPOINTS_FOLDER,
     HYBRID_FOLDER,
+    METRICS_FILE,
     RESULT_FOLDER,
     START_FOLDER,
 )
@@ -48,9 +48,9 @@ def train(
     data = TextData.from_spec(config.data, hybrid.tokenizer)
     events.emit("stage", name=config.stage, total_steps=options.steps)
     # Before training touches them: what each component can do alone.
-    alone = _alone(folder, hybrid, data, options.batch_size, options.eval_batches)
-    strategy = strategy_of(config)
-    strategy.begin(hybrid)
+    components = alone(folder, hybrid, data, options.batch_size, options.eval_batches)
+    assembly = Assembly(hybrid, config)
+    strategy = assembly.strategy
     if options.gradient_checkpointing:
         hybrid.gradient_checkpointing_enable()
     text, held_out = data.train, None
@@ -77,19 +77,15 @@ def train(
         strategy,
         held_out,
     )
-    watcher = Watcher(hybrid, data, options, events, alone, lambda: _losses(folder))
+    watcher = Watcher(hybrid, data, options, events, components, lambda: _losses(folder))
     step = loop.run(watcher.watch, watcher.step_done, should_stop)
     if step < options.steps:
         return
-    found = strategy.finish()
-    _write_result(folder / RESULT_FOLDER, hybrid, {**watcher.metrics(step), **found})
+    found = assembly.finish()
+    _save_whole(hybrid, folder / RESULT_FOLDER / HYBRID_FOLDER)
+    alpha = {"mixture_weights": hybrid.mixture_weights.tolist()}
+    write_metrics(folder, {**watcher.metrics(step), **found, **alpha})
     watcher.warn()
-
-
-def strategy_of(config: "RunConfig") -> Strategy:
-    """How the mixture weights move in a run: not at all, except in a search."""
-    name = config.options.strategy if config.stage == "search" else "fixed"
-    return STRATEGIES[name](config.options, config.seed)
 
 
 def starting_hybrid(folder: Path, config: "RunConfig") -> ManticoreForCausalLM:
@@ -112,8 +108,8 @@ def starting_hybrid(folder: Path, config: "RunConfig") -> ManticoreForCausalLM:
     return hybrid
 
 
-def _alone(
-    folder: Path, hybrid: ManticoreForCausalLM, data: TextData, batch_size: int, batches: int
+def alone(
+    folder: Path, hybrid: ManticoreForCausalLM, data: TextData, batch_size: int, batches: int | None
 ) -> dict[str, float]:
     """Perplexity of each component as it came, from the run's events if it was measured already."""
     for event in read_events(folder)[0]:
@@ -133,14 +129,16 @@ def _save_whole(hybrid: ManticoreForCausalLM, folder: Path) -> None:
     """Save a hybrid so that the folder appears in one rename, never half-written."""
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
     hybrid.save_pretrained(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 
 
-def _write_result(folder: Path, hybrid: ManticoreForCausalLM, metrics: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    _save_whole(hybrid, folder / HYBRID_FOLDER)
-    text = json.dumps({**metrics, "mixture_weights": hybrid.mixture_weights.tolist()}, indent=2)
-    (folder / "metrics.json.partial").write_text(text, encoding="utf-8")
-    os.replace(folder / "metrics.json.partial", folder / "metrics.json")
+def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    """Write `result/metrics.json` of a run in one piece."""
+    result = folder / RESULT_FOLDER
+    result.mkdir(parents=True, exist_ok=True)
+    partial = result / f"{METRICS_FILE}.partial"
+    partial.write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+    os.replace(partial, result / METRICS_FILE)

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from manticore.data.packing import IGNORED, pack
 from manticore.data.stories import generate_stories
-from manticore.evaluate.perplexity import mean_loss
+from manticore.evaluate.losses import mean_loss
 from manticore.zoo.mixture import encode_documents
 from manticore.zoo.recipes import Recipe
 from manticore.zoo.registry import CARD_FILE

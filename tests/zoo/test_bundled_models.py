@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from manticore.components.fast_mixers import use_fast_mixers
 from manticore.data import generate_stories
 from manticore.data.packing import pack
-from manticore.evaluate.perplexity import mean_loss
+from manticore.evaluate.losses import mean_loss
 from manticore.zoo import zoo_card, zoo_path
 from manticore.zoo.mixture import encode_documents
 from manticore.zoo.recipes import RECIPES

@@ -1,0 +1,58 @@
+"""What a stage puts into a hybrid before it trains, and takes out again at the end."""
+
+from typing import TYPE_CHECKING, Any
+
+from peft import LoraConfig, LoraModel
+
+from manticore.hybrid.lora import lora_targets
+from manticore.search.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from manticore.hybrid import ManticoreForCausalLM
+    from manticore.runs.config import RunConfig
+
+_ADAPTER = "default"
+
+
+class Assembly:
+    """A hybrid with the strategy's parameterisation of the mixture, and with adapters if asked for.
+
+    Args:
+        hybrid: It is changed in place.
+        config: Of the run.
+    """
+
+    def __init__(self, hybrid: "ManticoreForCausalLM", config: "RunConfig") -> None:
+        self.hybrid = hybrid
+        name = config.options.strategy if config.stage == "search" else "fixed"
+        self.strategy = STRATEGIES[name](config.options, config.seed)
+        self.strategy.begin(hybrid)
+        self.adapters: LoraModel | None = None
+        lora = getattr(config.options, "lora", None)
+        if lora is not None:
+            adapters = LoraConfig(
+                r=lora.rank,
+                lora_alpha=lora.alpha,
+                lora_dropout=lora.dropout,
+                target_modules=lora_targets(hybrid),
+            )
+            self.adapters = LoraModel(hybrid, {_ADAPTER: adapters}, _ADAPTER)
+
+    def finish(self) -> dict[str, Any]:
+        """Settle on the mixture weights and merge the adapters: an ordinary hybrid is left.
+
+        Returns:
+            What the strategy found out beside the mixture weights.
+        """
+        found = self.strategy.finish()
+        self._merge()
+        return found
+
+    def dissolve(self) -> None:
+        """As `finish`, in the middle of training: mixture weights are fixed as they stand."""
+        self.strategy.fix()
+        self._merge()
+
+    def _merge(self) -> None:
+        if self.adapters is not None:
+            self.adapters.merge_and_unload()

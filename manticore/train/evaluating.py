@@ -1,0 +1,61 @@
+"""The stage `evaluate`: the hybrid beside each of its components, and how well it is aligned."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from manticore.data import TextData
+from manticore.evaluate import alignment_error, perplexity
+from manticore.train.devices import use_device
+from manticore.train.events import EventWriter
+from manticore.train.training import alone, starting_hybrid, write_metrics
+
+if TYPE_CHECKING:
+    from manticore.runs.config import RunConfig
+
+
+def evaluate(
+    folder: Path, config: "RunConfig", events: EventWriter, should_stop: Callable[[], bool]
+) -> None:
+    """Measure the hybrid of a run on the held-out part of its text.
+
+    Writes `result/metrics.json`: perplexities, the text's own floor, and the alignment error of
+    each block and component, N times K, into and out of it.
+
+    Args:
+        folder: The run's folder.
+        config: What to do.
+        events: The run's event stream.
+        should_stop: Asked between the measurements.
+    """
+    options = config.options
+    hybrid = starting_hybrid(folder, config).to(use_device(config.device)).eval()
+    data = TextData.from_spec(config.data, hybrid.tokenizer)
+    events.emit("stage", name="evaluate", total_steps=0)
+    events.emit(
+        "mixture", step=0, weights=hybrid.mixture_weights, components=hybrid.component_names
+    )
+    measured = perplexity(
+        hybrid, data.valid, batch_size=options.batch_size, max_batches=options.eval_batches
+    )
+    if should_stop():
+        return
+    metrics = {
+        "step": 0,
+        "perplexity": measured,
+        "components": alone(folder, hybrid, data, options.batch_size, options.eval_batches),
+        "floor": None if data.floor is None else float(data.floor),
+    }
+    if should_stop():
+        return
+    sequences = [item["input_ids"] for item in islice(data.valid, options.alignment_sequences)]
+    errors = alignment_error(hybrid, torch.stack(sequences).to(hybrid.device))
+    metrics["alignment_error"] = {
+        "into": errors.into.tolist(),
+        "out_of": errors.out_of.tolist(),
+    }
+    events.emit("eval", step=0, metrics=metrics)
+    write_metrics(folder, metrics)

@@ -1,0 +1,117 @@
+"""The stages around a search, each a run: what they train, what they leave alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import manticore as mc
+from manticore.hybrid import lora_targets
+from manticore.runs import RunConfig
+from tests.tiny import TEXT
+
+SMALL = {"batch_size": 4, "eval_every": 3, "eval_batches": 1, "sample_prompt": "", "device": "cpu"}
+
+
+@pytest.fixture
+def hybrid(component: Callable[..., str]) -> mc.ManticoreForCausalLM:
+    parts = [component("gpt_neox"), component("mamba", width=24)]
+    alpha = [[0.75, 0.25], [0.5, 0.5]]
+    return mc.build_hybrid(parts, 2, projector_init="identity", mixture_weights=alpha)
+
+
+@pytest.fixture
+def data(
+    hybrid: mc.ManticoreForCausalLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> object:
+    monkeypatch.setenv("MANTICORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MANTICORE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(TEXT * 60))
+    return mc.load_text(text, tokenizer=hybrid.tokenizer, seq_len=16)
+
+
+def changed(before: mc.ManticoreForCausalLM, after: mc.ManticoreForCausalLM) -> set[str]:
+    """Which parts of the hybrid have other weights."""
+    old, new = before.state_dict(), after.state_dict()
+    assert old.keys() == new.keys()
+    return {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])}
+
+
+def test_pretraining_moves_projectors_alone(hybrid: mc.ManticoreForCausalLM, data: object) -> None:
+    run = mc.pretrain_projectors(hybrid, data, 3, **SMALL).wait(240)
+    assert changed(hybrid, run.hybrid()) == {"projectors"}
+    with pytest.raises(ValueError, match="component_lr"):
+        mc.pretrain_projectors(hybrid, data, component_lr=1e-3)
+
+
+def test_finetuning_starts_from_the_original_weights_at_the_searched_mixture(
+    hybrid: mc.ManticoreForCausalLM, data: object
+) -> None:
+    search = mc.search(hybrid, data, steps=3, mixture_lr=0.3, component_lr=1e-2, **SMALL).wait(240)
+    found = search.hybrid()
+    assert changed(hybrid, found) == {"components", "projectors", "mixture"}
+    assert changed(hybrid, search.original_hybrid()) == {"mixture"}
+    run = mc.finetune(search, data, 3, **SMALL).wait(240)
+    tuned = run.hybrid()
+    assert torch.equal(tuned.mixture_weights, found.mixture_weights)
+    assert changed(search.original_hybrid(), tuned) == {"components", "projectors"}
+    start = mc.ManticoreForCausalLM.from_pretrained(run.folder / "start")
+    assert changed(search.original_hybrid(), start) == set()
+
+
+def test_finetuning_a_hybrid_goes_on_from_its_weights(
+    hybrid: mc.ManticoreForCausalLM, data: object
+) -> None:
+    run = mc.finetune(hybrid, data, 3, component_lr=0, **SMALL).wait(240)
+    assert changed(hybrid, run.hybrid()) == {"projectors"}
+
+
+def test_adapters_are_trained_and_merged(hybrid: mc.ManticoreForCausalLM, data: object) -> None:
+    run = mc.finetune(
+        hybrid, data, 3, component_lr=1e-2, projector_lr=0, lora={"rank": 2}, **SMALL
+    ).wait(240)
+    tuned = run.hybrid()
+    old, new = hybrid.state_dict(), tuned.state_dict()
+    moved = {name for name in old if not torch.equal(old[name], new[name])}
+    targets = {f"{name}.weight" for name in lora_targets(hybrid)}
+    assert moved == targets
+    # A difference of rank 2 in each.
+    name = next(iter(targets))
+    singular = torch.linalg.svdvals(new[name] - old[name])
+    assert singular[1] > 0
+    assert singular[2] < 1e-5 * singular[0]
+
+
+def test_a_stopped_run_with_adapters_gives_a_hybrid_and_goes_on(
+    hybrid: mc.ManticoreForCausalLM, data: object
+) -> None:
+    options = {"lora": {"rank": 2}, "component_lr": 1e-2, "checkpoint_every": 1, **SMALL}
+    run = mc.finetune(hybrid, data, 4000, **options)
+    while not run.losses()[0].size:
+        assert run.is_alive
+    run.stop()
+    run.wait(240)
+    assert "components" in changed(hybrid, run.hybrid())
+
+
+def test_evaluation_measures_and_changes_nothing(
+    hybrid: mc.ManticoreForCausalLM, data: object
+) -> None:
+    run = mc.evaluate(hybrid, data, eval_batches=2, batch_size=4, device="cpu").wait(240)
+    metrics = run.metrics()
+    limited = {"batch_size": 4, "max_batches": 2}
+    assert metrics["perplexity"] == pytest.approx(mc.perplexity(hybrid, data.valid, **limited))
+    for name, model in zip(hybrid.component_names, hybrid.components, strict=True):
+        alone = mc.perplexity(model, data.valid, **limited)
+        assert metrics["components"][name] == pytest.approx(alone)
+    assert torch.tensor(metrics["alignment_error"]["into"]).shape == (2, 2)
+    assert changed(hybrid, run.hybrid()) == set()
+
+
+def test_options_of_another_stage_are_refused() -> None:
+    fields = {"components": ["a"], "n_blocks": 1, "data": {}, "stage": "finetune"}
+    with pytest.raises(ValueError, match="mean nothing to the stage 'finetune'"):
+        RunConfig(**fields, search={"steps": 5})
