@@ -1,14 +1,17 @@
 """Do search strategies find mixture weights that are known to be best?
 
-A bundled component is copied twice, and in every block one of the two copies, drawn at random, is
-damaged. A hybrid of the two whose rows pick the whole copy everywhere *is* the component, whatever
-its projectors hold, so the best loss is known. Components are frozen: what is measured is how well
-mixture weights are found, not how well damage can be trained away.
+Two copies of a bundled component are damaged so that the best mixture weights are known: they give
+back the component, and its loss, whatever else could be mixed.
 
-Two settings: `frozen` (no projectors: mixture weights alone learn) and `learning` (linear projectors
-that start as the identity and learn along, so that they can patch what damaged blocks do to mixed
-rows). Every strategy gets the same budget in forward passes, a backward pass counting as two, and
-its learning rate from a grid, on seeds of their own.
+- `twins`: in every block one of the two copies, drawn at random, is damaged. The best rows pick the
+  whole copy block by block.
+- `rotated`: one copy is damaged in half of its blocks, and the features of its residual stream are
+  in another order, so that it and the whole copy do not understand each other. The best rows pick
+  the whole copy everywhere, but rows must move together: any one of them alone makes things worse.
+
+Components are frozen and there are no projectors, so that nothing but the mixture weights is found.
+Every strategy gets the same budget in forward passes, a backward pass counting as two, and its
+learning rate from a grid, on a seed of its own.
 
     python -m benchmarks.planted
 """
@@ -22,7 +25,6 @@ from statistics import mean, stdev
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 from benchmarks.harness import save_results
 from manticore.components.loading import Component, load_component
@@ -38,18 +40,18 @@ from manticore.train.loop import Loop, LoopOptions
 
 COMPONENT = "zoo:tales-neox"
 TEXT = "bundled:stories-en?n_stories=2000"
-SEQ_LEN, BATCH_SIZE, EVAL_BATCHES = 64, 4, 32
-BUDGET = 240
+SEQ_LEN, BATCH_SIZE, EVAL_BATCHES = 64, 4, 12
+BUDGET = 150
 """Forward passes of one search."""
-DAMAGES = ("noise", "reset", "silent")
-PROJECTORS = {"frozen": "identity", "learning": "linear"}
-TUNING_SEEDS, SEEDS = (100, 101), (0, 1, 2, 3, 4)
+DAMAGES = ("noise", "reset")
+SETTINGS = ("twins", "rotated")
+TUNING_SEEDS, SEEDS = (100,), (0, 1, 2, 3, 4)
 RATES = {
-    "darts": (0.03, 0.1, 0.3, 1.0),
-    "darts-bilevel": (0.03, 0.1, 0.3, 1.0),
-    "darts-bilevel, 2nd order": (0.03, 0.1, 0.3, 1.0),
-    "gaea": (0.3, 1.0, 3.0, 10.0),
-    "dash": (0.03, 0.1, 0.3, 1.0),
+    "darts": (0.1, 0.3, 1.0),
+    "darts-bilevel": (0.1, 0.3, 1.0),
+    "darts-bilevel, 2nd order": (0.1, 0.3, 1.0),
+    "gaea": (1.0, 3.0, 10.0),
+    "dash": (0.1, 0.3, 1.0),
     "probe": (None,),
     "random": (None,),
     "fixed": (None,),
@@ -79,7 +81,7 @@ def main() -> None:
     component = load_component(COMPONENT)
     data = load_text(TEXT, tokenizer=component.tokenizer, seq_len=SEQ_LEN)
     rows = []
-    for setting in PROJECTORS:
+    for setting in SETTINGS:
         for name in names:
             rate = _tuned(component, data, setting, name)
             outcomes = [
@@ -102,77 +104,93 @@ def damaged(component: Component, layers: list[int], damage: str, seed: int) -> 
     Args:
         component: Stays as it is.
         layers: Indices of the layers.
-        damage: `noise` (as much noise as weight on every matrix), `reset` (new random weights) or
-            `silent` (the layer adds nothing).
+        damage: `noise` (as much noise as weight on every matrix) or `reset` (new random weights).
         seed: Of the noise.
     """
     copy = load_component(component.source)
     generator = torch.Generator().manual_seed(seed)
-    runner = copy.runner
-    stack = getattr(runner.backbone, runner.spec.layers)
+    stack = getattr(copy.runner.backbone, copy.runner.spec.layers)
     with torch.no_grad():
         for index in layers:
-            for name, weight in stack[index].named_parameters():
+            for weight in stack[index].parameters():
                 if weight.ndim < 2:
                     continue
                 noise = torch.randn(weight.shape, generator=generator)
                 if damage == "noise":
                     weight.add_(noise * weight.std())
-                elif damage == "reset":
+                else:
                     weight.copy_(noise * 0.02)
-                elif name.endswith(("attention.dense.weight", "dense_4h_to_h.weight")):
-                    weight.zero_()
-            if damage == "silent":
-                for module in stack[index].modules():
-                    if isinstance(module, nn.Linear) and not module.weight.any():
-                        module.bias.zero_()
     return replace(copy, name=f"copy-{seed}")
+
+
+@torch.no_grad()
+def reorder_features(component: Component, seed: int) -> None:
+    """Put the features of a GPT-NeoX's residual stream into another order, in place.
+
+    What the component computes stays the same to the last rounding.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(component.model.config.hidden_size, generator=generator)
+    for name, parameter in component.model.named_parameters():
+        if name.endswith(("query_key_value.weight", "h_to_4h.weight", "embed_in.weight")):
+            parameter.copy_(parameter[:, order])
+        elif (
+            "norm" in name
+            or name.endswith(("dense.weight", "4h_to_h.weight"))
+            or name.endswith(("dense.bias", "4h_to_h.bias"))
+        ):
+            parameter.copy_(parameter[order])
 
 
 def plant(
     component: Component, setting: str, damage: str, seed: int
 ) -> tuple[ManticoreForCausalLM, torch.Tensor]:
-    """A hybrid of two damaged copies, and the mixture weights that are best, (N, K)."""
+    """A hybrid of two copies, and the mixture weights that are best, (N, K)."""
     generator = torch.Generator().manual_seed(seed)
     depth = component.runner.depth
-    broken = torch.randint(2, (depth,), generator=generator)  # which copy, block by block
-    copies = [
-        damaged(component, (broken == k).nonzero().flatten().tolist(), damage, 1000 * seed + k)
-        for k in range(2)
-    ]
-    hybrid = build_hybrid(copies, depth, projector=PROJECTORS[setting], projector_init="identity")
-    # Copies speak one language: what one hands on, the other must take in as it is.
+    if setting == "twins":
+        broken = torch.randint(2, (depth,), generator=generator)  # which copy, block by block
+        layers = [(broken == k).nonzero().flatten().tolist() for k in range(2)]
+        whole = 1 - broken
+    else:
+        worse = int(torch.randint(2, (1,), generator=generator))
+        half = torch.randperm(depth, generator=generator)[: depth // 2].tolist()
+        layers = [half if k == worse else [] for k in range(2)]
+        whole = torch.full((depth,), 1 - worse)
+    copies = [damaged(component, layers[k], damage, 1000 * seed + k) for k in range(2)]
+    if setting == "rotated":
+        reorder_features(copies[worse], seed)
+    hybrid = build_hybrid(copies, depth, projector="identity", projector_init="identity")
+    # Copies are alike in size: what one hands on, the other must take in as it is.
     hybrid.config.scales = [[1.0, 1.0] for _ in range(depth + 1)]
-    return hybrid, torch.nn.functional.one_hot(1 - broken, 2).float()
+    return hybrid, torch.nn.functional.one_hot(whole, 2).float()
 
 
-def _options(name: str, rate: float | None, setting: str) -> SearchConfig:
+def _options(name: str, rate: float | None) -> SearchConfig:
     """A strategy's options within the budget."""
     strategy, _, order = name.partition(",")
-    trains = setting == "learning"
-    extra, per_step = {}, 3.0
+    extra, per_step, budget = {}, 3, BUDGET
     if strategy == "darts-bilevel":
-        per_step = 15.0 if order else 6.0
+        # Components are frozen, so the step on training text has no backward pass of its own.
+        per_step = 13 if order else 4
         extra["second_order"] = bool(order)
     elif strategy == "probe":
-        # A round measures every row's two corners and where it stands.
-        n_trials = 2 * 6 + 1
-        extra["probe_every"] = 5 if trains else 1
-        per_step = n_trials / extra["probe_every"] + (3.0 if trains else 1.0)
+        # Where rows stand, all rows to two corners, six rows to two corners, a training step.
+        per_step = 1 + 2 + 12 + 1
+        extra["probe_every"] = 1
     elif strategy in ("random", "fixed"):
-        per_step = 3.0 if trains else 1.0
+        per_step = 1
     if strategy == "random":
-        extra["candidates"] = BUDGET // 2
-    budget = BUDGET / 2 if strategy == "random" else BUDGET
+        extra["candidates"] = budget = BUDGET // 2
     if rate is not None:
         extra["mixture_lr"] = rate
     return SearchConfig(
         strategy=strategy,
-        steps=max(1, int(budget / per_step)),
+        steps=budget // per_step,
         batch_size=BATCH_SIZE,
         component_lr=0,
-        projector_lr=1e-3 if trains else 0,
-        warmup_steps=2,
+        projector_lr=0,
+        warmup_steps=0,
         **extra,
     )
 
@@ -187,7 +205,7 @@ def _search(
     seed: int,
 ) -> Outcome:
     hybrid, best = plant(component, setting, damage, seed)
-    options = _options(name, rate, setting)
+    options = _options(name, rate)
     strategy = STRATEGIES[options.strategy](options, seed)
     strategy.begin(hybrid)
     # Held out for everybody, so that all weights learn from the same text.
@@ -253,7 +271,7 @@ def _summary(
         "setting": setting,
         "strategy": name,
         "mixture_lr": rate,
-        "steps": _options(name, rate, setting).steps,
+        "steps": _options(name, rate).steps,
         "regret": round(mean(o.regret for o in outcomes), 4),
         "regret_spread_over_seeds": round(stdev(by_seed), 4),
         "worst_regret": round(max(o.regret for o in outcomes), 4),

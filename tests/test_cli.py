@@ -87,6 +87,32 @@ def test_a_foreign_tokenizer_is_transplanted_and_said(at):
     assert re.search(r"foreign: [0-9]+% of the hybrid's vocabulary copied", result.output)
 
 
+def test_the_stages_after_a_search(at):
+    assert search(at, "--set", "tied=true", "--set", "mixture-lr=0.5").exit_code == 0
+    found = runs()[0]
+    history = found.mixture_history()
+    assert (history[:, 0] == history[:, 1]).all()
+    text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2)
+    tuned = manticore("finetune", "last", *text, "--steps", 2, "--lora-rank", 2)
+    assert tuned.exit_code == 0, tuned.output
+    assert runs()[0].config.finetune.lora.rank == 2
+    assert runs()[0].mixture_history()[-1] == pytest.approx(history[-1], abs=1e-6)
+    measured = manticore("evaluate", "last", *text, "--batches", 2)
+    assert measured.exit_code == 0, measured.output
+    assert "held-out perplexity" in measured.output
+    assert set(runs()[0].metrics()["components"]) == {"tiny-neox", "tiny-mamba"}
+
+
+def test_projectors_are_pretrained(at):
+    result = manticore(
+        *("pretrain-projectors", *TINY, "--data", at / "text.txt", "--steps", 2, "--blocks", 2),
+        *("--seq-len", 16, "--batch-size", 2, "--projector-init", "random"),
+    )
+    assert result.exit_code == 0, result.output
+    assert runs()[0].config.stage == "pretrain-projectors"
+    assert runs()[0].status.state == "done"
+
+
 def test_stop_and_resume(at):
     search(at, "--no-watch", steps=4000)
     (run,) = runs()
@@ -112,6 +138,9 @@ def test_stop_and_resume(at):
         (["search", *TINY, "--data", "text.txt", "--blocks", "9"], "n_blocks=9"),
         (["search", *TINY, "--data", "text.txt", "--strategy", "dart"], "strategy"),
         (["search", *TINY, "--data", "text.txt", "--device", "tpu"], "device"),
+        (["search", *TINY, "--data", "text.txt", "--set", "tied"], "no NAME=VALUE pair"),
+        (["search", *TINY, "--data", "text.txt", "--set", "teid=1"], "teid"),
+        (["finetune", "last", "--data", "text.txt"], "there is no run yet"),
         (["watch", "last"], "there is no run yet"),
         (["watch", "../elsewhere"], "is not a run id"),
         (["chat", "20990101-000000000-x"], "no run"),
@@ -168,7 +197,9 @@ def test_help_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("command", ["", "app", "demo", "search", "runs", "watch", "chat", "zoo"])
+@pytest.mark.parametrize(
+    "command", ["", "app", "demo", "search", "finetune", "runs", "watch", "chat", "zoo"]
+)
 def test_help_of_every_command(command):
     result = manticore(*command.split(), "--help")
     assert result.exit_code == 0

@@ -1,0 +1,1 @@
+"""The commands of `manticore`, by subject: one file each."""

@@ -1,0 +1,64 @@
+"""What the commands share: how errors are said, how a run is found and watched, common options."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from manticore.runs import Run, RunError, get_run
+from manticore.runs import runs as list_runs
+from manticore.runs.wording import explain
+
+EXPECTED = (ValueError, LookupError, OSError, RunError)
+"""Errors whose message names the value and the remedy: shown without a traceback."""
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, `last` for the newest.")]
+Root = Annotated[
+    Path | None,
+    typer.Option("--runs-root", help="Folder of all runs. [default: $MANTICORE_RUNS, else ./runs]"),
+]
+Seed = Annotated[int, typer.Option(help="Decides everything that is random.")]
+Watching = Annotated[bool, typer.Option("--watch/--no-watch", help="Show it live.")]
+
+
+class Explaining(TyperGroup):
+    """Commands whose expected errors end in one clear line, and exit status 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            Console(stderr=True).print(f"[bold red]error:[/] {escape(explain(error))}")
+            raise typer.Exit(1) from error
+
+
+def find_run(run_id: str, root: Path | None) -> Run:
+    """The run of an id, or the newest for `last`."""
+    if run_id != "last":
+        return get_run(run_id, root)
+    newest = list_runs(root)[:1]
+    if not newest:
+        raise LookupError("there is no run yet: start one with `manticore demo`")
+    return newest[0]
+
+
+def watch_run(run: Run) -> None:
+    from manticore.terminal.watching import watch as show
+
+    try:
+        show(run, Console())
+    except KeyboardInterrupt:
+        typer.echo(f"The run goes on. Watch it again: manticore watch {run.id}")
+        raise typer.Exit(0) from None
+    if run.status.state in {"failed", "died"}:
+        raise typer.Exit(1)
+
+
+def quiet_progress() -> None:
+    """No progress bars of loading and saving weights between our own lines."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
