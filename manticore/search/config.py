@@ -1,6 +1,6 @@
 """What a search can be asked to do: one object for Python, a run's JSON and the shell."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -11,6 +11,7 @@ StrategyName = Literal[
 ]
 
 
+_DEFAULT_RATES = {"gaea": 1.0}
 _GRADIENT = {"darts", "darts-bilevel", "gaea", "dash"}
 _HELD_OUT = {"darts-bilevel", "probe", "random", "sweep"}
 _ONLY_FOR = {
@@ -35,7 +36,8 @@ class SearchConfig(TrainConfig):
 
     strategy: StrategyName = "darts"
     mixture_lr: PositiveFloat = 0.02
-    """Learning rate of the mixture weights, for strategies that descend a gradient."""
+    """Learning rate of the mixture weights, for strategies that descend a gradient; 1 for `gaea`,
+    whose updates are factors."""
     mixture_schedule: Schedule = "cosine"
     tied: bool = False
     """One row of mixture weights for all blocks."""
@@ -60,6 +62,13 @@ class SearchConfig(TrainConfig):
     """`probe`: steps between rounds."""
     probe_batches: PositiveInt = 1
     """Held-out batches that a point is measured on."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_of_the_strategy(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("strategy") in _DEFAULT_RATES:
+            return {"mixture_lr": _DEFAULT_RATES[values["strategy"]], **values}
+        return values
 
     @model_validator(mode="after")
     def _options_belong_to_the_strategy(self) -> "SearchConfig":

@@ -39,6 +39,11 @@ class BilevelDarts(Strategy):
 
     def attach(self, loop: "Loop", held_out: "HeldOut | None") -> None:
         super().attach(loop, held_out)
+        if self.options.second_order and loop.accelerator.scaler is not None:
+            raise ValueError(
+                "second_order measures gradients that float16 would scale: run it in float32 or "
+                "bfloat16."
+            )
         optimizer = torch.optim.Adam([self.mixture.row], lr=self.options.mixture_lr, betas=_BETAS)
         schedule = loop.schedule_for(optimizer, self.options.mixture_schedule)
         self.optimizer, self.schedule = loop.accelerator.prepare(optimizer, schedule)

@@ -1,10 +1,7 @@
-"""Probed line search over the simplex: our own strategy.
+"""Probed line search over the simplex: mixture weights without their gradient.
 
-The gradient of a loss at mixed weights says little about the corners: a block's gate makes the loss
-a curved function of its row, and a component that is wrong for a block can look harmless while it
-has a small weight. So this strategy does not differentiate. Every few steps it *measures*, on one
-held-out batch, what the loss becomes when all rows, and then each row alone, go part of the way to
-each corner of the simplex,
+Every few steps this strategy *measures*, on one held-out batch, what the loss becomes when all
+rows, and then each row alone, go part of the way to each corner of the simplex,
 
     row <- (1 - s) * row + s * e_k        for k = 1 ... K,
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -101,26 +102,21 @@ class Watcher:
         ]
 
     def _misaligned(self) -> list[str]:
-        sequences = [
-            item["input_ids"]
-            for item, _ in zip(self.data.valid, range(_ALIGNMENT_SEQUENCES), strict=False)
-        ]
-        ids = torch.stack(sequences).to(self.hybrid.device)
-        errors = alignment_error(self.hybrid, ids).into
         alpha = self.hybrid.mixture_weights
         # A block that takes no part, or is alone, does not use its projectors.
         used = (alpha > 0) & (alpha < 1)
+        # A component that has learned with the hybrid has other states of its own than it had.
+        if self.options.component_lr > 0 or not used.any():
+            return []
+        sequences = [item["input_ids"] for item in islice(self.data.valid, _ALIGNMENT_SEQUENCES)]
+        errors = alignment_error(self.hybrid, torch.stack(sequences).to(self.hybrid.device)).into
         return [
-            f"Block {block + 1} hands '{self.hybrid.component_names[k]}' states far from its "
-            f"own (relative error {errors[block, k]:.2f}): train the projectors first, or "
-            "start from projector_init='aligned'."
+            f"Block {block + 1} hands '{self.hybrid.component_names[k]}' states far from its own "
+            f"(relative error {errors[block, k]:.2f}): train the projectors first, or start from "
+            "projector_init='aligned'."
             for block, k in used.nonzero().tolist()
-            if errors[block, k] > POOR_ALIGNMENT and not self._has_trained_components()
+            if errors[block, k] > POOR_ALIGNMENT
         ]
-
-    def _has_trained_components(self) -> bool:
-        # A component that has learned with the hybrid has new states of its own.
-        return self.options.component_lr > 0
 
     def _rising(self) -> list[str]:
         losses = [loss for loss in self.losses() if loss is not None]

@@ -1,0 +1,71 @@
+"""The signs of failure are said, each where it shows and nowhere else."""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+import manticore as mc
+from manticore.search import SearchConfig
+from manticore.train.events import EventWriter, read_events
+from manticore.train.watcher import Watcher
+from tests.tiny import TEXT
+
+FALLING = [3.0 - 0.01 * step for step in range(40)]
+RISING = [*FALLING[:30], *([4.0] * 10)]
+
+
+@pytest.fixture
+def warned(component: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
+    """All that a watcher warns of, in one text."""
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(TEXT * 30))
+    parts = [component("gpt_neox"), component("mamba", width=24)]
+
+    def warn(
+        alpha: list[float],
+        losses: list[float] = FALLING,
+        init: str = "identity",
+        alone: float = 1e9,
+        **options: float,
+    ) -> str:
+        hybrid = mc.build_hybrid(
+            parts, 2, projector_init=init, mixture_weights=alpha, alignment_text=" ".join(TEXT * 99)
+        )
+        data = mc.load_text(
+            text, tokenizer=hybrid.tokenizer, seq_len=16, cache_dir=tmp_path / "cache"
+        )
+        folder = Path(mkdtemp(dir=tmp_path))
+        with EventWriter(folder) as events:
+            settings = SearchConfig(batch_size=4, eval_batches=1, **options)
+            components = dict.fromkeys(hybrid.component_names, alone)
+            watcher = Watcher(hybrid, data, settings, events, components, lambda: losses)
+            watcher.metrics(0)
+            watcher.warn()
+        return " ".join(event["message"] for event in read_events(folder)[0])
+
+    return warn
+
+
+def test_nothing_is_said_where_all_is_well(warned: Callable[..., str]) -> None:
+    assert warned([0.6, 0.4], init="aligned", component_lr=0) == ""
+
+
+def test_a_collapsed_row(warned: Callable[..., str]) -> None:
+    said = warned([0.97, 0.03])
+    assert "Block 1 collapsed" in said
+    assert "Block 2 collapsed" in said
+
+
+def test_projectors_that_carry_nothing(warned: Callable[..., str]) -> None:
+    assert "states far from its own" in warned([0.6, 0.4], init="random", component_lr=0)
+    assert warned([0.6, 0.4], init="random") == ""
+
+
+def test_a_loss_that_rises(warned: Callable[..., str]) -> None:
+    assert "loss rose at the end, from 2.755 to 4.000" in warned([0.6, 0.4], losses=RISING)
+
+
+def test_a_hybrid_that_is_worse_than_its_best_component(warned: Callable[..., str]) -> None:
+    assert "is worse than that of 'gpt_neox" in warned([0.6, 0.4], alone=1.5)
