@@ -43,13 +43,13 @@ def slug(text: str, max_length: int = 32) -> str:
 
 
 def new_run_id(label: str = "") -> str:
-    """A fresh id: the UTC time to the millisecond, a slug of `label`, four random hex digits.
+    """A fresh id: the UTC time to the millisecond, a slug of `label`, eight random hex digits.
 
     Ids sort by time, so the newest run comes last in a listing.
     """
     now = datetime.now(UTC)
     stamp = f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03d}"
-    return "-".join(part for part in (stamp, slug(label), secrets.token_hex(2)) if part)
+    return "-".join(part for part in (stamp, slug(label), secrets.token_hex(4)) if part)
 
 
 def is_run_id(run_id: Any) -> bool:
