@@ -2,12 +2,16 @@
 
 It holds the folder's lock, writes its status and a heartbeat, and hands over to the stage. SIGTERM,
 SIGINT or the folder's stop file ask the stage to checkpoint and return. A second worker on the same
-folder refuses to start. Exit status: 0 done or stopped, 1 failed, 2 not a run folder, 3 locked.
+folder refuses to start. `accelerate launch -m manticore.runs.worker FOLDER` works on a run with
+several processes, of which the first holds the lock and reports.
+
+Exit status: 0 done or stopped, 1 failed, 2 not a run folder, 3 locked.
 """
 
 import argparse
 import errno
 import logging
+import os
 import signal
 import sys
 import threading
@@ -20,7 +24,7 @@ from filelock import Timeout
 from manticore.runs.folder import CONFIG_FILE, STOP_FILE
 from manticore.runs.lock import run_lock
 from manticore.runs.status import State, read_status, write_status
-from manticore.train.events import EventWriter, read_events
+from manticore.train.events import EventWriter, SilentEvents, read_events
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +97,15 @@ def work(folder: Path) -> int:
         return 1
     heart.end("done" if completed else "stopped")
     return 0
+
+
+def assist(folder: Path) -> None:
+    """Work along as one of several processes, of which the first has the lock and reports."""
+    from manticore.runs.config import RunConfig
+    from manticore.train.stages import run_stage
+
+    config = RunConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
+    run_stage(folder, config, SilentEvents(), lambda: False)
 
 
 def describe(error: BaseException) -> str:
@@ -168,6 +181,9 @@ def main(arguments: list[str] | None = None) -> int:
     if not (folder / CONFIG_FILE).is_file():
         log.error("%s is not a run folder: it has no %s", folder, CONFIG_FILE)
         return 2
+    if int(os.environ.get("RANK", "0")) > 0:
+        assist(folder)
+        return 0
     try:
         with run_lock(folder).acquire(timeout=LOCK_TIMEOUT):
             return work(folder)

@@ -38,16 +38,24 @@ class Checkpoints:
             OSError: The disk is full; earlier checkpoints are untouched.
         """
         partial = self.folder / _PARTIAL
-        shutil.rmtree(partial, ignore_errors=True)
+        if self.accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
         try:
             self.accelerator.save_state(str(partial))
-            (partial / _DONE_FILE).write_text(json.dumps({"step": step}), encoding="utf-8")
-            final = self.folder / f"step-{step:08d}"
-            shutil.rmtree(final, ignore_errors=True)
-            partial.rename(final)
+            self.accelerator.wait_for_everyone()
+            if self.accelerator.is_main_process:
+                self._publish(partial, step)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+        self.accelerator.wait_for_everyone()
+
+    def _publish(self, partial: Path, step: int) -> None:
+        (partial / _DONE_FILE).write_text(json.dumps({"step": step}), encoding="utf-8")
+        final = self.folder / f"step-{step:08d}"
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
         for old in saved_checkpoints(self.folder)[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
 

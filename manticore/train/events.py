@@ -137,6 +137,14 @@ class EventWriter:
             log.warning("%s: removed a torn last event of %d bytes", self.path, len(tail))
 
 
+class SilentEvents:
+    """In place of an `EventWriter` on all processes of a run but the first: it writes nothing."""
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Check the event and drop it."""
+        _check(kind, fields)
+
+
 def read_events(
     folder: str | os.PathLike[str], since_offset: int = 0
 ) -> tuple[list[dict[str, Any]], int]:

@@ -175,7 +175,7 @@ class Loop:
                 eta_s=(options.steps - step) * n_tokens / rate,
             )
             step_done(step)
-            stopping = stop()
+            stopping = self._any(stop())
             if step % options.watch_every == 0 or step == options.steps:
                 watch(step)
                 speed.pause()
@@ -221,6 +221,13 @@ class Loop:
         processes = self.accelerator.num_processes
         share = slice(self.accelerator.process_index, None, processes)
         return {name: tensor[share] for name, tensor in batch.items()}
+
+    def _any(self, wish: bool) -> bool:
+        """Whether any process wishes it, so that all do the same."""
+        if self.accelerator.num_processes == 1:
+            return wish
+        wishes = torch.tensor(float(wish), device=self.accelerator.device)
+        return self.accelerator.reduce(wishes, reduction="sum").item() > 0
 
     def _step(self, batches: list[Batch], step: int) -> float:
         if self.strategy is not None:

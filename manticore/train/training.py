@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accelerate import PartialState
+
 from manticore.data import TextData
 from manticore.evaluate import perplexity
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
@@ -44,8 +46,11 @@ def train(
     """
     options = config.options
     device = use_device(config.device)
-    hybrid = starting_hybrid(folder, config).to(device)
-    data = TextData.from_spec(config.data, hybrid.tokenizer)
+    processes = PartialState(cpu=device.type == "cpu")
+    # One process makes what lies on the disk: the hybrid to start from, and the tokens.
+    with processes.main_process_first():
+        hybrid = starting_hybrid(folder, config).to(processes.device)
+        data = TextData.from_spec(config.data, hybrid.tokenizer)
     events.emit("stage", name=config.stage, total_steps=options.steps)
     # Before training touches them: what each component can do alone.
     components = alone(folder, hybrid, data, options.batch_size, options.eval_batches)
@@ -82,9 +87,11 @@ def train(
     if step < options.steps:
         return
     found = assembly.finish()
-    _save_whole(hybrid, folder / RESULT_FOLDER / HYBRID_FOLDER)
-    alpha = {"mixture_weights": hybrid.mixture_weights.tolist()}
-    write_metrics(folder, {**watcher.metrics(step), **found, **alpha})
+    metrics = watcher.metrics(step) | found
+    metrics["mixture_weights"] = hybrid.mixture_weights.tolist()
+    if processes.is_main_process:
+        _save_whole(hybrid, folder / RESULT_FOLDER / HYBRID_FOLDER)
+        write_metrics(folder, metrics)
     watcher.warn()
 
 
