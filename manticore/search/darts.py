@@ -50,7 +50,7 @@ class BilevelDarts(Strategy):
 
     def before_step(self, step: int, batches: list[dict[str, torch.Tensor]]) -> None:
         valid = self.loop.held_out_batch(self.held_out, step)
-        if self.options.second_order:
+        if self.options.second_order and self._weights():
             self._look_ahead(valid, batches)
         else:
             self._descend(valid)
