@@ -18,6 +18,16 @@ from manticore.zoo import zoo_path
 
 TICK = 1.0  # seconds between looks at the run folder
 _DEFAULTS = SearchConfig()
+STRATEGIES = [
+    ("DARTS: descend the loss together", "darts"),
+    ("DARTS, two levels: on held-out text", "darts-bilevel"),
+    ("GAEA: exponentiated gradient", "gaea"),
+    ("DASH: Gumbel-softmax", "dash"),
+    ("Probe: measured line search", "probe"),
+    ("Random points, the best", "random"),
+    ("Sweep of the simplex, tied blocks", "sweep"),
+    ("Fixed: no search", "fixed"),
+]
 _NOTHING = "The mixture weights of each block appear here<br>while the search runs"
 
 
@@ -29,6 +39,7 @@ class Form:
     n_blocks: gr.Slider
     text: gr.Dropdown
     steps: gr.Slider
+    strategy: gr.Dropdown
     projector: gr.Dropdown
     projector_init: gr.Dropdown
     name: gr.Textbox
@@ -50,6 +61,7 @@ def config_from(
     n_blocks: float,
     text: str,
     steps: float,
+    strategy: str,
     projector: str,
     projector_init: str,
     name: str,
@@ -83,7 +95,8 @@ def config_from(
         search=SearchConfig(
             steps=int(steps),
             batch_size=batch_size,
-            mixture_lr=mixture_lr,
+            strategy=strategy,
+            **({"mixture_lr": mixture_lr} if mixture_lr else {}),
             projector_lr=projector_lr,
             component_lr=component_lr,
             eval_every=max(1, int(steps) // 5),
@@ -226,6 +239,13 @@ def _form(start: gr.Button) -> Form:
         elem_id="text",
     )
     steps = gr.Slider(10, 1000, value=200, step=10, label="Steps", elem_id="steps")
+    strategy = gr.Dropdown(
+        STRATEGIES,
+        value=_DEFAULTS.strategy,
+        label="Strategy",
+        info="How mixture weights are found",
+        elem_id="strategy",
+    )
     with gr.Row():
         projector = gr.Dropdown(
             ["linear", "identity", "mlp"], value="linear", label="Projectors", min_width=120
@@ -240,7 +260,7 @@ def _form(start: gr.Button) -> Form:
             seq_len = gr.Slider(16, 512, value=128, step=16, label="Tokens per sequence")
             batch_size = gr.Slider(1, 32, value=4, step=1, label="Sequences per step")
         with gr.Row():
-            mixture_lr = gr.Number(_DEFAULTS.mixture_lr, label="Mixture learning rate")
+            mixture_lr = gr.Number(0, label="Mixture learning rate", info="0: the strategy's own")
             projector_lr = gr.Number(_DEFAULTS.projector_lr, label="Projector learning rate")
             component_lr = gr.Number(_DEFAULTS.component_lr, label="Component learning rate")
         seed = gr.Number(0, precision=0, minimum=0, label="Seed")
@@ -262,6 +282,7 @@ def _form(start: gr.Button) -> Form:
         n_blocks,
         text,
         steps,
+        strategy,
         projector,
         projector_init,
         name,

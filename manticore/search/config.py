@@ -11,7 +11,7 @@ StrategyName = Literal[
 ]
 
 
-_DEFAULT_RATES = {"gaea": 1.0}
+_DEFAULT_RATES = {"gaea": 0.1}
 _GRADIENT = {"darts", "darts-bilevel", "gaea", "dash"}
 _HELD_OUT = {"darts-bilevel", "probe", "random", "sweep"}
 _ONLY_FOR = {
@@ -36,7 +36,7 @@ class SearchConfig(TrainConfig):
 
     strategy: StrategyName = "darts"
     mixture_lr: PositiveFloat = 0.02
-    """Learning rate of the mixture weights, for strategies that descend a gradient; 1 for `gaea`,
+    """Learning rate of the mixture weights, for strategies that descend a gradient; 0.1 for `gaea`,
     whose updates are factors."""
     mixture_schedule: Schedule = "cosine"
     tied: bool = False

@@ -6,13 +6,14 @@ import pytest
 
 from app import catalogue
 from app.chat_tab import said, text_so_far
-from app.search_tab import config_from, draw
+from app.search_tab import STRATEGIES, config_from, draw
 from app.status import run_label, sample_html, status_html
 from app.watching import Watcher
 from manticore.runs import RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.runs.status import write_status
 from manticore.runs.wording import duration, explain
+from manticore.search.config import StrategyName
 from manticore.train.events import EventWriter
 from tests.app.zoo import make_zoo
 
@@ -21,12 +22,13 @@ FORM = {
     "n_blocks": 2,
     "text": "bundled:stories-en",
     "steps": 20,
+    "strategy": "darts",
     "projector": "linear",
     "projector_init": "identity",
     "name": None,
     "seq_len": 32,
     "batch_size": 4,
-    "mixture_lr": 0.02,
+    "mixture_lr": 0,
     "projector_lr": 1e-3,
     "component_lr": 0,
     "seed": 0,
@@ -54,6 +56,12 @@ def test_the_form_becomes_a_run():
     assert 1 <= config.search.checkpoint_every <= 5
 
 
+def test_every_strategy_of_the_list_is_one():
+    assert {value for _, value in STRATEGIES} == set(StrategyName.__args__)
+    for _, strategy in STRATEGIES:
+        assert config_from(**{**FORM, "strategy": strategy}).search.strategy == strategy
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -62,6 +70,7 @@ def test_the_form_becomes_a_run():
         ({"components": ["a", "b", "c", "d", "e"]}, "at most 4"),
         ({"n_blocks": 5}, "shallowest component has 4"),
         ({"mixture_lr": -1}, "search.mixture_lr|mixture_lr"),
+        ({"strategy": "probe", "mixture_lr": 0.5}, "mixture_lr means nothing to the strategy"),
         ({"seed": None}, "seed"),
         ({"name": "x" * 200}, "name"),
     ],

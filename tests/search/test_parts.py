@@ -54,7 +54,7 @@ def test_options_that_would_be_ignored_are_refused(options, says):
 
 
 def test_gaea_has_a_rate_of_its_own():
-    assert SearchConfig(strategy="gaea").mixture_lr == 1.0
+    assert SearchConfig(strategy="gaea").mixture_lr == 0.1
     assert SearchConfig(strategy="gaea", mixture_lr=2.0).mixture_lr == 2.0
     assert SearchConfig().mixture_lr == 0.02
 
