@@ -102,11 +102,11 @@ def finetune(
     Args:
         start: A search: then its mixture weights are taken, and everything else starts again from
             the original component weights and the projectors before the search, as in the paper.
-            Or a hybrid, which goes on from the weights that it has.
+            Or a hybrid, or a run of another stage, which goes on from the weights that it has.
         data: As for `search`, like the arguments that follow.
         options: Any other field of `FinetuneConfig`; `lora={"rank": 8}` trains adapters by peft.
     """
-    hybrid = start.original_hybrid() if isinstance(start, Run) else start
+    hybrid = start.hybrid_to_finetune() if isinstance(start, Run) else start
     settings = FinetuneConfig(steps=steps, **options)
     return _start("finetune", hybrid, data, settings, name, seed, device, dtype, root)
 

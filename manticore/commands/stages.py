@@ -165,8 +165,7 @@ def finetune(
     quiet_progress()
     import manticore as mc
 
-    source = find_run(run, root)
-    start = source.original_hybrid() if source.config.stage == "search" else source.hybrid()
+    start = find_run(run, root).hybrid_to_finetune()
     rates = {"projector_lr": projector_lr, "component_lr": component_lr}
     lora = {} if lora_rank is None else {"lora": {"rank": lora_rank}}
     tuned = mc.finetune(

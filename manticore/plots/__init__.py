@@ -2,7 +2,7 @@
 
 from manticore.plots.loss import loss_figure
 from manticore.plots.mixture import mixture_figure, mixture_heatmap
-from manticore.plots.perplexity import perplexity_figure
+from manticore.plots.perplexity import perplexity_figure, perplexity_label
 from manticore.plots.theme import component_colour, empty_figure, short_names
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "mixture_figure",
     "mixture_heatmap",
     "perplexity_figure",
+    "perplexity_label",
     "short_names",
 ]

@@ -36,7 +36,7 @@ def perplexity_figure(
         y=labels,
         orientation="h",
         marker={"color": [INK, *(component_colour(k) for k in range(len(components)))]},
-        text=[_label(value) for value in values],
+        text=[perplexity_label(value) for value in values],
         textposition="outside",
         cliponaxis=False,
         hovertemplate="%{y}: %{x:.2f}<extra></extra>",
@@ -57,7 +57,8 @@ def perplexity_figure(
     return figure
 
 
-def _label(value: float | None) -> str:
+def perplexity_label(value: float | None) -> str:
+    """A perplexity in a few characters, whatever its size."""
     if value is None:
         return "not finite"
     return f"{value:.2f}" if value < 1000 else f"{value:,.0f}" if value < 1e6 else f"{value:.1e}"

@@ -223,6 +223,10 @@ class Run:
         hybrid.set_mixture_weights(alpha)
         return hybrid.eval()
 
+    def hybrid_to_finetune(self) -> "ManticoreForCausalLM":
+        """The hybrid that fine-tuning starts from: a search's original one, another run's own."""
+        return self.original_hybrid() if self.config.stage == "search" else self.hybrid()
+
     def metrics(self) -> dict[str, Any]:
         """What the run measured in the end.
 

@@ -101,11 +101,18 @@ def work(folder: Path) -> int:
 
 def assist(folder: Path) -> None:
     """Work along as one of several processes, of which the first has the lock and reports."""
+    _do_stage(folder, SilentEvents(), lambda: False)
+
+
+def _do_stage(
+    folder: Path, events: EventWriter | SilentEvents, should_stop: Callable[[], bool]
+) -> None:
+    # Imported here, so that a broken installation becomes the run's failure, with its remedy.
     from manticore.runs.config import RunConfig
     from manticore.train.stages import run_stage
 
     config = RunConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
-    run_stage(folder, config, SilentEvents(), lambda: False)
+    run_stage(folder, config, events, should_stop)
 
 
 def describe(error: BaseException) -> str:
@@ -138,12 +145,7 @@ def _is_ours(error: BaseException) -> bool:
 def _attempt(folder: Path, events: EventWriter, should_stop: Callable[[], bool]) -> bool:
     """Whether the stage came to its end (False: it was stopped before)."""
     try:
-        # Imported here, so that a broken installation becomes the run's failure, with its remedy.
-        from manticore.runs.config import RunConfig
-        from manticore.train.stages import run_stage
-
-        config = RunConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
-        run_stage(folder, config, events, should_stop)
+        _do_stage(folder, events, should_stop)
     except Exception as error:
         try:
             events.emit("failed", cause=describe(error), remedy=remedy_for(error))

@@ -8,7 +8,6 @@ from itertools import combinations, pairwise
 from typing import Any
 
 import torch
-from torch import nn
 
 from manticore.search.parameterisations import GivenMixture
 from manticore.search.strategy import Strategy
@@ -17,9 +16,6 @@ from manticore.search.strategy import Strategy
 class _Candidates(Strategy):
     needs_held_out = True
     parameterisation = GivenMixture
-
-    def shared_parameters(self) -> list[nn.Parameter]:
-        return []
 
     def candidates(self) -> torch.Tensor:
         """(M, rows, K): the points to choose from."""

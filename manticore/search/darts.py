@@ -45,8 +45,7 @@ class BilevelDarts(Strategy):
                 "bfloat16."
             )
         optimizer = torch.optim.Adam([self.mixture.row], lr=self.options.mixture_lr, betas=_BETAS)
-        schedule = loop.schedule_for(optimizer, self.options.mixture_schedule)
-        self.optimizer, self.schedule = loop.accelerator.prepare(optimizer, schedule)
+        self.optimizer, self.schedule = loop.prepared(optimizer, self.options.mixture_schedule)
 
     def before_step(self, step: int, batches: list[dict[str, torch.Tensor]]) -> None:
         valid = self.loop.held_out_batch(self.held_out, step)
@@ -81,9 +80,7 @@ class BilevelDarts(Strategy):
         return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in found]
 
     def _weights(self) -> list[nn.Parameter]:
-        return [
-            parameter for group in self.loop.optimizer.param_groups for parameter in group["params"]
-        ]
+        return [parameter for group in self.loop.groups for parameter in group["params"]]
 
     @torch.no_grad()
     def _move(self, by: list[torch.Tensor], factors: list[float]) -> None:
@@ -95,7 +92,7 @@ class BilevelDarts(Strategy):
     ) -> None:
         train = batches[0]
         before = [parameter.detach().clone() for parameter in self._weights()]
-        rates = [group["lr"] for group in self.loop.optimizer.param_groups for _ in group["params"]]
+        rates = [group["lr"] for group in self.loop.groups for _ in group["params"]]
         with torch.enable_grad():
             _, *ahead = self._gradients(train)
             self._move(ahead, [-rate for rate in rates])

@@ -24,8 +24,7 @@ class Gaea(Strategy):
     def attach(self, loop: "Loop", held_out: "HeldOut | None") -> None:
         super().attach(loop, held_out)
         optimizer = ExponentiatedGradient([self.mixture.row], self.options.mixture_lr)
-        schedule = loop.schedule_for(optimizer, self.options.mixture_schedule)
-        self.optimizer, self.schedule = loop.accelerator.prepare(optimizer, schedule)
+        self.optimizer, self.schedule = loop.prepared(optimizer, self.options.mixture_schedule)
 
     def after_backward(self, step: int) -> None:
         self.optimizer.step()

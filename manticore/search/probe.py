@@ -15,7 +15,6 @@ A round costs (N + 1) * K + 1 forward passes without gradients, at most.
 """
 
 import torch
-from torch import nn
 
 from manticore.search.parameterisations import GivenMixture
 from manticore.search.strategy import Strategy
@@ -37,9 +36,6 @@ class Probe(Strategy):
 
     needs_held_out = True
     parameterisation = ProbedMixture
-
-    def shared_parameters(self) -> list[nn.Parameter]:
-        return []
 
     def before_step(self, step: int, batches: list[dict[str, torch.Tensor]]) -> None:
         if step % self.options.probe_every == 0:

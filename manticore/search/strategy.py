@@ -46,7 +46,7 @@ class Strategy:
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Parameters of the mixture that the loop's own optimizer updates."""
-        return list(self.mixture.parameters())
+        return [parameter for parameter in self.mixture.parameters() if parameter.requires_grad]
 
     def attach(self, loop: "Loop", held_out: "HeldOut | None") -> None:
         """Make optimizers of one's own, through the loop's accelerator."""

@@ -6,9 +6,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from manticore.plots import perplexity_label
 from manticore.runs import Run
 from manticore.runs.wording import STATE_WORDS, duration
-from manticore.terminal.view import number
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
@@ -28,7 +28,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
             STATE_WORDS[row["state"]] + left,
             " + ".join(name.removeprefix("zoo:") for name in row["components"]),
             "" if row["step"] is None else f"{row['step']}/{row['total_steps']}",
-            "" if metrics is None else number(metrics["perplexity"]),
+            "" if metrics is None else perplexity_label(metrics["perplexity"]),
         )
     return table
 
@@ -56,6 +56,8 @@ def zoo_table(cards: Mapping[str, Mapping[str, Any]]) -> Table:
     texts = dict.fromkeys(text for card in cards.values() for text in card["perplexity"])
     for text in texts:
         measured = (card["perplexity"].get(text) for card in cards.values())
-        values = ("" if found is None else number(found["perplexity"]) for found in measured)
+        values = (
+            "" if found is None else perplexity_label(found["perplexity"]) for found in measured
+        )
         table.add_row(text, *values)
     return table

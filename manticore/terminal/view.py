@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from manticore.plots import component_colour, short_names
+from manticore.plots import component_colour, perplexity_label, short_names
 from manticore.runs import Run
 from manticore.runs.wording import PREPARING, STATE_WORDS, duration
 
@@ -79,14 +79,16 @@ def perplexity_table(metrics: Mapping[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("held-out perplexity", style="dim", no_wrap=True)
     table.add_column("", justify="right", no_wrap=True)
-    table.add_row(Text("the hybrid", "bold"), Text(number(metrics["perplexity"]), "bold"))
+    table.add_row(Text("the hybrid", "bold"), Text(perplexity_label(metrics["perplexity"]), "bold"))
     components = metrics["components"]
     named = zip(short_names(list(components)), components.values(), strict=True)
     for k, (name, value) in enumerate(named):
         label = Text.assemble((name, component_colour(k)), (" alone, not trained further", "dim"))
-        table.add_row(label, number(value))
+        table.add_row(label, perplexity_label(value))
     if metrics.get("floor") is not None:
-        table.add_row(Text("no model can go below", "dim"), number(math.exp(metrics["floor"])))
+        table.add_row(
+            Text("no model can go below", "dim"), perplexity_label(math.exp(metrics["floor"]))
+        )
     return table
 
 
@@ -106,10 +108,3 @@ def _bar(row: Sequence[float]) -> Text:
         text.append("█" * (upto - done), component_colour(k))
         done = upto
     return text
-
-
-def number(value: float | None) -> str:
-    """A perplexity in a few characters, whatever its size."""
-    if value is None:
-        return "not finite"
-    return f"{value:.2f}" if value < 1000 else f"{value:,.0f}" if value < 1e6 else f"{value:.1e}"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.optimizer import AcceleratedOptimizer
+from accelerate.scheduler import AcceleratedScheduler
 from accelerate.utils import DataLoaderConfiguration
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -114,8 +116,8 @@ class Loop:
         self.optimizer = self.schedule = None
         if groups:
             optimizer = torch.optim.AdamW(groups)
-            schedule = self.schedule_for(optimizer, *(group["schedule"] for group in groups))
-            self.optimizer, self.schedule = self.accelerator.prepare(optimizer, schedule)
+            schedules = (group["schedule"] for group in groups)
+            self.optimizer, self.schedule = self.prepared(optimizer, *schedules)
         self.batches = Batches(self.accelerator, dataset, options.batch_size // options.accumulate)
         if strategy is not None:
             strategy.attach(self, held_out)
@@ -126,11 +128,18 @@ class Loop:
         """The optimizer's parameter groups, with the learning rates of the moment."""
         return [] if self.optimizer is None else self.optimizer.param_groups
 
-    def schedule_for(self, optimizer: Optimizer, *names: str) -> LambdaLR:
-        """Learning rates over this loop's steps, one schedule for each group of an optimizer."""
+    def prepared(
+        self, optimizer: Optimizer, *names: str
+    ) -> tuple[AcceleratedOptimizer, AcceleratedScheduler]:
+        """An optimizer under the accelerator, and the learning rates of this loop's steps.
+
+        Args:
+            optimizer: Of the model's parameters.
+            names: A schedule for each of its groups.
+        """
         warmup = min(self.options.warmup_steps, self.options.steps // 2)
         factors = [learning_rate_factor(name, warmup, self.options.steps) for name in names]
-        return LambdaLR(optimizer, factors)
+        return self.accelerator.prepare(optimizer, LambdaLR(optimizer, factors))
 
     def run(
         self,

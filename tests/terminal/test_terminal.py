@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from manticore import build_hybrid
+from manticore.plots import perplexity_label
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.runs.status import write_status
 from manticore.terminal.chat import chat
-from manticore.terminal.view import BAR_WIDTH, mixture_table, number, run_view
+from manticore.terminal.view import BAR_WIDTH, mixture_table, run_view
 from manticore.terminal.watching import MixtureLines, watch
 from manticore.train.events import EventWriter
 
@@ -118,7 +119,7 @@ def test_watching_in_a_terminal_draws_the_last_state(run):
     ("value", "text"), [(None, "not finite"), (2.345, "2.35"), (4321.0, "4,321"), (2e7, "2.0e+07")]
 )
 def test_numbers_stay_short(value, text):
-    assert number(value) == text
+    assert perplexity_label(value) == text
 
 
 def test_chat_goes_on_with_all_that_was_written(component, monkeypatch):
