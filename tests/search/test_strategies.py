@@ -18,6 +18,12 @@ OPTIONS = {
     "darts": {"mixture_lr": 0.3, "entropy": 0.1},
     "darts-bilevel": {"mixture_lr": 0.3},
     "darts-bilevel, second order": {"mixture_lr": 0.3, "second_order": True},
+    "darts-bilevel, second order, all else frozen": {
+        "mixture_lr": 0.3,
+        "second_order": True,
+        "component_lr": 0,
+        "projector_lr": 0,
+    },
     "gaea": {"mixture_lr": 2.0},
     "dash": {"mixture_lr": 0.3},
     "probe": {"probe_every": 2},

@@ -69,6 +69,16 @@ def test_finetuning_a_hybrid_goes_on_from_its_weights(
     assert changed(hybrid, run.hybrid()) == {"projectors"}
 
 
+def test_finetuning_a_run_that_was_no_search_goes_on_from_what_it_made(
+    hybrid: mc.ManticoreForCausalLM, data: object
+) -> None:
+    pretrained = mc.pretrain_projectors(hybrid, data, 3, **SMALL).wait(240)
+    run = mc.finetune(pretrained, data, 3, **SMALL).wait(240)
+    start = mc.ManticoreForCausalLM.from_pretrained(run.folder / "start")
+    assert changed(pretrained.hybrid(), start) == set()
+    assert changed(hybrid, start) == {"projectors"}
+
+
 def test_adapters_are_trained_and_merged(hybrid: mc.ManticoreForCausalLM, data: object) -> None:
     run = mc.finetune(
         hybrid, data, 3, component_lr=1e-2, projector_lr=0, lora={"rank": 2}, **SMALL
