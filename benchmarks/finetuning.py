@@ -1,0 +1,277 @@
+"""Is a fine-tuned hybrid better than its fine-tuned components, and than what else they could do?
+
+An English and a Spanish component and the hybrid of both are fine-tuned on one text and measured on
+another, with the same data and steps, each at the best learning rate of one grid that was tried on
+a seed of its own. Beside them:
+
+- each component with twice the steps, which is about the compute of the hybrid's fine-tuning;
+- the ensemble of the two fine-tuned components: their logits added, with the weight that is best on
+  the tuning part;
+- the hybrid at even mixture weights, which needs no search;
+- the hybrid with only the component of greatest weight left in each block, fine-tuned.
+
+    python -m benchmarks.finetuning stories-mixed
+    python -m benchmarks.finetuning wikitext2 --folder FOLDER
+
+FOLDER has wikitext2.valid.txt, which is trained on, and wikitext2.test.txt.
+"""
+
+import argparse
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.utils.data import ConcatDataset, Dataset, Subset
+from torch.utils.flop_counter import FlopCounterMode
+
+import manticore as mc
+from benchmarks.harness import as_record, save_results, time_side_by_side
+from manticore.data import TextData
+from manticore.evaluate import perplexity
+from manticore.hybrid import ManticoreForCausalLM
+
+PAIR = ("zoo:tales-neox", "zoo:novelas-mamba")
+NAMES = ("tales-neox", "novelas-mamba")
+SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS, TUNING_BATCHES, SPEED_ROUNDS = 128, 4, 200, 4, 40, 5
+RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+TUNING_SEED, SEEDS = 100, (0, 1, 2)
+ENSEMBLE_WEIGHTS = tuple(step / 10 for step in range(11))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned and what is measured.
+
+    Attributes:
+        name: Of the text.
+        data: Trained on; the first batches of its held-out part choose learning rates.
+        test: Measured on, at the end only.
+    """
+
+    name: str
+    data: TextData
+    test: Dataset
+
+    @property
+    def tuning(self) -> Dataset:
+        """The sequences that choices are made on."""
+        return Subset(self.data.valid, range(self.n_tuning))
+
+    @property
+    def n_tuning(self) -> int:
+        """How many there are."""
+        return min(TUNING_BATCHES * BATCH_SIZE, len(self.data.valid))
+
+
+class Ensemble(torch.nn.Module):
+    """Components that speak at once: their logits added, `weight` of the first."""
+
+    def __init__(self, models: list[ManticoreForCausalLM], weight: float) -> None:
+        super().__init__()
+        self.models, self.weight = torch.nn.ModuleList(models), weight
+        self.device = models[0].device
+
+    def forward(self, input_ids: torch.Tensor, use_cache: bool) -> Any:
+        """As a causal language model."""
+        first, second = (model(input_ids=input_ids, use_cache=use_cache) for model in self.models)
+        first.logits = self.weight * first.logits + (1 - self.weight) * second.logits
+        return first
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Tune, measure, print and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("text", choices=("stories-mixed", "wikitext2"), nargs="?")
+    parser.add_argument("--folder", type=Path, help="of wikitext2.valid.txt and wikitext2.test.txt")
+    given = parser.parse_args(arguments)
+    task = _task(given.text or "stories-mixed", given.folder)
+    tuned = {name: _tuned(task, components) for name, components in _contestants().items()}
+    rates = {name: min(tried, key=tried.get) for name, tried in tuned.items()}
+    by_seed = []
+    for seed in SEEDS:
+        by_seed.append(_one_seed(task, rates, seed))
+        print(by_seed[-1], flush=True)
+    costs = _costs(task)
+    rows = [
+        {
+            "name": name,
+            "perplexity": round(mean(seed[name] for seed in by_seed), 4),
+            "spread": round(stdev(seed[name] for seed in by_seed), 4),
+            "by_seed": [round(seed[name], 4) for seed in by_seed],
+            **costs["rows"][name],
+        }
+        for name in by_seed[0]
+        if name != "found"
+    ]
+    _print(task, rows)
+    setup = {"text": task.name, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE, "steps": STEPS}
+    setup |= {"seeds": SEEDS, "tuning_seed": TUNING_SEED, "component_lr": rates}
+    setup |= {"training_tokens": task.data.n_tokens, "test_sequences": len(task.test)}
+    measured = {"setup": setup, "rows": rows, "tuning": tuned, "timings": costs["timings"]}
+    measured["found"] = [seed["found"] for seed in by_seed]
+    print(save_results(f"finetuning-{task.name}", measured))
+
+
+def _contestants() -> dict[str, tuple[str, ...]]:
+    return {NAMES[0]: PAIR[:1], NAMES[1]: PAIR[1:], "hybrid": PAIR}
+
+
+def _task(name: str, folder: Path | None) -> Task:
+    tokenizer = mc.build_hybrid(list(PAIR[:1]), N_BLOCKS).tokenizer
+    if name == "stories-mixed":
+        data = mc.load_text(f"bundled:{name}", tokenizer=tokenizer, seq_len=SEQ_LEN)
+        # The same held-out stories, from where tuning has ended.
+        rest = range(TUNING_BATCHES * BATCH_SIZE, len(data.valid))
+        return Task(name, data, Subset(data.valid, rest))
+    if folder is None:
+        raise SystemExit("wikitext2 is not bundled: say where it is with --folder FOLDER")
+    options = {"tokenizer": tokenizer, "seq_len": SEQ_LEN}
+    data = mc.load_text(folder / "wikitext2.valid.txt", **options)
+    text = mc.load_text(folder / "wikitext2.test.txt", **options)
+    test = ConcatDataset([text.train, text.valid])
+    # Every fourth sequence, so that all articles are in it.
+    return Task(name, data, Subset(test, range(0, len(test), 4)))
+
+
+def _tuned(task: Task, components: tuple[str, ...]) -> dict[float, float]:
+    """Perplexity on the tuning part by learning rate; for the hybrid, at even mixture weights."""
+    tried = {}
+    for rate in RATES:
+        model = _finetuned(task, _build(components), rate, TUNING_SEED)
+        tried[rate] = round(perplexity(model, task.tuning, batch_size=16), 4)
+    print(components, tried, flush=True)
+    return tried
+
+
+def _one_seed(task: Task, rates: dict[str, float], seed: int) -> dict[str, Any]:
+    """Test perplexity of everything that is compared."""
+
+    def test(model: torch.nn.Module) -> float:
+        return perplexity(model, task.test, batch_size=16)
+
+    measured, components = {}, []
+    for name, source in _contestants().items():
+        if name == "hybrid":
+            continue
+        components.append(_finetuned(task, _build(source), rates[name], seed))
+        measured[name] = test(components[-1])
+        longer = _finetuned(task, _build(source), rates[name], seed, 2 * STEPS)
+        measured[f"{name}, twice the steps"] = test(longer)
+    chosen = min(
+        ENSEMBLE_WEIGHTS,
+        key=lambda weight: perplexity(Ensemble(components, weight), task.tuning, batch_size=16),
+    )
+    measured["ensemble"] = test(Ensemble(components, chosen))
+    rate = rates["hybrid"]
+    alpha = _searched(task, rate, seed)
+    K = alpha.shape[1]
+    picks = torch.nn.functional.one_hot(alpha.argmax(dim=1), K).float()
+    mixtures = {"hybrid": alpha, "hybrid, even": torch.full_like(alpha, 1 / K)}
+    for name, weights in (mixtures | {"hybrid, pruned": picks}).items():
+        hybrid = _build(PAIR)
+        hybrid.set_mixture_weights(weights)
+        measured[name] = test(_finetuned(task, hybrid, rate, seed))
+    return measured | {"found": {"alpha": alpha.tolist(), "ensemble_weight": chosen}}
+
+
+def _build(components: tuple[str, ...]) -> ManticoreForCausalLM:
+    return mc.build_hybrid(list(components), N_BLOCKS)
+
+
+def _options(rate: float, steps: int, seed: int, root: str) -> dict[str, Any]:
+    options = {"steps": steps, "batch_size": BATCH_SIZE, "component_lr": rate}
+    options |= {"eval_every": steps, "eval_batches": 1, "checkpoint_every": steps}
+    return options | {"sample_prompt": "", "seed": seed, "root": root}
+
+
+def _finetuned(
+    task: Task, hybrid: ManticoreForCausalLM, rate: float, seed: int, steps: int = STEPS
+) -> ManticoreForCausalLM:
+    with tempfile.TemporaryDirectory() as root:
+        run = mc.finetune(hybrid, task.data, **_options(rate, steps, seed, root)).wait()
+        return run.hybrid().eval()
+
+
+def _searched(task: Task, rate: float, seed: int) -> torch.Tensor:
+    """The mixture weights that DARTS finds, (N, K)."""
+    with tempfile.TemporaryDirectory() as root:
+        run = mc.search(_build(PAIR), task.data, **_options(rate, STEPS, seed, root)).wait()
+        return torch.tensor(run.metrics()["mixture_weights"])
+
+
+def _costs(task: Task) -> dict[str, Any]:
+    """Parameters that take part, training FLOPs, and tokens/s of inference and training."""
+    hybrid, pruned = _build(PAIR), _build(PAIR)
+    K = len(PAIR)
+    picks = torch.arange(N_BLOCKS) % K
+    pruned.set_mixture_weights(torch.nn.functional.one_hot(picks, K).float())
+    models = {NAMES[0]: _build(PAIR[:1]), NAMES[1]: _build(PAIR[1:])}
+    models |= {"hybrid": hybrid, "hybrid, pruned": pruned}
+    ids = torch.stack([task.data.train[i]["input_ids"] for i in range(BATCH_SIZE)])
+    steps = {name: _Step(model, ids) for name, model in models.items()}
+    counted = {name: step.count() for name, step in steps.items()}
+    timings = time_side_by_side(steps, SPEED_ROUNDS)
+    seconds = {timing.name: timing.median_s for timing in timings}
+
+    def row(names: list[str], steps: float) -> dict[str, float]:
+        flops = sum(counted[name][1] for name in names) * steps
+        speed = ids.numel() / sum(seconds[name] for name in names)
+        return {
+            "parameters": sum(counted[name][0] for name in names),
+            "training_pflops": float(f"{flops / 1e15:.3g}"),
+            "training_tokens_per_s": round(speed),
+        }
+
+    rows = {name: row([name], STEPS) for name in models}
+    for name in NAMES:
+        rows[f"{name}, twice the steps"] = row([name], 2 * STEPS)
+    rows["ensemble"] = row(list(NAMES), STEPS)
+    rows["hybrid, even"] = row(["hybrid"], STEPS)
+    # Those that a search came before have paid for it.
+    for name in ("hybrid", "hybrid, pruned"):
+        search = counted["hybrid"][1] * STEPS / 1e15
+        total = rows[name]["training_pflops"] + search
+        rows[name]["training_pflops"] = float(f"{total:.3g}")
+    return {"rows": rows, "timings": as_record(timings)}
+
+
+class _Step:
+    """One training step of a model."""
+
+    def __init__(self, model: ManticoreForCausalLM, ids: torch.Tensor) -> None:
+        self.model, self.ids = model.train(), ids
+        learning = [p for name, p in model.named_parameters() if "mixture" not in name]
+        self.optimizer = torch.optim.AdamW(learning, lr=1e-5)
+
+    def __call__(self) -> None:
+        self.optimizer.zero_grad()
+        self.model(input_ids=self.ids, labels=self.ids, use_cache=False).loss.backward()
+        self.optimizer.step()
+
+    def count(self) -> tuple[int, int]:
+        """Parameters that get a gradient, and FLOPs of a step as PyTorch counts them.
+
+        Matrix products are counted; the scan, whose operations are elementwise, is not.
+        """
+        with FlopCounterMode(display=False) as counter:
+            self()
+        parameters = (p.numel() for p in self.model.parameters() if p.grad is not None)
+        return sum(parameters), counter.get_total_flops()
+
+
+def _print(task: Task, rows: list[dict[str, Any]]) -> None:
+    columns = [name for name in rows[0] if name != "by_seed"]
+    title = f"{task.name}: test perplexity, mean and spread over {len(SEEDS)} seeds"
+    table = Table(*columns, title=title)
+    for row in rows:
+        table.add_row(*(str(row[column]) for column in columns))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
