@@ -62,7 +62,7 @@ def search(
         ValueError: An unknown or impossible option (the message lists what there is).
     """
     settings = SearchConfig(strategy=strategy, steps=steps, **options)
-    return _start("search", hybrid, data, settings, name, seed, device, dtype, root)
+    return start_stage("search", hybrid, data, settings, name, seed, device, dtype, root)
 
 
 def pretrain_projectors(
@@ -82,7 +82,9 @@ def pretrain_projectors(
     Arguments, result and errors as for `search`; `options` are fields of `PretrainConfig`.
     """
     settings = PretrainConfig(steps=steps, **options)
-    return _start("pretrain-projectors", hybrid, data, settings, name, seed, device, dtype, root)
+    return start_stage(
+        "pretrain-projectors", hybrid, data, settings, name, seed, device, dtype, root
+    )
 
 
 def finetune(
@@ -108,7 +110,7 @@ def finetune(
     """
     hybrid = start.hybrid_to_finetune() if isinstance(start, Run) else start
     settings = FinetuneConfig(steps=steps, **options)
-    return _start("finetune", hybrid, data, settings, name, seed, device, dtype, root)
+    return start_stage("finetune", hybrid, data, settings, name, seed, device, dtype, root)
 
 
 def evaluate(
@@ -126,7 +128,7 @@ def evaluate(
     numbers are in `run.metrics()`.
     """
     settings = EvaluateConfig(**options)
-    return _start("evaluate", hybrid, data, settings, name, 0, device, "float32", root)
+    return start_stage("evaluate", hybrid, data, settings, name, 0, device, "float32", root)
 
 
 def runs(root: str | Path | None = None) -> list[Run]:
@@ -134,7 +136,7 @@ def runs(root: str | Path | None = None) -> list[Run]:
     return list_runs(root)
 
 
-def _start(
+def start_stage(
     stage: str,
     hybrid: "ManticoreForCausalLM",
     data: "TextData",
@@ -144,7 +146,14 @@ def _start(
     device: str,
     dtype: str,
     root: str | Path | None,
+    recipe: str | None = None,
 ) -> Run:
+    """Start a stage on a hybrid at hand: what the verbs above have in common.
+
+    Args:
+        options: Of the stage.
+        recipe: See `RunConfig.recipe`.
+    """
     config = RunConfig(
         stage=stage,
         name=name,
@@ -157,6 +166,15 @@ def _start(
         seed=seed,
         device=device,
         dtype=dtype,
+        recipe=recipe,
+        **_as_built(hybrid),
         **{option_field(stage): options},
     )
     return start_run(config, hybrid=hybrid, root=root)
+
+
+def _as_built(hybrid: "ManticoreForCausalLM") -> dict[str, Any]:
+    """Fields of `RunConfig` that a hybrid itself cannot tell, where its origin can."""
+    parent = hybrid.origin.get("parent")
+    made = parent["config"] if parent else hybrid.origin.get("built", {})
+    return {name: made[name] for name in ("projector_init", "trust_remote_code") if name in made}

@@ -63,6 +63,16 @@ class TextData:
             logger.warning("%s has changed since its spec was made: other tokens follow", data.name)
         return data
 
+    @staticmethod
+    def has_changed(spec: dict[str, Any]) -> bool:
+        """Whether the source of `spec` is another one now, or gone; not known: False."""
+        if "fingerprint" not in spec:
+            return False
+        try:
+            return digest(open_source(spec).fingerprint()) != spec["fingerprint"]
+        except FileNotFoundError:
+            return True
+
     @cached_property
     def floor(self) -> Entropy | None:
         """Entropy in nats per token, below which no mean loss can be; None where it isn't known.

@@ -124,6 +124,14 @@ def build_hybrid(
     set_scales(hybrid, ids)
     if projector_init == "aligned":
         align_projectors(hybrid, ids)
+    if alignment_text is None:
+        hybrid.origin["built"] = {
+            "projector_init": projector_init,
+            "tokenizer_from": tokenizer_from,
+            "dtype": str(dtype).removeprefix("torch."),
+            "trust_remote_code": trust_remote_code,
+            "seed": seed,
+        }
     return hybrid
 
 

@@ -93,6 +93,8 @@ class ManticoreForCausalLM(TransformersCitizen):
         self.tokenizer: PreTrainedTokenizerBase | None = None
         # What build_hybrid did to foreign vocabularies; not known of a hybrid that was saved.
         self.transplants: dict[str, TransplantReport] | None = None
+        # How it can be made again, as a run's `start` says it; not known of one that was saved.
+        self.origin: dict[str, object] = {}
         self.post_init()
         if attention is not None:
             self.set_attn_implementation(attention)

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -11,6 +11,7 @@ from manticore.train.config import EvaluateConfig, FinetuneConfig, PretrainConfi
 
 MAX_COMPONENTS = 4
 StageName = Literal["search", "pretrain-projectors", "finetune", "evaluate"]
+ProjectorInit = Literal["aligned", "identity", "random"]
 
 
 def option_field(stage: str) -> str:
@@ -18,36 +19,30 @@ def option_field(stage: str) -> str:
     return stage.replace("-", "_")
 
 
-class RunConfig(BaseModel):
-    """The configuration of a run, saved as `config.json` in its folder.
+class HybridConfig(BaseModel):
+    """What a hybrid is made of and where it is computed: what a run and a recipe both say.
 
-    The worker builds the hybrid from `components` and the fields after it, unless the run was
-    started with a hybrid at hand (then that one is saved under `start/` and is what it starts
-    from). Values that are wrong on their own are refused here; values that are wrong for the
-    components, such as more blocks than the shallowest has layers, are refused by the worker.
+    Values that are wrong on their own are refused here; values that are wrong for the components,
+    such as more blocks than the shallowest has layers, when the hybrid is built.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    stage: StageName = Field("search", description="what the run does")
     name: str | None = Field(None, max_length=120, description="a name for people")
     components: tuple[str, ...] = Field(
         min_length=1,
         max_length=MAX_COMPONENTS,
         description="hub ids, folders or zoo:NAME",
     )
-    n_blocks: int = Field(ge=1, description="blocks of the hybrid, at most the shallowest depth")
+    n_blocks: int | None = Field(
+        None, ge=1, description="blocks of the hybrid; None: the depth of the shallowest component"
+    )
     projector: Literal["linear", "identity", "mlp"] = "linear"
-    projector_init: Literal["aligned", "identity", "random"] = "aligned"
+    projector_init: ProjectorInit = "aligned"
     head: Literal["mixed", "new"] = "mixed"
     mixture_weights: tuple[tuple[float, ...], ...] | None = Field(
         None, description="the first alpha, n_blocks rows of one weight per component; None: even"
     )
-    data: dict[str, Any] = Field(description="the text, as TextData.spec describes it")
-    search: SearchConfig = Field(default_factory=SearchConfig)
-    pretrain_projectors: PretrainConfig = Field(default_factory=PretrainConfig)
-    finetune: FinetuneConfig = Field(default_factory=FinetuneConfig)
-    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     seed: int = Field(0, ge=0, lt=2**32)
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda or cuda:N"
@@ -57,23 +52,6 @@ class RunConfig(BaseModel):
     )
     trust_remote_code: bool = Field(False, description="run code from hub repositories")
 
-    @property
-    def options(self) -> TrainConfig | EvaluateConfig:
-        """Those of the run's own stage."""
-        return getattr(self, option_field(self.stage))
-
-    @model_validator(mode="after")
-    def _options_are_of_the_stage(self) -> "RunConfig":
-        for stage in StageName.__args__:
-            field = option_field(stage)
-            given = getattr(self, field) != type(getattr(self, field))()
-            if given and stage != self.stage:
-                raise ValueError(
-                    f"the options '{field}' mean nothing to the stage {self.stage!r}: leave them "
-                    f"out, or set stage to {stage!r}"
-                )
-        return self
-
     @model_validator(mode="before")
     @classmethod
     def _name_unknown_keys(cls, values: Any) -> Any:
@@ -82,7 +60,7 @@ class RunConfig(BaseModel):
                 near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
                 hint = f" (did you mean {near[0]!r}?)" if near else ""
                 valid = ", ".join(cls.model_fields)
-                raise ValueError(f"unknown key {key!r}{hint}; the keys of a run are {valid}")
+                raise ValueError(f"unknown key {key!r}{hint}; the keys are {valid}")
         return values
 
     @field_validator("components")
@@ -96,19 +74,98 @@ class RunConfig(BaseModel):
         return components
 
     @model_validator(mode="after")
-    def _mixture_weights_fit(self) -> "RunConfig":
+    def _mixture_weights_fit(self) -> Self:
         rows = self.mixture_weights
         if rows is None:
             return self
+        N = len(rows) if self.n_blocks is None else self.n_blocks
         K = len(self.components)
-        if len(rows) != self.n_blocks or any(len(row) != K for row in rows):
+        if len(rows) != N or any(len(row) != K for row in rows):
             shape = f"{len(rows)} rows of {sorted({len(row) for row in rows})} weights"
-            raise ValueError(f"mixture_weights has {shape}: give {self.n_blocks} rows of {K}")
+            raise ValueError(f"mixture_weights has {shape}: give {N} rows of {K}")
         for block, row in enumerate(rows):
             if min(row) < 0 or abs(sum(row) - 1) > 1e-6:
                 raise ValueError(
                     f"mixture_weights row {block} is {list(row)}: weights must be at least 0 and "
                     f"sum to 1 (it sums to {sum(row):.6g}); divide the row by its sum"
+                )
+        return self
+
+
+class Build(BaseModel):
+    """Options of `build_hybrid` that made a hybrid, beside those that `HybridConfig` has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    projector_init: ProjectorInit
+    tokenizer_from: int
+    dtype: Literal["float64", "float32", "bfloat16", "float16"] = Field(
+        description="of the weights"
+    )
+    trust_remote_code: bool
+    seed: int
+
+
+class Parent(BaseModel):
+    """A run that a hybrid was taken from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str = Field(description="its id")
+    original: bool = Field(
+        description="taken as it was before the run, but for the mixture weights that it found"
+    )
+    config: "RunConfig" = Field(description="with which the run can be done again")
+
+
+class Start(BaseModel):
+    """The hybrid that a run starts from, and how to make it again.
+
+    The mixture weights at the start are the run's own `mixture_weights`. Where there is neither
+    `built` nor `parent`, the hybrid came from elsewhere and is only in the run's `start/`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str = Field(description="of its weights, by `manticore.runs.hybrids.weights_digest`")
+    built: Build | None = None
+    parent: Parent | None = None
+
+
+class RunConfig(HybridConfig):
+    """The configuration of a run, saved as `config.json` in its folder.
+
+    The worker builds the hybrid from `components` and the fields after it, unless the run was
+    started with a hybrid at hand: then that one is saved under `start/`, and `start` says where it
+    came from.
+    """
+
+    stage: StageName = Field("search", description="what the run does")
+    n_blocks: int = Field(ge=1, description="blocks of the hybrid, at most the shallowest depth")
+    data: dict[str, Any] = Field(description="the text, as TextData.spec describes it")
+    search: SearchConfig = Field(default_factory=SearchConfig)
+    pretrain_projectors: PretrainConfig = Field(default_factory=PretrainConfig)
+    finetune: FinetuneConfig = Field(default_factory=FinetuneConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    start: Start | None = Field(None, description="the given hybrid; None: the worker builds it")
+    recipe: str | None = Field(
+        None, description="which stage of which recipe it does, as a digest that finds it again"
+    )
+
+    @property
+    def options(self) -> TrainConfig | EvaluateConfig:
+        """Those of the run's own stage."""
+        return getattr(self, option_field(self.stage))
+
+    @model_validator(mode="after")
+    def _options_are_of_the_stage(self) -> Self:
+        for stage in StageName.__args__:
+            field = option_field(stage)
+            given = getattr(self, field) != type(getattr(self, field))()
+            if given and stage != self.stage:
+                raise ValueError(
+                    f"the options '{field}' mean nothing to the stage {self.stage!r}: leave them "
+                    f"out, or set stage to {stage!r}"
                 )
         return self
 
@@ -123,19 +180,27 @@ class RunConfig(BaseModel):
         A run may be resumed from another working directory, where a relative path would lead to
         something else or nothing.
         """
-        components = tuple(_absolute(component) for component in self.components)
+        components = tuple(absolute(component) for component in self.components)
         data = self.data
         if isinstance(data.get("source"), str):
-            data = {**data, "source": _absolute(data["source"])}
+            data = {**data, "source": absolute(data["source"])}
         return self.model_copy(update={"components": components, "data": data})
 
 
-def _absolute(name: str) -> str:
-    """`name` as an absolute path if it is there as a file or folder, else as it is."""
+def absolute(name: str, base: Path = Path()) -> str:
+    """`name` as an absolute path if it is there as a file or folder, else as it is.
+
+    Args:
+        name: A component or a text; a data set in a folder may have its `:split` behind it.
+        base: What a relative path is relative to.
+    """
     if name.startswith(("zoo:", "bundled:")):
         return name
-    try:
-        path = Path(name).expanduser()
-        return str(path.resolve()) if path.exists() else name
-    except OSError:  # a name too long for the file system is no path
-        return name
+    for path, colon, split in ((name, "", ""), name.partition(":")):
+        try:
+            found = base / Path(path).expanduser()
+            if path and found.exists():
+                return f"{found.resolve()}{colon}{split}"
+        except OSError:  # a name too long for the file system is no path
+            return name
+    return name

@@ -1,7 +1,9 @@
 """A run's hybrid, loaded from its result or rebuilt from one of its checkpoints."""
 
+import hashlib
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_model
 
 from manticore.hybrid import ManticoreForCausalLM
@@ -32,3 +34,12 @@ def load_hybrid(folder: Path, config: RunConfig, source: Path) -> ManticoreForCa
     load_model(hybrid, source / WEIGHTS_FILE)
     assembly.dissolve()
     return hybrid.eval()
+
+
+def weights_digest(hybrid: ManticoreForCausalLM) -> str:
+    """SHA-256 of all weights with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(hybrid.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import manticore
-from manticore.runs.config import RunConfig
+from manticore.runs.config import RunConfig, Start
 from manticore.runs.folder import (
     CONFIG_FILE,
     LOG_FILE,
@@ -49,9 +49,14 @@ def make_run_folder(
     making = base / f".{run_id}"
     making.mkdir()
     try:
-        write_json(making / CONFIG_FILE, config.with_absolute_paths().model_dump(mode="json"))
         if hybrid is not None:
+            # Here, because it needs torch, which takes seconds to import.
+            from manticore.runs.hybrids import weights_digest
+
+            start = Start(digest=weights_digest(hybrid), **hybrid.origin)
+            config = config.model_copy(update={"start": start})
             hybrid.save_pretrained(making / START_FOLDER)
+        write_json(making / CONFIG_FILE, config.with_absolute_paths().model_dump(mode="json"))
         # Until the worker has a process, the run is as alive as the process that launches it.
         write_status(making, "queued")
         making.rename(base / run_id)

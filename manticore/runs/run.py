@@ -205,7 +205,9 @@ class Run:
         """
         from manticore.runs.hybrids import load_hybrid
 
-        return load_hybrid(self.folder, self.config, self.hybrid_source())
+        hybrid = load_hybrid(self.folder, self.config, self.hybrid_source())
+        hybrid.origin = self._origin(original=False)
+        return hybrid
 
     def original_hybrid(self) -> "ManticoreForCausalLM":
         """The hybrid that the run started from, at the mixture weights that it has found.
@@ -221,7 +223,13 @@ class Run:
         alpha = self.hybrid().mixture_weights
         hybrid = ManticoreForCausalLM.from_pretrained(self.folder / START_FOLDER, dtype="auto")
         hybrid.set_mixture_weights(alpha)
+        hybrid.origin = self._origin(original=True)
         return hybrid.eval()
+
+    def _origin(self, original: bool) -> dict[str, Any]:
+        """Where a hybrid of this run comes from, as a later run's `start` says it."""
+        config = self.config.model_dump(mode="json")
+        return {"parent": {"run": self.id, "original": original, "config": config}}
 
     def hybrid_to_finetune(self) -> "ManticoreForCausalLM":
         """The hybrid that fine-tuning starts from: a search's original one, another run's own."""

@@ -1,0 +1,1 @@
+"""Recipes of several stages, sweeps over them, and doing runs again."""

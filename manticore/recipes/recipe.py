@@ -1,0 +1,212 @@
+"""A recipe: a hybrid, its text, and the stages that it goes through, in one frozen object."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from ruamel.yaml import YAML, YAMLError
+
+from manticore.runs.config import HybridConfig, absolute, option_field
+from manticore.search.config import SearchConfig
+from manticore.train.config import EvaluateConfig, FinetuneConfig, PretrainConfig
+
+STAGE_ORDER = ("pretrain-projectors", "search", "finetune", "evaluate")
+
+
+def _refuse_unknown(values: Any, known: Mapping[str, Any], what: str) -> None:
+    for key in values if isinstance(values, dict) else ():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"unknown {what} {key!r}: {hint}Choose of {', '.join(known)}")
+
+
+class Text(BaseModel):
+    """A text: the arguments of `load_text`. A plain string is its source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    seq_len: int = Field(256, ge=2)
+    valid_fraction: float = Field(0.05, gt=0, lt=1)
+    text_column: str = "text"
+    config_name: str | None = None
+    streaming: bool = False
+    max_tokens: int | None = None
+    seed: int = Field(0, ge=0)
+    """Of generated stories, or of which documents are held out: one text for every recipe's seed,
+    so that seeds can be compared."""
+    document_separator: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_string_is_the_source(cls, values: Any) -> Any:
+        values = {"source": values} if isinstance(values, str | Path) else values
+        _refuse_unknown(values, cls.model_fields, "option of a text")
+        if isinstance(values, dict) and isinstance(values.get("source"), Path):
+            values = {**values, "source": str(values["source"])}
+        return values
+
+
+class _OfRecipe(BaseModel):
+    """What a stage of a recipe may say beside the stage's own options."""
+
+    data: Text | None = Field(None, description="another text than the recipe's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_options(cls, values: Any) -> Any:
+        _refuse_unknown(values, cls.model_fields, "option")
+        return {} if values is None else values
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _only_what_was_given_is_set(cls, values: Any, handler: Any) -> Self:
+        # A default that depends on another option must not stay when that option is varied.
+        stage = handler(values)
+        if isinstance(values, dict):
+            stage.model_fields_set.intersection_update(values)
+        return stage
+
+
+class PretrainStage(_OfRecipe, PretrainConfig):
+    """`pretrain-projectors` in a recipe."""
+
+
+class SearchStage(_OfRecipe, SearchConfig):
+    """`search` in a recipe."""
+
+
+class FinetuneStage(_OfRecipe, FinetuneConfig):
+    """`finetune` in a recipe."""
+
+
+class EvaluateStage(_OfRecipe, EvaluateConfig):
+    """`evaluate` in a recipe."""
+
+
+class Stages(BaseModel):
+    """The stages of a recipe, in their order, each with its options; those not given are left out.
+
+    A stage with nothing behind its name is done with its defaults.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pretrain_projectors: PretrainStage | None = None
+    search: SearchStage | None = None
+    finetune: FinetuneStage | None = None
+    evaluate: EvaluateStage | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stages_are_named_and_in_order(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        named = {str(name).replace("_", "-"): options for name, options in values.items()}
+        _refuse_unknown(named, dict.fromkeys(STAGE_ORDER), "stage")
+        if not named:
+            raise ValueError(f"a recipe needs at least one stage of {', '.join(STAGE_ORDER)}")
+        if list(named) != sorted(named, key=STAGE_ORDER.index):
+            raise ValueError(
+                f"the stages {', '.join(named)} are out of order: it is {', '.join(STAGE_ORDER)}, "
+                "from which any may be left out"
+            )
+        return {option_field(name): options or {} for name, options in named.items()}
+
+
+class Recipe(HybridConfig):
+    """Everything from components to a measured hybrid.
+
+    What a run says of hybrid, seed, device and dtype, and then the text and the stages.
+    """
+
+    data: Text = Field(description="the text of every stage that names none of its own")
+    stages: Stages
+
+    @classmethod
+    def from_yaml(cls, path: str | os.PathLike[str]) -> "Recipe":
+        """Read a recipe; texts and components may be given by paths from the file's own folder.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is not YAML, a key comes twice or is unknown, or a value cannot be.
+        """
+        path = Path(path).expanduser().resolve()
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no recipe {path}")
+        try:
+            values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        except (YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not readable as YAML: {error}") from error
+        if not isinstance(values, dict):
+            raise ValueError(
+                f"{path} is no recipe: it needs keys, among them components, data and stages"
+            )
+        return cls(**{"name": path.stem, **values}).with_paths_from(path.parent)
+
+    @property
+    def stage_names(self) -> list[str]:
+        """The stages that there are, in their order."""
+        return [
+            name for name in STAGE_ORDER if getattr(self.stages, option_field(name)) is not None
+        ]
+
+    def options(self, stage: str) -> BaseModel:
+        """The stage's own options, as a run has them."""
+        options = getattr(self.stages, option_field(stage))
+        plain = type(options).__bases__[-1]
+        return plain(**options.model_dump(exclude={"data"}, exclude_unset=True))
+
+    def text(self, stage: str) -> Text:
+        """The stage's text; one of its own has the recipe's sequence length if it names none."""
+        own = getattr(self.stages, option_field(stage)).data
+        if own is None:
+            return self.data
+        if "seq_len" not in own.model_fields_set:
+            own = own.model_copy(update={"seq_len": self.data.seq_len})
+        return own
+
+    def with_options(self, options: Mapping[str, Any]) -> "Recipe":
+        """The recipe with other values, by names such as `search.component_lr` or `data.seq_len`.
+
+        Raises:
+            ValueError: A name or a value that cannot be; a stage that the recipe does not have.
+        """
+        values = self.model_dump(exclude_unset=True)
+        for name, value in options.items():
+            self._put(values, name, value)
+        return type(self)(**values)
+
+    def _put(self, values: dict[str, Any], name: str, value: Any) -> None:
+        first, *rest = name.replace("-", "_").split(".")
+        stages = [option_field(stage) for stage in STAGE_ORDER]
+        if first in stages:
+            if not rest or getattr(self.stages, first) is None:
+                raise ValueError(
+                    f"{name!r} names no option of a stage of this recipe "
+                    f"({', '.join(self.stage_names)}): write it like search.component_lr"
+                )
+            where = values["stages"][first]
+        elif first == "data" and rest:
+            where = values["data"]
+        else:
+            known = dict.fromkeys([*type(self).model_fields, *stages])
+            _refuse_unknown({first: value}, known, "option")
+            where, rest = values, [first, *rest]
+        for key in rest[:-1]:
+            inner = where.setdefault(key, {})
+            where[key] = where = dict(inner) if isinstance(inner, dict) else {}
+        where[rest[-1]] = value
+
+    def with_paths_from(self, folder: Path) -> "Recipe":
+        """The recipe with components and texts that lie in `folder` made absolute."""
+        values = self.model_dump(exclude_unset=True)
+        values["components"] = [absolute(component, folder) for component in self.components]
+        texts = [values["data"], *(stage.get("data") for stage in values["stages"].values())]
+        for text in filter(None, texts):
+            text["source"] = absolute(text["source"], folder)
+        return type(self)(**values)

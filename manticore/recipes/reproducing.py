@@ -1,0 +1,172 @@
+"""Doing a run again from its configuration."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from manticore.data import TextData
+from manticore.hybrid import ManticoreForCausalLM, build_hybrid
+from manticore.runs import Run, RunConfig, RunError, get_run, start_run
+from manticore.runs.config import Parent
+from manticore.runs.folder import CONFIG_FILE, is_run_id, run_folder
+from manticore.runs.hybrids import weights_digest
+from manticore.train.layout import START_FOLDER
+
+if TYPE_CHECKING:
+    Watch = Callable[[Run], object]
+
+
+def reproduce(
+    what: "Run | str | os.PathLike[str]",
+    *,
+    root: str | os.PathLike[str] | None = None,
+    inexact: bool = False,
+    watch: "Watch" = Run.wait,
+) -> Run:
+    """Start a new run that does what another did.
+
+    The configuration says it all, `trust_remote_code` included: also how the hybrid that the run
+    started from was made, and of which runs, which are done again in turn where the runs folder no
+    longer has them. On the same kind of CPU, in float32, losses and mixture weights are equal to
+    the last bit.
+
+    Args:
+        what: A run, its id, its folder, or a `config.json` alone, wherever it lies.
+        root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
+        inexact: Go on where the text or the weights at the start are not the same any more: other
+            hardware rounds otherwise.
+        watch: Called with every run that must be done first; returns when it is over.
+
+    Returns:
+        The run, at once.
+
+    Raises:
+        FileNotFoundError: There is no configuration, or no way to the hybrid at the start.
+        ValueError: The configuration is damaged, or the text or the weights at the start are not
+            those that the run had.
+        RunError: A run that must be done first did not come to its end.
+    """
+    config, folder = _read(what, root)
+    return _again(config, folder, root, inexact, watch)
+
+
+def _again(
+    config: RunConfig,
+    folder: Path | None,
+    root: str | os.PathLike[str] | None,
+    inexact: bool,
+    watch: "Watch",
+) -> Run:
+    """Start a run with this configuration; `folder` is where it was, if that is still there."""
+    # A reproduction is nobody's stage: the recipe goes on from the run that it started itself.
+    config = config.model_copy(update={"recipe": None})
+    if not inexact and TextData.has_changed(config.data):
+        raise ValueError(
+            f"the text {config.data['source']} is not what it was when the run was started: put "
+            "the old one there, or allow it to be inexact"
+        )
+    if config.start is None:
+        return start_run(config, root=root)
+    return start_run(config, _starting_point(config, folder, root, inexact, watch), root)
+
+
+def _read(
+    what: "Run | str | os.PathLike[str]", root: str | os.PathLike[str] | None
+) -> tuple[RunConfig, Path]:
+    """A configuration, and the folder it lies in."""
+    if isinstance(what, Run):
+        return what.config, what.folder
+    path = Path(what).expanduser()
+    if is_run_id(str(what)) and not path.exists():
+        run = get_run(str(what), root)
+        return run.config, run.folder
+    path = (path / CONFIG_FILE if path.is_dir() else path).resolve()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no {path}: give a run's id, its folder, or the path of its {CONFIG_FILE}"
+        )
+    return RunConfig.model_validate_json(path.read_bytes()), path.parent
+
+
+def _starting_point(
+    config: RunConfig,
+    folder: Path | None,
+    root: str | os.PathLike[str] | None,
+    inexact: bool,
+    watch: "Watch",
+) -> ManticoreForCausalLM:
+    """The hybrid that the run started from, with the weights that it had."""
+    tried = []
+    for way, hybrid in _ways_to_start(config, folder, root, inexact, watch):
+        hybrid.origin = config.start.model_dump(mode="json", exclude={"digest"}, exclude_none=True)
+        if inexact or weights_digest(hybrid) == config.start.digest:
+            return hybrid
+        tried.append(way)
+    if not tried:
+        raise FileNotFoundError(
+            f"the {config.stage} started from a hybrid that was made elsewhere, and "
+            f"{folder or 'the run that it was taken from'} has no {START_FOLDER}/ with it: bring "
+            "that folder, or start a new run from the hybrid"
+        )
+    raise ValueError(
+        f"the hybrid {' and that '.join(tried)} has other weights than the one that the run "
+        "started from, which was changed after it was made, or made on a machine that rounds "
+        f"otherwise: bring the run's {START_FOLDER}/ beside its {CONFIG_FILE}, or allow it to be inexact"
+    )
+
+
+def _ways_to_start(
+    config: RunConfig,
+    folder: Path | None,
+    root: str | os.PathLike[str] | None,
+    inexact: bool,
+    watch: "Watch",
+) -> Iterator[tuple[str, ManticoreForCausalLM]]:
+    """The hybrids that may be the one at the start, the cheapest first, each with how it came."""
+    saved = None if folder is None else folder / START_FOLDER
+    if saved is not None and (saved / CONFIG_FILE).is_file():
+        yield f"in {saved}", ManticoreForCausalLM.from_pretrained(saved, dtype="auto")
+    if config.start.built is not None:
+        build = config.start.built.model_dump()
+        dtype = getattr(torch, build.pop("dtype"))
+        yield (
+            "built of the components",
+            build_hybrid(
+                list(config.components),
+                config.n_blocks,
+                projector=config.projector,
+                head=config.head,
+                mixture_weights=config.mixture_weights,
+                dtype=dtype,
+                **build,
+            ),
+        )
+    if config.start.parent is not None:
+        run = _parent(config.start.parent, folder, root, inexact, watch)
+        hybrid = run.original_hybrid() if config.start.parent.original else run.hybrid()
+        hybrid.set_mixture_weights(config.mixture_weights)
+        yield f"of run {run.id}", hybrid
+
+
+def _parent(
+    parent: Parent,
+    folder: Path | None,
+    root: str | os.PathLike[str] | None,
+    inexact: bool,
+    watch: "Watch",
+) -> Run:
+    """The run that the hybrid was taken from, if it is still there, else done again."""
+    for place in (root, *([] if folder is None else [folder.parent])):
+        if (run_folder(parent.run, place) / CONFIG_FILE).is_file():
+            return get_run(parent.run, place)
+    run = _again(parent.config, None, root, inexact, watch)
+    watch(run)
+    if run.status.state != "done":
+        raise RunError(
+            f"run {run.id}, which makes what is needed first, is {run.status.state}: resume it, "
+            "and reproduce again when it is done"
+        )
+    return run

@@ -1,0 +1,155 @@
+"""Doing a recipe: one run for each stage, found again where it was done or begun before."""
+
+import json
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from manticore.api import start_stage
+from manticore.data import TextData, load_text
+from manticore.hybrid import build_hybrid
+from manticore.recipes.recipe import Recipe
+from manticore.runs import Run, RunError, runs, runs_root
+
+if TYPE_CHECKING:
+    from manticore.hybrid import ManticoreForCausalLM
+
+_LOCK_FILE = ".recipes.lock"
+
+
+def run_recipe(
+    recipe: "Recipe | str | os.PathLike[str]",
+    *,
+    root: str | os.PathLike[str] | None = None,
+    fresh: bool = False,
+    watch: Callable[[Run], object] = Run.wait,
+) -> list[Run]:
+    """Do the stages of a recipe one after the other, each an ordinary run, and wait for the end.
+
+    Where a stage of this recipe was done before, its run is taken; where it was begun, the run goes
+    on. What counts is what the recipe says: a stage whose options, text or predecessors have
+    changed since is done anew, and the stages after it too. So the same call goes on after
+    anything that came in between.
+
+    Args:
+        recipe: Or the path of its YAML file.
+        root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
+        fresh: Do every stage anew.
+        watch: Called with each stage's run; returns when it is over.
+
+    Returns:
+        The runs, in the order of the stages.
+
+    Raises:
+        ValueError: The recipe, or a value in it, cannot be.
+        RunError: A stage failed or was stopped.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = Recipe.from_yaml(recipe)
+    recipe = recipe.with_paths_from(Path.cwd())
+    made: list[Run] = []
+    for stage in recipe.stage_names:
+        run = _find_or_start(recipe, stage, made[-1] if made else None, root, fresh)
+        watch(run)
+        run.wait()
+        if run.status.state != "done":
+            raise RunError(
+                f"the recipe's {stage}, run {run.id}, was {run.status.state}: the same recipe "
+                "again goes on with it"
+            )
+        made.append(run)
+    return made
+
+
+def done_before(recipe: Recipe, root: str | os.PathLike[str] | None = None) -> list[Run] | None:
+    """The runs of a recipe that has been done to its end; None where any of it is left to do."""
+    found: list[Run] = []
+    for stage in recipe.stage_names:
+        run = _find(_key(recipe, stage, found[-1] if found else None), root)
+        if run is None or run.status.state != "done":
+            return None
+        found.append(run)
+    return found
+
+
+def _find_or_start(
+    recipe: Recipe,
+    stage: str,
+    before: Run | None,
+    root: str | os.PathLike[str] | None,
+    fresh: bool,
+) -> Run:
+    """The stage's run, at work or done."""
+    base = runs_root(root)
+    base.mkdir(parents=True, exist_ok=True)
+    key = _key(recipe, stage, before)
+    # Two that do the same recipe at once, or two of a sweep that begin alike, share the run.
+    with FileLock(base / _LOCK_FILE):
+        run = None if fresh else _find(key, root)
+        if run is None:
+            return _start(recipe, stage, before, root, key)
+        if run.status.state != "done" and not run.is_alive:
+            run.resume()
+        return run
+
+
+def _find(key: str, root: str | os.PathLike[str] | None) -> Run | None:
+    """The newest run of a stage, unless its text has changed since."""
+    for run in runs(root):
+        if run.config.recipe == key and not TextData.has_changed(run.config.data):
+            return run
+    return None
+
+
+def _key(recipe: Recipe, stage: str, before: Run | None) -> str:
+    """A digest of all that decides what a stage does. Names do not."""
+    said = {
+        "hybrid": recipe.model_dump(mode="json", exclude={"name", "data", "stages"}),
+        "stage": stage,
+        "options": recipe.options(stage).model_dump(mode="json"),
+        "text": recipe.text(stage).model_dump(mode="json"),
+        "before": None if before is None else before.id,
+    }
+    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _start(
+    recipe: Recipe,
+    stage: str,
+    before: Run | None,
+    root: str | os.PathLike[str] | None,
+    key: str,
+) -> Run:
+    hybrid = _hybrid(recipe, stage, before)
+    return start_stage(
+        stage,
+        hybrid,
+        load_text(tokenizer=hybrid.tokenizer, **recipe.text(stage).model_dump()),
+        recipe.options(stage),
+        name=recipe.name,
+        seed=recipe.seed,
+        device=recipe.device,
+        dtype=recipe.dtype,
+        root=root,
+        recipe=key,
+    )
+
+
+def _hybrid(recipe: Recipe, stage: str, before: Run | None) -> "ManticoreForCausalLM":
+    """What the stage starts from: what the stage before has made, or the components."""
+    if before is not None:
+        return before.hybrid_to_finetune() if stage == "finetune" else before.hybrid()
+    return build_hybrid(
+        list(recipe.components),
+        recipe.n_blocks,
+        projector=recipe.projector,
+        projector_init=recipe.projector_init,
+        head=recipe.head,
+        mixture_weights=recipe.mixture_weights,
+        trust_remote_code=recipe.trust_remote_code,
+        seed=recipe.seed,
+    )
