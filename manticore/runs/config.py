@@ -7,7 +7,13 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from manticore.search.config import SearchConfig
-from manticore.train.config import EvaluateConfig, FinetuneConfig, PretrainConfig, TrainConfig
+from manticore.train.config import (
+    EvaluateConfig,
+    FinetuneConfig,
+    PretrainConfig,
+    TrackerName,
+    TrainConfig,
+)
 
 MAX_COMPONENTS = 4
 StageName = Literal["search", "pretrain-projectors", "finetune", "evaluate"]
@@ -147,6 +153,9 @@ class RunConfig(HybridConfig):
     pretrain_projectors: PretrainConfig = Field(default_factory=PretrainConfig)
     finetune: FinetuneConfig = Field(default_factory=FinetuneConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    trackers: tuple[TrackerName, ...] = Field(
+        (), description="where events go too: tensorboard, trackio, wandb"
+    )
     start: Start | None = Field(None, description="the given hybrid; None: the worker builds it")
     recipe: str | None = Field(
         None, description="which stage of which recipe it does, as a digest that finds it again"

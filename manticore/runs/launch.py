@@ -22,6 +22,7 @@ from manticore.runs.folder import (
 from manticore.runs.lock import run_lock
 from manticore.runs.status import read_status, write_status
 from manticore.train.layout import START_FOLDER
+from manticore.train.tracking import require_trackers
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -41,7 +42,9 @@ def make_run_folder(
 
     Raises:
         OSError: the folder cannot be written.
+        ModuleNotFoundError: a tracker is not installed.
     """
+    require_trackers(config.trackers)
     base = runs_root(root)
     base.mkdir(parents=True, exist_ok=True)
     run_id = new_run_id(config.name or config.stage)

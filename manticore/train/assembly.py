@@ -6,6 +6,7 @@ from peft import LoraConfig, LoraModel
 
 from manticore.hybrid.lora import lora_targets
 from manticore.search.strategies import STRATEGIES
+from manticore.train.sharding import whole_state
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -46,6 +47,18 @@ class Assembly:
         """
         found = self.strategy.finish()
         self._merge()
+        return found
+
+    def finish_on(self, whole: "Assembly") -> dict[str, Any]:
+        """As `finish`, of a sharded hybrid: the ordinary hybrid is that of another assembly.
+
+        Args:
+            whole: Of the same start and the same configuration, without shards.
+        """
+        found = self.strategy.finish()
+        whole.hybrid.set_mixture_weights(self.hybrid.mixture_weights)
+        whole.hybrid.load_state_dict(whole_state(self.hybrid))
+        whole._merge()
         return found
 
     def dissolve(self) -> None:

@@ -1,12 +1,17 @@
 """Checkpoints of a run: whole folders that appear in one rename, so a killed run never leaves half
 of one where a reader looks."""
 
+import hashlib
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from accelerate import Accelerator
+from accelerate.utils import SAFE_WEIGHTS_NAME, DistributedType, broadcast_object_list
+
+from manticore.train.sharding import whole_state
 
 logger = logging.getLogger(__name__)
 
@@ -19,16 +24,21 @@ class Checkpoints:
     """The `checkpoints/` folder of one run.
 
     A checkpoint holds weights, mixture logits, optimizer, schedule and random states, written by
-    accelerate. Batches are a function of the step, so the step is the data's position too.
+    accelerate, and a digest of each of its files. Batches are a function of the step, so the step
+    is the data's position too.
 
     Args:
         folder: Where they are; made if missing.
         accelerator: Has prepared the model, the optimizer and the schedule.
+        warn: Told of a checkpoint that is broken.
     """
 
-    def __init__(self, folder: Path, accelerator: Accelerator) -> None:
+    def __init__(
+        self, folder: Path, accelerator: Accelerator, warn: Callable[[str], None] = logger.warning
+    ) -> None:
         self.folder = folder
         self.accelerator = accelerator
+        self.warn = warn
         folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, step: int) -> None:
@@ -43,6 +53,7 @@ class Checkpoints:
         self.accelerator.wait_for_everyone()
         try:
             self.accelerator.save_state(str(partial))
+            self._save_whole_weights(partial)
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
                 self._publish(partial, step)
@@ -51,8 +62,21 @@ class Checkpoints:
             raise
         self.accelerator.wait_for_everyone()
 
+    def _save_whole_weights(self, partial: Path) -> None:
+        """Beside shards, which only these processes can put together: what a reader loads."""
+        if self.accelerator.distributed_type != DistributedType.FSDP:
+            return
+        state = whole_state(self.accelerator._models[0])
+        if self.accelerator.is_main_process:
+            self.accelerator.save(
+                {name: tensor.contiguous() for name, tensor in state.items()},
+                partial / SAFE_WEIGHTS_NAME,
+                safe_serialization=True,
+            )
+
     def _publish(self, partial: Path, step: int) -> None:
-        (partial / _DONE_FILE).write_text(json.dumps({"step": step}), encoding="utf-8")
+        progress = {"step": step, "files": _digests(partial)}
+        (partial / _DONE_FILE).write_text(json.dumps(progress), encoding="utf-8")
         final = self.folder / f"step-{step:08d}"
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
@@ -60,21 +84,57 @@ class Checkpoints:
             shutil.rmtree(old, ignore_errors=True)
 
     def restore(self) -> int:
-        """Load the newest checkpoint that can be read.
+        """Load the newest whole checkpoint.
+
+        Each is read through before anything of it is loaded: of a broken one, no part ever mixes
+        with what is loaded in its place.
 
         Returns:
-            The number of steps done; 0 where there is no checkpoint.
+            The number of steps done; 0 where there is no whole checkpoint.
         """
-        for folder in saved_checkpoints(self.folder):
+        # One process decides for all, who would otherwise part ways.
+        chosen = [self._newest_whole() if self.accelerator.is_main_process else None]
+        name, step = broadcast_object_list(chosen)[0]
+        if name:
+            self.accelerator.load_state(str(self.folder / name))
+        return step
+
+    def _newest_whole(self) -> tuple[str, int]:
+        """Name and step of the newest checkpoint whose files are as they were written."""
+        for folder in sorted(self.folder.glob("step-*"), reverse=True):
             try:
-                step = json.loads((folder / _DONE_FILE).read_text(encoding="utf-8"))["step"]
-                self.accelerator.load_state(str(folder))
-            except Exception as error:
-                # Whatever is wrong with one, an older one may be good.
-                logger.warning("the checkpoint %s cannot be read (%s)", folder.name, error)
+                progress = json.loads((folder / _DONE_FILE).read_text(encoding="utf-8"))
+                step, written = progress["step"], progress["files"]
+                found = _digests(folder)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                self._pass_over(folder, str(error))
                 continue
-            return step
-        return 0
+            broken = [name for name in written if found.get(name) != written[name]]
+            if not broken:
+                return folder.name, step
+            self._pass_over(folder, f"not as it was written: {', '.join(broken)}")
+        return "", 0
+
+    def _pass_over(self, folder: Path, why: str) -> None:
+        """Put a broken checkpoint aside, where nobody takes it for the newest."""
+        aside = folder.with_name(f"broken-{folder.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+        self.warn(
+            f"The checkpoint {folder.name} is broken ({why}): it was put aside as {aside.name}, "
+            "and the run goes on from an earlier one, or from the start."
+        )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """BLAKE2 of every file of a checkpoint but the one that they are written to."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != _DONE_FILE:
+            with path.open("rb") as file:
+                digests[name] = hashlib.file_digest(file, "blake2b").hexdigest()
+    return digests
 
 
 def saved_checkpoints(folder: Path) -> list[Path]:

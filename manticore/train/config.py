@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 Schedule = Literal["cosine", "linear", "constant"]
+TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 
 class TrainConfig(BaseModel):

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from accelerate import Accelerator
 
 from manticore.data import TextData
 from manticore.evaluate import alignment_error, perplexity
 from manticore.train.devices import use_device
 from manticore.train.events import EventWriter
+from manticore.train.tracking import TrackedEvents, require_trackers, tracker_arguments
 from manticore.train.training import alone, starting_hybrid, write_metrics
 
 if TYPE_CHECKING:
@@ -32,10 +34,16 @@ def evaluate(
         should_stop: Asked between the measurements.
     """
     options = config.options
-    hybrid = starting_hybrid(folder, config).to(use_device(config.device)).eval()
+    require_trackers(config.trackers)
+    device = use_device(config.device)
+    accelerator = Accelerator(
+        cpu=device.type == "cpu", **tracker_arguments(folder, config.trackers)
+    )
+    tracked = TrackedEvents(events, accelerator, folder)
+    hybrid = starting_hybrid(folder, config).to(device).eval()
     data = TextData.from_spec(config.data, hybrid.tokenizer)
-    events.emit("stage", name="evaluate", total_steps=0)
-    events.emit(
+    tracked.emit("stage", name="evaluate", total_steps=0)
+    tracked.emit(
         "mixture", step=0, weights=hybrid.mixture_weights, components=hybrid.component_names
     )
     measured = perplexity(
@@ -57,5 +65,6 @@ def evaluate(
         "into": errors.into.tolist(),
         "out_of": errors.out_of.tolist(),
     }
-    events.emit("eval", step=0, metrics=metrics)
+    tracked.emit("eval", step=0, metrics=metrics)
     write_metrics(folder, metrics)
+    accelerator.end_training()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.scheduler import AcceleratedScheduler
-from accelerate.utils import DataLoaderConfiguration
+from accelerate.utils import DataLoaderConfiguration, DistributedType
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
@@ -21,8 +21,11 @@ from transformers import PreTrainedModel
 
 from manticore.train.batches import Batch, Batches
 from manticore.train.checkpoints import Checkpoints
+from manticore.train.config import TrackerName
 from manticore.train.events import EventWriter
 from manticore.train.schedules import learning_rate_factor
+from manticore.train.sharding import average_gradients, plan_sharding, sharding_is_asked_for
+from manticore.train.tracking import TrackedEvents, tracker_arguments
 
 if TYPE_CHECKING:
     from manticore.search.held_out import HeldOut
@@ -50,6 +53,7 @@ class LoopOptions:
         accumulate: Parts in which the sequences of a step are taken.
         mixed_precision: accelerate's `no`, `bf16` or `fp16`.
         cpu: Stay on the CPU even where there is a GPU.
+        trackers: Where events go beside the run's own stream.
     """
 
     steps: int
@@ -62,6 +66,7 @@ class LoopOptions:
     accumulate: int = 1
     mixed_precision: str = "no"
     cpu: bool = False
+    trackers: tuple[TrackerName, ...] = ()
 
     def __post_init__(self) -> None:
         if self.batch_size % self.accumulate:
@@ -80,7 +85,7 @@ class Loop:
             none where only the strategy learns.
         dataset: Items with `input_ids` and `labels`, (T,) each.
         options: How long and how.
-        folder: Where checkpoints go.
+        folder: Where checkpoints go, inside the run's folder.
         events: Where `step` events go.
         strategy: Moves the mixture weights; None where they stay.
         held_out: Text for the strategy.
@@ -101,7 +106,6 @@ class Loop:
         held_out: "HeldOut | None" = None,
     ) -> None:
         self.options = options
-        self.events = events
         self.strategy = strategy
         self.accelerator = Accelerator(
             mixed_precision=options.mixed_precision,
@@ -111,17 +115,38 @@ class Loop:
             ),
             # A component that is pruned from a block leaves parameters without gradients.
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+            **tracker_arguments(folder.parent, options.trackers),
         )
-        self.model = self.accelerator.prepare(model)
-        self.optimizer = self.schedule = None
-        if groups:
-            optimizer = torch.optim.AdamW(groups)
-            schedules = (group["schedule"] for group in groups)
-            self.optimizer, self.schedule = self.prepared(optimizer, *schedules)
+        self.events = TrackedEvents(events, self.accelerator, folder.parent)
+        self.sharded = self.accelerator.distributed_type == DistributedType.FSDP
+        self._prepare(model, groups)
         self.batches = Batches(self.accelerator, dataset, options.batch_size // options.accumulate)
         if strategy is not None:
             strategy.attach(self, held_out)
-        self.checkpoints = Checkpoints(folder, self.accelerator)
+        self.checkpoints = Checkpoints(folder, self.accelerator, self.warn)
+
+    def _prepare(self, model: PreTrainedModel, groups: list[dict]) -> None:
+        if self.sharded:
+            plan_sharding(self.accelerator, model)
+        elif sharding_is_asked_for():
+            self.warn(
+                "Accelerate shards weights on GPUs only: here each process keeps all of them."
+            )
+        self.optimizer = self.schedule = None
+        if not groups:
+            self.model = self.accelerator.prepare(model)
+            return
+        # Sharding puts other parameters in the place of those that the optimizer knows, so both are
+        # prepared at once.
+        optimizer = torch.optim.AdamW(groups)
+        schedule = self._schedule(optimizer, [group["schedule"] for group in groups])
+        self.model, self.optimizer, self.schedule = self.accelerator.prepare(
+            model, optimizer, schedule
+        )
+
+    def warn(self, message: str) -> None:
+        """Say so to whoever watches the run."""
+        self.events.emit("warning", message=message)
 
     @property
     def groups(self) -> list[dict]:
@@ -131,15 +156,26 @@ class Loop:
     def prepared(
         self, optimizer: Optimizer, *names: str
     ) -> tuple[AcceleratedOptimizer, AcceleratedScheduler]:
-        """An optimizer under the accelerator, and the learning rates of this loop's steps.
+        """A strategy's own optimizer under the accelerator, and this loop's learning rates.
 
         Args:
-            optimizer: Of the model's parameters.
+            optimizer: Of parameters of the mixture.
             names: A schedule for each of its groups.
+
+        Raises:
+            ValueError: Weights are sharded.
         """
+        if self.sharded:
+            raise ValueError(
+                "Under FSDP accelerate keeps one optimizer, and this strategy needs one of its "
+                "own: choose darts, dash, probe, random, sweep or fixed, or run without FSDP."
+            )
+        return self.accelerator.prepare(optimizer, self._schedule(optimizer, names))
+
+    def _schedule(self, optimizer: Optimizer, names: Sequence[str]) -> LambdaLR:
         warmup = min(self.options.warmup_steps, self.options.steps // 2)
         factors = [learning_rate_factor(name, warmup, self.options.steps) for name in names]
-        return self.accelerator.prepare(optimizer, LambdaLR(optimizer, factors))
+        return LambdaLR(optimizer, factors)
 
     def run(
         self,
@@ -247,6 +283,8 @@ class Loop:
                 f"The loss is {value} at step {step + 1}: lower the learning rates, or start from "
                 "mixture weights further from a corner."
             )
+        if self.sharded and self.strategy is not None:
+            average_gradients(self.accelerator, self.strategy.hybrid.mixture)
         if self.strategy is not None:
             self.strategy.after_backward(step)
         if self.optimizer is not None:

@@ -25,6 +25,8 @@ from manticore.train.layout import (
     START_FOLDER,
 )
 from manticore.train.loop import Loop, LoopOptions
+from manticore.train.sharding import load_on_every_process
+from manticore.train.tracking import require_trackers
 from manticore.train.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def train(
         should_stop: Asked after every step.
     """
     options = config.options
+    require_trackers(config.trackers)
+    load_on_every_process()
     device = use_device(config.device)
     processes = PartialState(cpu=device.type == "cpu")
     # One process makes what lies on the disk: the hybrid to start from, and the tokens.
@@ -76,23 +80,34 @@ def train(
             seed=config.seed,
             mixed_precision=config.mixed_precision,
             cpu=device.type == "cpu",
+            trackers=config.trackers,
         ),
         folder / CHECKPOINTS_FOLDER,
         events,
         strategy,
         held_out,
     )
-    watcher = Watcher(hybrid, data, options, events, components, lambda: _losses(folder))
+    watcher = Watcher(hybrid, data, options, loop.events, components, lambda: _losses(folder))
     step = loop.run(watcher.watch, watcher.step_done, should_stop)
-    if step < options.steps:
-        return
-    found = assembly.finish()
-    metrics = watcher.metrics(step) | found
-    metrics["mixture_weights"] = hybrid.mixture_weights.tolist()
-    if processes.is_main_process:
-        _save_whole(hybrid, folder / RESULT_FOLDER / HYBRID_FOLDER)
-        write_metrics(folder, metrics)
-    watcher.warn()
+    if step == options.steps:
+        found = _finish(assembly, loop, watcher, folder, config)
+        metrics = watcher.metrics(step) | found
+        metrics["mixture_weights"] = watcher.hybrid.mixture_weights.tolist()
+        if processes.is_main_process:
+            _save_whole(watcher.hybrid, folder / RESULT_FOLDER / HYBRID_FOLDER)
+            write_metrics(folder, metrics)
+        watcher.warn()
+    loop.accelerator.end_training()
+
+
+def _finish(
+    assembly: Assembly, loop: Loop, watcher: Watcher, folder: Path, config: "RunConfig"
+) -> dict[str, Any]:
+    """Make an ordinary hybrid of what was trained, and hand it to the watcher."""
+    if not loop.sharded:
+        return assembly.finish()
+    watcher.hybrid = starting_hybrid(folder, config).to(loop.accelerator.device)
+    return assembly.finish_on(Assembly(watcher.hybrid, config))
 
 
 def starting_hybrid(folder: Path, config: "RunConfig") -> ManticoreForCausalLM:

@@ -1,0 +1,66 @@
+"""Training with parameters that are sharded over processes (FSDP2, `torch.distributed.fsdp`).
+
+Every layer of every component is a group of its own; all else, the tied embeddings among it, is one
+group that the hybrid's own forward gathers. The mixture stays whole on each process: it is tiny, it
+is read outside of any forward, and every process must have the same to the last bit.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import disable_fsdp_ram_efficient_loading
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
+
+if TYPE_CHECKING:
+    from manticore.hybrid import ManticoreForCausalLM
+
+
+def sharding_is_asked_for() -> bool:
+    """Whether `accelerate launch --use_fsdp` started this process."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def load_on_every_process() -> None:
+    """Have each process load its own weights, before any model is loaded.
+
+    Accelerate's other way leaves all but the first without the weights that are not sharded.
+    """
+    if sharding_is_asked_for():
+        disable_fsdp_ram_efficient_loading()
+
+
+def plan_sharding(accelerator: Accelerator, hybrid: "ManticoreForCausalLM") -> None:
+    """Tell accelerate what to shard, before it prepares the hybrid.
+
+    Raises:
+        ValueError: Another FSDP than the second.
+    """
+    plugin = accelerator.state.fsdp_plugin
+    if not accelerator.is_fsdp2:
+        raise ValueError("A hybrid is sharded by FSDP2 alone: add --fsdp_version 2.")
+    plugin.auto_wrap_policy = transformer_auto_wrap_policy
+    plugin.transformer_cls_names_to_wrap = sorted(
+        {
+            type(layer).__name__
+            for runner in hybrid.runners
+            for layer in getattr(runner.backbone, runner.spec.layers)
+        }
+    )
+    plugin.ignored_modules = [hybrid.mixture]
+
+
+@torch.no_grad()
+def average_gradients(accelerator: Accelerator, module: nn.Module) -> None:
+    """Average the gradients of parameters that are not sharded, over all processes."""
+    for parameter in module.parameters():
+        if parameter.grad is not None:
+            parameter.grad.copy_(accelerator.reduce(parameter.grad, reduction="mean"))
+
+
+def whole_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The state of a sharded model without shards, on every process; all must ask."""
+    return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
