@@ -1,5 +1,6 @@
 """The verbs of the public face that start and find runs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ def search(
     device: str = "auto",
     dtype: str = "float32",
     root: str | Path | None = None,
+    trackers: Sequence[str] = (),
     **options: Any,
 ) -> Run:
     """Search the mixture weights of a hybrid, in a process of its own (paper section 3.3).
@@ -53,6 +55,8 @@ def search(
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         dtype: `float32`, or `bfloat16` or `float16` for mixed precision.
         root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
+        trackers: Where events are logged too: `tensorboard` (files in the run's folder), `trackio`,
+            `wandb`.
         options: Any other field of `SearchConfig`.
 
     Returns:
@@ -60,9 +64,12 @@ def search(
 
     Raises:
         ValueError: An unknown or impossible option (the message lists what there is).
+        ModuleNotFoundError: A tracker that is not installed.
     """
     settings = SearchConfig(strategy=strategy, steps=steps, **options)
-    return start_stage("search", hybrid, data, settings, name, seed, device, dtype, root)
+    return start_stage(
+        "search", hybrid, data, settings, name, seed, device, dtype, root, trackers=trackers
+    )
 
 
 def pretrain_projectors(
@@ -75,6 +82,7 @@ def pretrain_projectors(
     device: str = "auto",
     dtype: str = "float32",
     root: str | Path | None = None,
+    trackers: Sequence[str] = (),
     **options: Any,
 ) -> Run:
     """Train the projectors, and a new head, on general text with the components frozen.
@@ -83,7 +91,16 @@ def pretrain_projectors(
     """
     settings = PretrainConfig(steps=steps, **options)
     return start_stage(
-        "pretrain-projectors", hybrid, data, settings, name, seed, device, dtype, root
+        "pretrain-projectors",
+        hybrid,
+        data,
+        settings,
+        name,
+        seed,
+        device,
+        dtype,
+        root,
+        trackers=trackers,
     )
 
 
@@ -97,6 +114,7 @@ def finetune(
     device: str = "auto",
     dtype: str = "float32",
     root: str | Path | None = None,
+    trackers: Sequence[str] = (),
     **options: Any,
 ) -> Run:
     """Train everything but the mixture weights, which stay as they are (paper section 3.3).
@@ -110,7 +128,9 @@ def finetune(
     """
     hybrid = start.hybrid_to_finetune() if isinstance(start, Run) else start
     settings = FinetuneConfig(steps=steps, **options)
-    return start_stage("finetune", hybrid, data, settings, name, seed, device, dtype, root)
+    return start_stage(
+        "finetune", hybrid, data, settings, name, seed, device, dtype, root, trackers=trackers
+    )
 
 
 def evaluate(
@@ -120,6 +140,7 @@ def evaluate(
     name: str | None = None,
     device: str = "auto",
     root: str | Path | None = None,
+    trackers: Sequence[str] = (),
     **options: Any,
 ) -> Run:
     """Measure a hybrid beside each of its components, on the held-out part of a text.
@@ -128,7 +149,9 @@ def evaluate(
     numbers are in `run.metrics()`.
     """
     settings = EvaluateConfig(**options)
-    return start_stage("evaluate", hybrid, data, settings, name, 0, device, "float32", root)
+    return start_stage(
+        "evaluate", hybrid, data, settings, name, 0, device, "float32", root, trackers=trackers
+    )
 
 
 def runs(root: str | Path | None = None) -> list[Run]:
@@ -147,12 +170,14 @@ def start_stage(
     dtype: str,
     root: str | Path | None,
     recipe: str | None = None,
+    trackers: Sequence[str] = (),
 ) -> Run:
     """Start a stage on a hybrid at hand: what the verbs above have in common.
 
     Args:
         options: Of the stage.
         recipe: See `RunConfig.recipe`.
+        trackers: See `search`.
     """
     config = RunConfig(
         stage=stage,
@@ -167,6 +192,7 @@ def start_stage(
         device=device,
         dtype=dtype,
         recipe=recipe,
+        trackers=trackers,
         **_as_built(hybrid),
         **{option_field(stage): options},
     )

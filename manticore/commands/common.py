@@ -12,7 +12,7 @@ from manticore.runs import Run, RunError, get_run
 from manticore.runs import runs as list_runs
 from manticore.runs.wording import explain
 
-EXPECTED = (ValueError, LookupError, OSError, RunError)
+EXPECTED = (ValueError, LookupError, OSError, ModuleNotFoundError, RunError)
 """Errors whose message names the value and the remedy: shown without a traceback."""
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, `last` for the newest.")]

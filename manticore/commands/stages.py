@@ -39,6 +39,10 @@ ComponentLr = Annotated[float | None, typer.Option(help="Of components; 0 freeze
 Name = Annotated[str | None, typer.Option(help="A name for the run.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
+Trackers = Annotated[
+    list[str] | None,
+    typer.Option("--track", help="Log to tensorboard, trackio or wandb too; repeat it."),
+]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run code from hub repositories.")
 ]
@@ -72,6 +76,7 @@ def search(
     device: Device = "auto",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
+    trackers: Trackers = None,
     watching: Watching = True,
     root: Root = None,
 ) -> None:
@@ -93,6 +98,7 @@ def search(
         device=device,
         dtype=dtype,
         root=root,
+        trackers=trackers or (),
         batch_size=batch_size,
         **_given(rates),
         **_parsed(options),
@@ -118,6 +124,7 @@ def pretrain_projectors(
     device: Device = "auto",
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
+    trackers: Trackers = None,
     watching: Watching = True,
     root: Root = None,
 ) -> None:
@@ -134,6 +141,7 @@ def pretrain_projectors(
         device=device,
         dtype=dtype,
         root=root,
+        trackers=trackers or (),
         batch_size=batch_size,
         **_given({"projector_lr": projector_lr}),
         **_parsed(options),
@@ -158,6 +166,7 @@ def finetune(
     seed: Seed = 0,
     device: Device = "auto",
     dtype: Dtype = "float32",
+    trackers: Trackers = None,
     watching: Watching = True,
     root: Root = None,
 ) -> None:
@@ -177,6 +186,7 @@ def finetune(
         device=device,
         dtype=dtype,
         root=root,
+        trackers=trackers or (),
         batch_size=batch_size,
         **_given(rates),
         **lora,
@@ -196,6 +206,7 @@ def evaluate(
     ] = None,
     name: Name = None,
     device: Device = "auto",
+    trackers: Trackers = None,
     watching: Watching = True,
     root: Root = None,
 ) -> None:
@@ -210,6 +221,7 @@ def evaluate(
         name=name,
         device=device,
         root=root,
+        trackers=trackers or (),
         batch_size=batch_size,
         eval_batches=batches,
     )
