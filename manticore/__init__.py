@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from manticore.data import load_text
     from manticore.evaluate import alignment_error, perplexity
     from manticore.hybrid import ManticoreConfig, ManticoreForCausalLM, build_hybrid
+    from manticore.recipes.recipe import Recipe
+    from manticore.recipes.reproducing import reproduce
+    from manticore.recipes.running import run_recipe
+    from manticore.recipes.sweeping import sweep
 
 __version__ = "0.1.0"
 
@@ -31,16 +35,21 @@ __version__ = "0.1.0"
 _HOMES = {
     "ManticoreConfig": "manticore.hybrid",
     "ManticoreForCausalLM": "manticore.hybrid",
+    "Recipe": "manticore.recipes.recipe",
     "alignment_error": "manticore.evaluate",
     "build_hybrid": "manticore.hybrid",
     "load_component": "manticore.components.loading",
     "load_text": "manticore.data",
     "perplexity": "manticore.evaluate",
+    "reproduce": "manticore.recipes.reproducing",
+    "run_recipe": "manticore.recipes.running",
+    "sweep": "manticore.recipes.sweeping",
 }
 
 __all__ = [
     "ManticoreConfig",
     "ManticoreForCausalLM",
+    "Recipe",
     "Run",
     "alignment_error",
     "build_hybrid",
@@ -51,8 +60,11 @@ __all__ = [
     "load_text",
     "perplexity",
     "pretrain_projectors",
+    "reproduce",
+    "run_recipe",
     "runs",
     "search",
+    "sweep",
 ]
 
 

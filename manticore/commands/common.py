@@ -21,6 +21,7 @@ Root = Annotated[
     typer.Option("--runs-root", help="Folder of all runs. [default: $MANTICORE_RUNS, else ./runs]"),
 ]
 Seed = Annotated[int, typer.Option(help="Decides everything that is random.")]
+Name = Annotated[str | None, typer.Option(help="A name for the run.")]
 Watching = Annotated[bool, typer.Option("--watch/--no-watch", help="Show it live.")]
 
 
@@ -62,3 +63,28 @@ def quiet_progress() -> None:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
+
+
+def started(run: Run, watching: bool) -> None:
+    """Say a new run's id, and watch it if that is wished."""
+    typer.echo(run.id)
+    if watching:
+        watch_run(run)
+
+
+def parsed_options(options: list[str] | None, flag: str = "--set") -> dict[str, str]:
+    """NAME=VALUE pairs; whoever takes them reads the values.
+
+    Raises:
+        ValueError: A pair without an equals sign, or a name that comes twice.
+    """
+    pairs = {}
+    for option in options or ():
+        name, equals, value = option.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name:
+            raise ValueError(f"{flag} {option!r} is no NAME=VALUE pair, such as {flag} steps=50")
+        if name in pairs:
+            raise ValueError(f"{flag} gives {name} twice: once is enough")
+        pairs[name] = value.strip()
+    return pairs

@@ -6,15 +6,16 @@ import typer
 
 from manticore.commands.common import (
     Explaining,
+    Name,
     Root,
     RunId,
     Seed,
     Watching,
     find_run,
+    parsed_options,
     quiet_progress,
-    watch_run,
+    started,
 )
-from manticore.runs import Run
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -36,7 +37,6 @@ SeqLen = Annotated[int, typer.Option(min=2, help="Tokens of a sequence.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Sequences of a step.")]
 ProjectorLr = Annotated[float | None, typer.Option(help="Of projectors; 0 freezes.")]
 ComponentLr = Annotated[float | None, typer.Option(help="Of components; 0 freezes.")]
-Name = Annotated[str | None, typer.Option(help="A name for the run.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
 Trackers = Annotated[
@@ -101,9 +101,9 @@ def search(
         trackers=trackers or (),
         batch_size=batch_size,
         **_given(rates),
-        **_parsed(options),
+        **parsed_options(options),
     )
-    _started(run, watching)
+    started(run, watching)
 
 
 @commands.command(name="pretrain-projectors")
@@ -144,9 +144,9 @@ def pretrain_projectors(
         trackers=trackers or (),
         batch_size=batch_size,
         **_given({"projector_lr": projector_lr}),
-        **_parsed(options),
+        **parsed_options(options),
     )
-    _started(run, watching)
+    started(run, watching)
 
 
 @commands.command()
@@ -190,9 +190,9 @@ def finetune(
         batch_size=batch_size,
         **_given(rates),
         **lora,
-        **_parsed(options),
+        **parsed_options(options),
     )
-    _started(tuned, watching)
+    started(tuned, watching)
 
 
 @commands.command()
@@ -225,7 +225,7 @@ def evaluate(
         batch_size=batch_size,
         eval_batches=batches,
     )
-    _started(measured, watching)
+    started(measured, watching)
 
 
 def _build(
@@ -264,24 +264,3 @@ def _text(source: str, hybrid: "ManticoreForCausalLM", seq_len: int, seed: int) 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _parsed(options: list[str] | None) -> dict[str, str]:
-    """NAME=VALUE pairs; the stage's own configuration reads the values.
-
-    Raises:
-        ValueError: A pair without an equals sign.
-    """
-    pairs = {}
-    for option in options or ():
-        name, equals, value = option.partition("=")
-        if not equals or not name:
-            raise ValueError(f"--set {option!r} is no NAME=VALUE pair, such as --set tied=true")
-        pairs[name.strip().replace("-", "_")] = value.strip()
-    return pairs
-
-
-def _started(run: Run, watching: bool) -> None:
-    typer.echo(run.id)
-    if watching:
-        watch_run(run)

@@ -210,3 +210,15 @@ class Recipe(HybridConfig):
         for text in filter(None, texts):
             text["source"] = absolute(text["source"], folder)
         return type(self)(**values)
+
+
+def parse_values(text: str) -> list[Any]:
+    """Values with commas between, as YAML writes them: `1e-4,1e-3`, `darts,gaea`, `[1,0],[0,1]`.
+
+    Raises:
+        ValueError: It cannot be read so.
+    """
+    try:
+        return list(YAML(typ="safe", pure=True).load(f"[{text}]"))
+    except (YAMLError, TypeError) as error:
+        raise ValueError(f"{text!r} is no list of values, such as 1e-4,1e-3") from error

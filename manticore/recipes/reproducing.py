@@ -114,7 +114,8 @@ def _starting_point(
     raise ValueError(
         f"the hybrid {' and that '.join(tried)} has other weights than the one that the run "
         "started from, which was changed after it was made, or made on a machine that rounds "
-        f"otherwise: bring the run's {START_FOLDER}/ beside its {CONFIG_FILE}, or allow it to be inexact"
+        f"otherwise: bring the run's {START_FOLDER}/ beside its {CONFIG_FILE}, or allow it to be "
+        "inexact"
     )
 
 
