@@ -26,7 +26,8 @@ def _workers(inputs: ScanInputs) -> int:
 def _kernel_inputs(inputs: ScanInputs) -> tuple[np.ndarray, ...]:
     """NumPy views of u, delta, A, B, C, D, z, bias; zeros stand for absent parameters."""
     absent = np.zeros(inputs.A.shape[:2], np.float32)
-    parameters = [absent if p is None else p.numpy() for p in (inputs.D, inputs.delta_bias)]
+    # Copies: memory that NumPy has seen can no longer be freed, which sharded weights need.
+    parameters = [absent if p is None else p.clone().numpy() for p in (inputs.D, inputs.delta_bias)]
     gate = _NO_SEQUENCE if inputs.z is None else inputs.z.numpy()
     sequences = [x.numpy() for x in (inputs.u, inputs.delta, inputs.A, inputs.B, inputs.C)]
     return (*sequences, parameters[0], gate, parameters[1])

@@ -24,7 +24,12 @@ from manticore.train.checkpoints import Checkpoints
 from manticore.train.config import TrackerName
 from manticore.train.events import EventWriter
 from manticore.train.schedules import learning_rate_factor
-from manticore.train.sharding import average_gradients, plan_sharding, sharding_is_asked_for
+from manticore.train.sharding import (
+    average_gradients,
+    clip_gradients,
+    plan_sharding,
+    sharding_is_asked_for,
+)
 from manticore.train.tracking import TrackedEvents, tracker_arguments
 
 if TYPE_CHECKING:
@@ -289,7 +294,10 @@ class Loop:
             self.strategy.after_backward(step)
         if self.optimizer is not None:
             trained = [parameter for group in self.groups for parameter in group["params"]]
-            self.accelerator.clip_grad_norm_(trained, self.options.max_grad_norm)
+            if self.sharded:
+                clip_gradients(self.accelerator, trained, self.options.max_grad_norm)
+            else:
+                self.accelerator.clip_grad_norm_(trained, self.options.max_grad_norm)
             self.optimizer.step()
             self.schedule.step()
             self.optimizer.zero_grad()

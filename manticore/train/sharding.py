@@ -14,6 +14,7 @@ from accelerate.utils import disable_fsdp_ram_efficient_loading
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
+from torch.distributed.tensor import DTensor
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -59,6 +60,35 @@ def average_gradients(accelerator: Accelerator, module: nn.Module) -> None:
     for parameter in module.parameters():
         if parameter.grad is not None:
             parameter.grad.copy_(accelerator.reduce(parameter.grad, reduction="mean"))
+
+
+@torch.no_grad()
+def clip_gradients(
+    accelerator: Accelerator, parameters: list[nn.Parameter], max_norm: float
+) -> None:
+    """As `accelerator.clip_grad_norm_`, which cannot compare sharded and whole parameters.
+
+    Args:
+        accelerator: Its loss scale is taken back first.
+        parameters: Sharded and whole ones.
+        max_norm: Of all gradients together.
+    """
+    accelerator.unscale_gradients()
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    shards = [gradient.to_local() for gradient in gradients if isinstance(gradient, DTensor)]
+    whole = [gradient for gradient in gradients if not isinstance(gradient, DTensor)]
+    # A shard is on one process alone, a whole gradient on all of them.
+    squares = accelerator.reduce(_squares(shards, accelerator.device), reduction="sum")
+    norm = (squares + _squares(whole, accelerator.device)).sqrt()
+    factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    for gradient in [*shards, *whole]:
+        gradient.mul_(factor)
+
+
+def _squares(gradients: list[torch.Tensor], device: torch.device) -> torch.Tensor:
+    """The sum of the squares of all entries, ()."""
+    zero = torch.zeros((), device=device)
+    return sum((gradient.float().square().sum() for gradient in gradients), start=zero)
 
 
 def whole_state(model: nn.Module) -> dict[str, torch.Tensor]:
