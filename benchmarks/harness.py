@@ -137,13 +137,18 @@ def as_record(timings: list[Timing]) -> list[dict[str, object]]:
 
 
 def save_results(name: str, measured: dict[str, object]) -> Path:
-    """Write `results/NAME.json`: the time, the machine, and what was measured."""
+    """Write `results/NAME.json`: the time, the machine, and what was measured.
+
+    On the terminal it says on which machine, and on what (`measured["setup"]`: data, seeds, ...).
+    """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    record = {
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        **measured,
-    }
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    machine = describe_machine()
+    record = {"measured_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine}
+    path.write_text(json.dumps(record | measured, indent=2) + "\n")
+    console = Console(highlight=False)
+    for title, values in (("machine", machine), ("setup", measured.get("setup", {}))):
+        console.print(f"[bold]{title}[/]")
+        for key, value in values.items():
+            console.print(f"  {key}: {value}", markup=False)
     return path

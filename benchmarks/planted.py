@@ -1,13 +1,17 @@
 """Do search strategies find mixture weights that are known to be best?
 
-Two copies of a bundled component are damaged so that the best mixture weights are known: they give
-back the component, and its loss, whatever else could be mixed.
+Copies of a bundled component are damaged by noise so that the best mixture weights are known: they
+give back the component, and its loss, whatever else could be mixed.
 
-- `twins`: in every block one of the two copies, drawn at random, is damaged. The best rows pick the
+- `twins`: in every block one of two copies, drawn at random, is damaged. The best rows pick the
   whole copy block by block.
-- `rotated`: one copy is damaged in half of its blocks, and the features of its residual stream are
-  in another order, so that it and the whole copy do not understand each other. The best rows pick
-  the whole copy everywhere, but rows must move together: any one of them alone makes things worse.
+- `rotated`: one of two copies is damaged in half of its blocks, and the features of its residual
+  stream are in another order, so that it and the whole copy do not understand each other. The best
+  rows pick the whole copy everywhere, but rows must move together: any one of them alone makes
+  things worse.
+- `minority`: of three copies two are damaged in every block and understand each other; the whole
+  one has its features in another order. At even weights it only disturbs the other two, so that the
+  gradient takes its weight away.
 
 Components are frozen and there are no projectors, so that nothing but the mixture weights is found.
 Every strategy gets the same budget in forward passes, a backward pass counting as two, and its
@@ -42,11 +46,11 @@ from manticore.train.loop import Loop, LoopOptions
 COMPONENT = "zoo:tales-neox"
 TEXT = "bundled:stories-en?n_stories=2000"
 SEQ_LEN, BATCH_SIZE, EVAL_BATCHES = 64, 4, 12
-BUDGET = 60
+BUDGET = 90
 """Forward passes of one search."""
-DAMAGES = ("noise", "reset")
-SETTINGS = ("twins", "rotated")
-TUNING_SEEDS, SEEDS = (100,), (0, 1, 2, 3, 4)
+NOISE = {"twins": 1.0, "rotated": 1.0, "minority": 0.8}
+"""Of the damage, as a share of the weights' own spread, by setting."""
+TUNING_SEED, SEEDS = 100, (0, 1, 2, 3, 4)
 RATES = {
     "darts": (0.1, 0.3, 1.0),
     "darts-bilevel": (0.1, 0.3, 1.0),
@@ -63,48 +67,46 @@ class Outcome:
     """One search: held-out losses above the best possible, in nats per token, and rows right.
 
     Attributes:
+        steps: That the budget was enough for.
         regret: Of the mixture weights as found.
         regret_of_picks: Of the component with the greatest weight in each block, alone.
         right: Share of blocks whose greatest weight is on the whole copy.
     """
 
+    steps: int
     regret: float
     regret_of_picks: float
     right: float
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Tune, measure, print and save."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     # Each checkpoint would say that heads share their embedding's weights.
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     component = load_component(COMPONENT)
     data = load_text(TEXT, tokenizer=component.tokenizer, seq_len=SEQ_LEN)
     rows = []
-    for setting in SETTINGS:
+    for setting in NOISE:
         for name in RATES:
             rate = _tuned(component, data, setting, name)
-            outcomes = [
-                _search(component, data, setting, name, rate, damage, seed)
-                for damage in DAMAGES
-                for seed in SEEDS
-            ]
+            outcomes = [_search(component, data, setting, name, rate, seed) for seed in SEEDS]
             rows.append(_summary(setting, name, rate, outcomes))
             print(rows[-1], flush=True)
     _print(rows)
     best = mean_loss(component.model, data.valid, batch_size=8, max_batches=EVAL_BATCHES)
-    setup = {"component": COMPONENT, "text": TEXT, "budget": BUDGET, "damages": DAMAGES}
-    setup |= {"seeds": SEEDS, "tuning_seeds": TUNING_SEEDS, "best_loss": best}
+    setup = {"component": COMPONENT, "text": TEXT, "budget": BUDGET, "noise": NOISE}
+    setup |= {"seeds": SEEDS, "tuning_seed": TUNING_SEED, "best_loss": best}
     print(save_results("planted", {"setup": setup, "rows": rows}))
 
 
-def damaged(component: Component, layers: list[int], damage: str, seed: int) -> Component:
+def damaged(component: Component, layers: list[int], noise: float, seed: int) -> Component:
     """A copy of a component in which some layers are damaged.
 
     Args:
         component: Stays as it is.
         layers: Indices of the layers.
-        damage: `noise` (as much noise as weight on every matrix) or `reset` (new random weights).
+        noise: What is added to every matrix, as a share of its own standard deviation.
         seed: Of the noise.
     """
     copy = load_component(component.source)
@@ -113,13 +115,9 @@ def damaged(component: Component, layers: list[int], damage: str, seed: int) -> 
     with torch.no_grad():
         for index in layers:
             for weight in stack[index].parameters():
-                if weight.ndim < 2:
-                    continue
-                noise = torch.randn(weight.shape, generator=generator)
-                if damage == "noise":
-                    weight.add_(noise * weight.std())
-                else:
-                    weight.copy_(noise * 0.02)
+                if weight.ndim >= 2:
+                    drawn = torch.randn(weight.shape, generator=generator)
+                    weight.add_(drawn * weight.std() * noise)
     return replace(copy, name=f"copy-{seed}")
 
 
@@ -143,38 +141,40 @@ def reorder_features(component: Component, seed: int) -> None:
 
 
 def plant(
-    component: Component, setting: str, damage: str, seed: int
+    component: Component, setting: str, seed: int
 ) -> tuple[ManticoreForCausalLM, torch.Tensor]:
-    """A hybrid of two copies, and the mixture weights that are best, (N, K)."""
+    """A hybrid of copies, and the mixture weights that are best, (N, K)."""
     generator = torch.Generator().manual_seed(seed)
     depth = component.runner.depth
+    K = 3 if setting == "minority" else 2
     if setting == "twins":
-        broken = torch.randint(2, (depth,), generator=generator)  # which copy, block by block
-        layers = [(broken == k).nonzero().flatten().tolist() for k in range(2)]
-        whole = 1 - broken
+        whole = torch.randint(K, (depth,), generator=generator)  # which copy, block by block
+        broken = [(whole != k).nonzero().flatten().tolist() for k in range(K)]
     else:
-        worse = int(torch.randint(2, (1,), generator=generator))
-        half = torch.randperm(depth, generator=generator)[: depth // 2].tolist()
-        layers = [half if k == worse else [] for k in range(2)]
-        whole = torch.full((depth,), 1 - worse)
-    copies = [damaged(component, layers[k], damage, 1000 * seed + k) for k in range(2)]
-    if setting == "rotated":
-        reorder_features(copies[worse], seed)
+        one = int(torch.randint(K, (1,), generator=generator))
+        some = torch.randperm(depth, generator=generator)[: depth // 2].tolist()
+        layers = some if setting == "rotated" else list(range(depth))
+        broken = [[] if k == one else layers for k in range(K)]
+        whole = torch.full((depth,), one)
+    copies = [damaged(component, broken[k], NOISE[setting], 1000 * seed + k) for k in range(K)]
+    if setting != "twins":
+        reorder_features(copies[one], seed)
     hybrid = build_hybrid(copies, depth, projector="identity", projector_init="identity")
     # Copies are alike in size: what one hands on, the other must take in as it is.
-    hybrid.config.scales = [[1.0, 1.0] for _ in range(depth + 1)]
-    return hybrid, torch.nn.functional.one_hot(whole, 2).float()
+    hybrid.config.scales = [[1.0] * K for _ in range(depth + 1)]
+    return hybrid, torch.nn.functional.one_hot(whole, K).float()
 
 
-def _options(name: str, rate: float | None) -> SearchConfig:
-    """A strategy's options within the budget."""
+def _options(name: str, rate: float | None, shape: tuple[int, int]) -> SearchConfig:
+    """A strategy's options within the budget, for (N, K) mixture weights."""
     extra, per_step, budget = {}, 3, BUDGET
     if name == "darts-bilevel":
         # Components are frozen, so the step on training text needs no backward pass.
         per_step = 4
     elif name == "probe":
-        # Where rows stand, all rows to two corners, six rows to two corners, a training step.
-        per_step = 1 + 2 + 12 + 1
+        # Where rows stand, all rows to each corner, each row to each corner, a training step.
+        n_blocks, K = shape
+        per_step = 1 + K + n_blocks * K + 1
         extra["probe_every"] = 1
     elif name in ("random", "fixed"):
         per_step = 1
@@ -199,11 +199,10 @@ def _search(
     setting: str,
     name: str,
     rate: float | None,
-    damage: str,
     seed: int,
 ) -> Outcome:
-    hybrid, best = plant(component, setting, damage, seed)
-    options = _options(name, rate)
+    hybrid, best = plant(component, setting, seed)
+    options = _options(name, rate, tuple(best.shape))
     strategy = STRATEGIES[options.strategy](options, seed)
     strategy.begin(hybrid)
     # Held out for everybody, so that all weights learn from the same text.
@@ -230,33 +229,28 @@ def _search(
         )
         loop.run(lambda step: None, lambda step: None, lambda: False)
         strategy.finish()
-    return _judge(hybrid, data, best)
+    return _judge(hybrid, data, best, options.steps)
 
 
-def _judge(hybrid: ManticoreForCausalLM, data: TextData, best: torch.Tensor) -> Outcome:
+def _judge(hybrid: ManticoreForCausalLM, data: TextData, best: torch.Tensor, steps: int) -> Outcome:
     hybrid.eval()
     alpha = hybrid.mixture_weights
-    picks = torch.nn.functional.one_hot(alpha.argmax(dim=1), 2).float()
+    picks = torch.nn.functional.one_hot(alpha.argmax(dim=1), alpha.shape[1]).float()
     losses = []
     for weights in (best, alpha, picks):
         hybrid.set_mixture_weights(weights)
         losses.append(mean_loss(hybrid, data.valid, batch_size=8, max_batches=EVAL_BATCHES))
     right = (picks == best).all(dim=1).float().mean().item()
-    return Outcome(losses[1] - losses[0], losses[2] - losses[0], right)
+    return Outcome(steps, losses[1] - losses[0], losses[2] - losses[0], right)
 
 
 def _tuned(component: Component, data: TextData, setting: str, name: str) -> float | None:
-    """The learning rate of the least mean regret on the tuning seeds."""
+    """The learning rate of the least regret on the tuning seed."""
     rates = RATES[name]
     if len(rates) == 1:
         return rates[0]
     regrets = {
-        rate: mean(
-            _search(component, data, setting, name, rate, damage, seed).regret
-            for damage in DAMAGES
-            for seed in TUNING_SEEDS
-        )
-        for rate in rates
+        rate: _search(component, data, setting, name, rate, TUNING_SEED).regret for rate in rates
     }
     return min(regrets, key=regrets.get)
 
@@ -264,14 +258,13 @@ def _tuned(component: Component, data: TextData, setting: str, name: str) -> flo
 def _summary(
     setting: str, name: str, rate: float | None, outcomes: list[Outcome]
 ) -> dict[str, object]:
-    by_seed = [mean(o.regret for o in outcomes[i :: len(SEEDS)]) for i in range(len(SEEDS))]
     return {
         "setting": setting,
         "strategy": name,
         "mixture_lr": rate,
-        "steps": _options(name, rate).steps,
+        "steps": outcomes[0].steps,
         "regret": round(mean(o.regret for o in outcomes), 4),
-        "regret_spread_over_seeds": round(stdev(by_seed), 4),
+        "regret_spread_over_seeds": round(stdev(o.regret for o in outcomes), 4),
         "worst_regret": round(max(o.regret for o in outcomes), 4),
         "regret_of_picks": round(mean(o.regret_of_picks for o in outcomes), 4),
         "right_blocks": round(mean(o.right for o in outcomes), 3),
