@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from manticore.runs import get_run, runs
 from tests.app.zoo import make_zoo
 from tests.tiny import TEXT, make_tokenizer, save_component
 
+EXAMPLE = Path(__file__).parents[1] / "assets/recipes/bilingual.yaml"
 TINY = ["zoo:tiny-neox", "zoo:tiny-mamba"]
 PATIENCE = 240.0
 
@@ -141,6 +143,14 @@ def test_stop_and_resume(at):
         (["search", *TINY, "--data", "text.txt", "--set", "tied"], "no NAME=VALUE pair"),
         (["search", *TINY, "--data", "text.txt", "--set", "teid=1"], "teid"),
         (["finetune", "last", "--data", "text.txt"], "there is no run yet"),
+        (["recipe", "no.yaml"], "there is no recipe"),
+        (["recipe", str(EXAMPLE), "--set", "search.stepz=1"], "did you mean 'steps'"),
+        (["sweep", str(EXAMPLE), "--vary", "search.stepz=1"], "did you mean 'steps'"),
+        (["sweep", str(EXAMPLE), "--vary", "search.steps=0"], "greater than 0"),
+        (["sweep", str(EXAMPLE), "--seeds", "[1"], "no list of values"),
+        (["reproduce", "bilingul"], "the tables are"),
+        (["reproduce", "no/config.json"], "there is no"),
+        (["reproduce", "20990101-000000000-x"], "no run"),
         (["watch", "last"], "there is no run yet"),
         (["watch", "../elsewhere"], "is not a run id"),
         (["chat", "20990101-000000000-x"], "no run"),
@@ -172,6 +182,56 @@ def test_a_run_that_fails_is_said_in_the_exit_status(at):
     assert "gone.txt" in "".join(result.output.split())
 
 
+def test_the_example_recipe_with_few_steps_and_small_components(at):
+    small = ["components=[zoo:tiny-neox, zoo:tiny-mamba]", "n_blocks=2", "device=cpu"]
+    small += [f"data.source={at / 'text.txt'}", "data.seq-len=16", "evaluate.eval-batches=1"]
+    for stage in ("pretrain-projectors", "search", "finetune"):
+        small += [f"{stage}.steps=2", f"{stage}.eval-batches=1", f"{stage}.batch-size=2"]
+    settings = [word for each in small for word in ("--set", each)]
+    result = manticore("recipe", EXAMPLE, *settings)
+    assert result.exit_code == 0, result.output
+    made = runs()[::-1]
+    stages = ["pretrain-projectors", "search", "finetune", "evaluate"]
+    assert [run.config.stage for run in made] == stages
+    closing = result.output.split("done")[-1]
+    for run in made:
+        assert re.search(rf"{run.config.stage} +{run.id} +[0-9.]+", closing)
+    # Nothing is left to do, and every run is shown again.
+    again = manticore("recipe", EXAMPLE, *settings)
+    assert again.output.split("done")[-1] == closing
+    assert len(runs()) == 4
+
+
+def test_a_run_is_reproduced(at):
+    search(at, steps=2)
+    (run,) = runs()
+    again = manticore("reproduce", run.id)
+    assert again.exit_code == 0, again.output
+    assert (runs()[0].losses()[1] == run.losses()[1]).all()
+    assert runs()[0].id != run.id
+
+
+def test_a_sweep_is_shown_and_kept(at):
+    pytest.importorskip("ray")
+    (at / "r.yaml").write_text(
+        "components: [zoo:tiny-neox]\nprojector_init: identity\ndevice: cpu\n"
+        "data: {source: text.txt, seq_len: 16}\nstages: {evaluate: {eval_batches: 1}}\n"
+    )
+    sweep = ("sweep", at / "r.yaml", "--vary", "evaluate.batch-size=1,2", "--seeds", "0")
+    result = manticore(*sweep)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"2 +[0-9.]+ +1\n", result.output)
+    (path,) = (at / "runs").glob("sweep-*.json")
+    assert path.name in result.output
+    assert len(json.loads(path.read_text())["trials"]) == len(runs()) == 2
+
+
+def test_tables_are_listed():
+    listed = manticore("reproduce", "tables").output.split()
+    assert {"bilingual", "planted"} <= set(listed)
+    assert "harness" not in listed
+
+
 def test_zoo_is_listed(at):
     result = manticore("zoo", "list")
     assert "tiny-mamba" in result.output
@@ -198,7 +258,20 @@ def test_help_needs_no_torch():
 
 
 @pytest.mark.parametrize(
-    "command", ["", "app", "demo", "search", "finetune", "runs", "watch", "chat", "zoo"]
+    "command",
+    [
+        "",
+        "app",
+        "demo",
+        "search",
+        "finetune",
+        "recipe",
+        "sweep",
+        "reproduce",
+        "runs",
+        "watch",
+        "zoo",
+    ],
 )
 def test_help_of_every_command(command):
     result = manticore(*command.split(), "--help")

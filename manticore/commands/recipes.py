@@ -41,6 +41,7 @@ def recipe(
     """
     quiet_progress()
     import manticore as mc
+    from manticore.recipes.recipe import parse_value
     from manticore.terminal.recipes import stages_table
 
     console = Console()
@@ -49,7 +50,8 @@ def recipe(
         console.rule(f"[bold]{run.config.stage}", align="left")
         watch_run(run)
 
-    read = mc.Recipe.from_yaml(file).with_options(parsed_options(options))
+    settings = {name: parse_value(text) for name, text in parsed_options(options).items()}
+    read = mc.Recipe.from_yaml(file).with_options(settings)
     made = mc.run_recipe(read, root=root, fresh=fresh, watch=watch)
     console.rule("[bold]done", align="left")
     console.print(stages_table(made))

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from manticore.runs.config import HybridConfig, absolute, option_field
 from manticore.search.config import SearchConfig
-from manticore.train.config import EvaluateConfig, FinetuneConfig, PretrainConfig
+from manticore.train.config import EvaluateConfig, FinetuneConfig, PretrainConfig, TrackerName
 
 STAGE_ORDER = ("pretrain-projectors", "search", "finetune", "evaluate")
 
@@ -126,6 +126,8 @@ class Recipe(HybridConfig):
 
     data: Text = Field(description="the text of every stage that names none of its own")
     stages: Stages
+    name: str | None = Field(None, max_length=80, description="a name for people")
+    trackers: tuple[TrackerName, ...] = Field((), description="as a run has them")
 
     @classmethod
     def from_yaml(cls, path: str | os.PathLike[str]) -> "Recipe":
@@ -212,6 +214,18 @@ class Recipe(HybridConfig):
         return type(self)(**values)
 
 
+def parse_value(text: str) -> Any:
+    """A value as YAML writes it: `1e-4`, `darts`, `[0.5, 0.5]`.
+
+    Raises:
+        ValueError: It cannot be read so.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, TypeError) as error:
+        raise ValueError(f"{text!r} cannot be read as YAML writes a value: {error}") from error
+
+
 def parse_values(text: str) -> list[Any]:
     """Values with commas between, as YAML writes them: `1e-4,1e-3`, `darts,gaea`, `[1,0],[0,1]`.
 
@@ -219,6 +233,6 @@ def parse_values(text: str) -> list[Any]:
         ValueError: It cannot be read so.
     """
     try:
-        return list(YAML(typ="safe", pure=True).load(f"[{text}]"))
-    except (YAMLError, TypeError) as error:
+        return list(parse_value(f"[{text}]"))
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{text!r} is no list of values, such as 1e-4,1e-3") from error

@@ -106,9 +106,9 @@ def _find(key: str, root: str | os.PathLike[str] | None) -> Run | None:
 
 
 def _key(recipe: Recipe, stage: str, before: Run | None) -> str:
-    """A digest of all that decides what a stage does. Names do not."""
+    """A digest of all that decides what a stage does. Names and trackers do not."""
     said = {
-        "hybrid": recipe.model_dump(mode="json", exclude={"name", "data", "stages"}),
+        "hybrid": recipe.model_dump(mode="json", exclude={"name", "trackers", "data", "stages"}),
         "stage": stage,
         "options": recipe.options(stage).model_dump(mode="json"),
         "text": recipe.text(stage).model_dump(mode="json"),
@@ -130,12 +130,13 @@ def _start(
         hybrid,
         load_text(tokenizer=hybrid.tokenizer, **recipe.text(stage).model_dump()),
         recipe.options(stage),
-        name=recipe.name,
+        name=" ".join(filter(None, [recipe.name, stage])),
         seed=recipe.seed,
         device=recipe.device,
         dtype=recipe.dtype,
         root=root,
         recipe=key,
+        trackers=recipe.trackers,
     )
 
 
