@@ -83,12 +83,12 @@ class Ensemble(torch.nn.Module):
         return first
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     """Tune, measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("text", choices=("stories-mixed", "wikitext2"), nargs="?")
     parser.add_argument("--folder", type=Path, help="of wikitext2.valid.txt and wikitext2.test.txt")
-    given = parser.parse_args(arguments)
+    given = parser.parse_args()
     task = _task(given.text or "stories-mixed", given.folder)
     tuned = {name: _tuned(task, components) for name, components in _contestants().items()}
     rates = {name: min(tried, key=tried.get) for name, tried in tuned.items()}

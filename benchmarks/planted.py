@@ -79,9 +79,9 @@ class Outcome:
     right: float
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     """Tune, measure, print and save."""
-    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
+    argparse.ArgumentParser(description=__doc__).parse_args()
     # Each checkpoint would say that heads share their embedding's weights.
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     component = load_component(COMPONENT)

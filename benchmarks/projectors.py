@@ -36,9 +36,9 @@ RATES = {"random": (1e-3, 3e-3, 1e-2), "aligned": (3e-4, 1e-3, 3e-3)}
 TUNING_TOKENS, EVAL_BATCHES, ALIGNMENT_SEQUENCES = 100_000, 50, 64
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     """Train, measure, print, draw and save."""
-    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
+    argparse.ArgumentParser(description=__doc__).parse_args()
     data = mc.load_text(TEXT, tokenizer=_build("linear", "random").tokenizer, seq_len=SEQ_LEN)
     rows, rates = [], {}
     for kind in KINDS:
