@@ -54,7 +54,7 @@ def recipe(
     read = mc.Recipe.from_yaml(file).with_options(settings)
     made = mc.run_recipe(read, root=root, fresh=fresh, watch=watch)
     console.rule("[bold]done", align="left")
-    console.print(stages_table(made))
+    console.print(stages_table(made), crop=False)
 
 
 @commands.command()
