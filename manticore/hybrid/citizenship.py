@@ -37,6 +37,8 @@ class TransformersCitizen(PreTrainedModel, GenerationMixin):
         """As in Transformers; the tokenizer saved with the hybrid comes along as `.tokenizer`."""
         loaded = super().from_pretrained(source, *args, **kwargs)
         hybrid = loaded[0] if isinstance(loaded, tuple) else loaded
+        # Loading replaces parameters by ones that learn; given mixture weights do not.
+        hybrid.mixture.requires_grad_(False)
         where = {name: kwargs[name] for name in _WHERE if name in kwargs}
         if cached_file(
             source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False, **where

@@ -397,3 +397,13 @@ def test_accelerate_prepares_it(hybrid: ManticoreForCausalLM) -> None:
         losses.append(loss.item())
     assert losses[-1] < losses[0]
     assert accelerator.unwrap_model(model) is hybrid
+
+
+def test_mixture_weights_do_not_learn_after_loading(
+    component: Callable[..., str], tmp_path: Path
+) -> None:
+    hybrid = build_hybrid([component("gpt_neox"), component("llama")], 2, projector_init="random")
+    hybrid.save_pretrained(tmp_path)
+    loaded = ManticoreForCausalLM.from_pretrained(tmp_path)
+    learning = {name for name, p in loaded.named_parameters() if p.requires_grad}
+    assert learning == {name for name, p in hybrid.named_parameters() if p.requires_grad}

@@ -1,4 +1,5 @@
-"""Two processes on one run do what one process does, and agree on the mixture weights."""
+"""Two processes on one run do what one process does, and agree on the mixture weights: each with
+all of the weights (DDP), or with half of them (FSDP2)."""
 
 import json
 import os
@@ -9,76 +10,181 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from manticore.hybrid import ManticoreForCausalLM
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from tests.tiny import TEXT
 
-# Runs the worker, then leaves what this process found beside the run.
+STEPS = 5
+# Runs the worker, then leaves what this process found beside the run. Accelerate shards only where
+# there are several GPUs, so the two CPU processes are passed off as such: FSDP2 itself needs none.
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
+from accelerate import PartialState
+from accelerate.utils import DistributedType
 from manticore.runs import worker
 import manticore.train.training as training
+from manticore.train.watcher import Watcher
 
-folder, made = Path(sys.argv[1]), []
-assemble = training.Assembly
+folder, die_at, sharded = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "fsdp"
+made, assemble, report = [], training.Assembly, Watcher.step_done
 
 def remember(hybrid, config):
     made.append(hybrid)
     return assemble(hybrid, config)
 
+def report_or_die(watcher, step):
+    report(watcher, step)
+    if step == die_at:
+        os._exit(9)
+
 training.Assembly = remember
+Watcher.step_done = report_or_die
+if sharded:
+    PartialState(cpu=True)
+    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
 status = worker.main([str(folder)])
-alpha = made[0].mixture_weights.tolist()
-(folder.parent / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(alpha))
+found = {"alpha": made[0].mixture_weights.tolist()}
+found["sharded"] = sum(hasattr(p, "device_mesh") for p in made[0].parameters())
+(folder.parent / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(found))
 sys.exit(status)
 """
-STRATEGIES = ["darts", "darts-bilevel", "gaea", "dash", "probe"]
+FSDP = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
+    "FSDP_RESHARD_AFTER_FORWARD": "true",
+}
+MOVING = {"mixture_lr": 0.3}
+LORA = {"lora": {"rank": 2}, "component_lr": 1e-2}
+# What a run does: its stage, and options of it.
+WORK = {
+    "darts": ("search", {"strategy": "darts", **MOVING}),
+    "darts-bilevel": ("search", {"strategy": "darts-bilevel", **MOVING}),
+    "gaea": ("search", {"strategy": "gaea", **MOVING}),
+    "dash": ("search", {"strategy": "dash", **MOVING}),
+    "probe": ("search", {"strategy": "probe"}),
+    "random": ("search", {"strategy": "random", "candidates": 2}),
+    "pretrain-projectors": ("pretrain-projectors", {}),
+    "finetune": ("finetune", {"component_lr": 1e-2}),
+    "lora": ("finetune", LORA),
+}
+DDP_WORK = ["darts", "darts-bilevel", "gaea", "dash", "probe", "finetune", "lora"]
+FSDP_WORK = ["darts", "random", "pretrain-projectors", "finetune", "lora"]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_two_processes_are_one(
-    component: Callable[..., str], tmp_path: Path, strategy: str
-) -> None:
+@pytest.fixture
+def config(component: Callable[..., str], tmp_path: Path) -> Callable[[str], RunConfig]:
     text = tmp_path / "text.txt"
     text.write_text("\n\n".join(TEXT * 60))
-    search = {"strategy": strategy, "steps": 5, "batch_size": 4, "accumulate": 1}
-    search |= {"eval_every": 5, "eval_batches": 1, "checkpoint_every": 5, "sample_prompt": ""}
-    if strategy != "probe":
-        search["mixture_lr"] = 0.3
-    config = RunConfig(
-        components=[component("gpt_neox"), component("llama")],
-        n_blocks=2,
-        projector_init="random",
-        data={"source": str(text), "seq_len": 16, "cache_dir": str(tmp_path / "cache")},
-        search=search,
-        device="cpu",
-    )
-    script = tmp_path / "work.py"
-    script.write_text(SCRIPT)
-    runs = {}
-    for processes in (1, 2):
-        folder = make_run_folder(config, root=tmp_path / str(processes))
-        command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
-        command += ["--standalone", str(script), str(folder)]
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "ACCELERATE_USE_CPU": "true",
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        }
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=240, check=False
+
+    def make(work: str) -> RunConfig:
+        stage, options = WORK[work]
+        options = {"steps": STEPS, "batch_size": 4, "eval_every": STEPS, **options}
+        options |= {"eval_batches": 1, "checkpoint_every": 2, "sample_tokens": 3}
+        return RunConfig(
+            stage=stage,
+            # The head of gpt_neo is its embedding, and it has no dropout.
+            components=[component("gpt_neo"), component("mamba", width=24)],
+            n_blocks=2,
+            projector_init="random",
+            data={"source": str(text), "seq_len": 16, "cache_dir": str(tmp_path / "cache")},
+            device="cpu",
+            **{stage.replace("-", "_"): options},
         )
-        assert done.returncode == 0, done.stderr[-3000:]
-        runs[processes] = Run(folder)
-    torch.testing.assert_close(
-        torch.tensor(runs[2].losses()[1]), torch.tensor(runs[1].losses()[1]), rtol=0, atol=1e-4
+
+    return make
+
+
+def work_on(
+    folder: Path, processes: int, how: str = "ddp", die_at: int = -1
+) -> subprocess.CompletedProcess[str]:
+    script = folder.parent / "work.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+    command += ["--standalone", str(script), str(folder), str(die_at), how]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "ACCELERATE_USE_CPU": "true",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        **(FSDP if how == "fsdp" else {}),
+    }
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=100, check=False
     )
-    assert runs[2].status.state == "done"
-    ranks = [json.loads((tmp_path / "2" / f"rank-{rank}.json").read_text()) for rank in range(2)]
-    assert ranks[0] == ranks[1]
-    alpha = runs[2].hybrid().mixture_weights
-    torch.testing.assert_close(torch.tensor(ranks[0]), alpha, rtol=0, atol=1e-6)
-    torch.testing.assert_close(alpha, runs[1].hybrid().mixture_weights, rtol=0, atol=1e-3)
+
+
+def run_it(config: RunConfig, root: Path, processes: int, how: str = "ddp") -> Run:
+    folder = make_run_folder(config, root=root)
+    done = work_on(folder, processes, how)
+    assert done.returncode == 0, done.stderr[:-2500][-6000:]
+    return Run(folder)
+
+
+def check_alike(run: Run, whole: Run) -> None:
+    """Of two processes and of one: losses, mixture weights on each process, and the result."""
+    close = {"rtol": 0, "atol": 1e-4}
+    assert run.status.state == "done"
+    losses = torch.tensor(run.losses()[1])
+    torch.testing.assert_close(losses, torch.tensor(whole.losses()[1]), **close)
+    ranks = [json.loads((run.folder.parent / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+    assert ranks[0]["alpha"] == ranks[1]["alpha"]
+    hybrid, other = run.hybrid(), whole.hybrid()
+    torch.testing.assert_close(torch.tensor(ranks[0]["alpha"]), hybrid.mixture_weights, **close)
+    torch.testing.assert_close(hybrid.mixture_weights, other.mixture_weights, rtol=0, atol=1e-3)
+    perplexities = [run.metrics()["perplexity"] for run in (run, whole)]
+    assert perplexities[0] == pytest.approx(perplexities[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("work", DDP_WORK)
+def test_two_processes_are_one(
+    config: Callable[[str], RunConfig], tmp_path: Path, work: str
+) -> None:
+    whole = run_it(config(work), tmp_path / "1", 1)
+    check_alike(run_it(config(work), tmp_path / "2", 2), whole)
+
+
+@pytest.mark.parametrize("work", FSDP_WORK)
+def test_two_halves_are_one(
+    config: Callable[[str], RunConfig], tmp_path: Path, work: str
+) -> None:
+    whole = run_it(config(work), tmp_path / "1", 1)
+    run = run_it(config(work), tmp_path / "2", 2, "fsdp")
+    check_alike(run, whole)
+    found = json.loads((tmp_path / "2" / "rank-0.json").read_text())
+    assert found["sharded"] > 50
+    # The result is an ordinary hybrid, and so is what a checkpoint of the last step gives.
+    state = ManticoreForCausalLM.from_pretrained(run.folder / "result" / "hybrid").state_dict()
+    saved = load_file(run.folder / "checkpoints" / f"step-{STEPS:08d}" / "model.safetensors")
+    name = "projectors.into.0.0.linear.weight"
+    assert torch.equal(saved[name], state[name])
+
+
+@pytest.mark.parametrize("work", ["darts", "finetune"])
+def test_two_halves_are_killed_and_resumed(
+    config: Callable[[str], RunConfig], tmp_path: Path, work: str
+) -> None:
+    whole = run_it(config(work), tmp_path / "whole", 2, "fsdp")
+    folder = make_run_folder(config(work), root=tmp_path / "parts")
+    assert work_on(folder, 2, "fsdp", die_at=3).returncode != 0
+    run = Run(folder)
+    assert run.losses()[0].tolist() == [1, 2, 3]
+    # Without its result, a sharded run's hybrid is that of its checkpoint.
+    assert run.hybrid().mixture_weights.tolist() == pytest.approx(run.mixture_history()[2])
+    assert work_on(folder, 2, "fsdp").returncode == 0
+    assert run.losses()[1].tolist() == whole.losses()[1].tolist()
+    assert run.mixture_history().tolist() == whole.mixture_history().tolist()
+    one, other = whole.hybrid().state_dict(), run.hybrid().state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_strategy_that_cannot_be_sharded_says_so(
+    config: Callable[[str], RunConfig], tmp_path: Path
+) -> None:
+    folder = make_run_folder(config("gaea"), root=tmp_path)
+    assert work_on(folder, 2, "fsdp").returncode != 0
+    assert "run without FSDP" in Run(folder).status.message
