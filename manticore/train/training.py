@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelerate import PartialState
+from accelerate.utils import set_seed
 
 from manticore.data import TextData
 from manticore.evaluate import perplexity
@@ -58,6 +59,8 @@ def train(
     events.emit("stage", name=config.stage, total_steps=options.steps)
     # Before training touches them: what each component can do alone.
     components = alone(folder, hybrid, data, options.batch_size, options.eval_batches)
+    # Adapters start at random: alike on every process.
+    set_seed(config.seed)
     assembly = Assembly(hybrid, config)
     strategy = assembly.strategy
     if options.gradient_checkpointing:
@@ -87,6 +90,8 @@ def train(
         strategy,
         held_out,
     )
+    # Dropout is not alike: each process has other sequences.
+    set_seed(config.seed, device_specific=True)
     watcher = Watcher(hybrid, data, options, loop.events, components, lambda: _losses(folder))
     step = loop.run(watcher.watch, watcher.step_done, should_stop)
     if step == options.steps:

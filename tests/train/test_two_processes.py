@@ -149,9 +149,7 @@ def test_two_processes_are_one(
 
 
 @pytest.mark.parametrize("work", FSDP_WORK)
-def test_two_halves_are_one(
-    config: Callable[[str], RunConfig], tmp_path: Path, work: str
-) -> None:
+def test_two_halves_are_one(config: Callable[[str], RunConfig], tmp_path: Path, work: str) -> None:
     whole = run_it(config(work), tmp_path / "1", 1)
     run = run_it(config(work), tmp_path / "2", 2, "fsdp")
     check_alike(run, whole)

@@ -1,0 +1,95 @@
+"""A file system that takes no more: the run says so, loses nothing, and goes on once there is room.
+
+A limit on the size of files stands for the full disk: the system refuses a write in its middle, as
+a full one does, with another number.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from manticore.runs import Run, RunConfig
+from manticore.runs.launch import make_run_folder
+from tests.tiny import TEXT
+
+STEPS = 6
+# Limits the size of files from a step on, then works.
+SCRIPT = """
+import resource, signal, sys
+from pathlib import Path
+from manticore.runs import worker
+from manticore.train.watcher import Watcher
+
+folder, at, limit = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+report = Watcher.step_done
+
+def report_and_fill(watcher, step):
+    report(watcher, step)
+    if step == at:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+Watcher.step_done = report_and_fill
+sys.exit(worker.main([str(folder)]))
+"""
+
+
+@pytest.fixture
+def make(component: Callable[..., str], tmp_path: Path) -> Callable[[str], Run]:
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(TEXT * 60))
+
+    def make_run(name: str) -> Run:
+        search = {"steps": STEPS, "batch_size": 2, "eval_every": STEPS, "eval_batches": 1}
+        search |= {"checkpoint_every": 2, "sample_prompt": "", "mixture_lr": 0.3}
+        config = RunConfig(
+            components=[component("gpt_neox"), component("mamba", width=24)],
+            n_blocks=2,
+            projector_init="identity",
+            data={"source": str(text), "seq_len": 16, "cache_dir": str(tmp_path / "cache")},
+            search=search,
+            device="cpu",
+        )
+        return Run(make_run_folder(config, root=tmp_path / name))
+
+    return make_run
+
+
+def work(run: Run, full_at: int = -1, limit: int = resource.RLIM_INFINITY) -> int:
+    command = [sys.executable, "-c", SCRIPT, str(run.folder), str(full_at), str(limit)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False)
+    return done.returncode
+
+
+@pytest.mark.parametrize(
+    ("full_at", "limit"),
+    [(3, 50_000), (STEPS, 50_000), (3, 1_000)],
+    ids=["checkpoint", "last checkpoint", "events"],
+)
+def test_a_full_disk_stops_the_run_which_then_goes_on(
+    make: Callable[[str], Run], full_at: int, limit: int
+) -> None:
+    whole, run = make("whole"), make("full")
+    assert work(whole) == 0
+    assert work(run, full_at, limit) == 1
+    assert run.status.state == "failed"
+    assert run.status.message
+    before = run.losses()[1].tolist()
+    assert len(before) >= full_at
+    if limit > 1_000:  # else the event of the failure finds no room either
+        assert run.events()[-1]["kind"] == "failed"
+        assert run.events()[-1]["remedy"]
+    assert not list((run.folder / "checkpoints").glob("partial"))
+    saved = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
+    assert saved[-1] == f"step-{2 * ((full_at - 1) // 2):08d}"
+    assert run.hybrid() is not None
+    assert work(run) == 0
+    assert run.losses()[1].tolist() == whole.losses()[1].tolist()
+    assert run.mixture_history().tolist() == whole.mixture_history().tolist()
+    assert (run.hybrid().mixture_weights == whole.hybrid().mixture_weights).all()

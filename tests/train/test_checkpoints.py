@@ -1,0 +1,105 @@
+"""A broken checkpoint: nothing of it is loaded, an earlier one is, and the run says so."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from manticore.runs import Run, RunConfig
+from manticore.runs.launch import make_run_folder
+from manticore.train.events import EventWriter
+from manticore.train.training import train
+from tests.tiny import TEXT
+
+STEPS = 8
+FILES = ["model.safetensors", "optimizer.bin", "scheduler.bin", "random_states_0.pkl"]
+
+
+@pytest.fixture
+def config(component: Callable[..., str], tmp_path: Path) -> RunConfig:
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(TEXT * 60))
+    search = {"steps": STEPS, "batch_size": 2, "eval_every": STEPS, "eval_batches": 1}
+    search |= {"checkpoint_every": 2, "sample_prompt": "", "mixture_lr": 0.3}
+    return RunConfig(
+        # Dropout draws from the random state, which is in the checkpoint too.
+        components=[component("gpt2"), component("mamba", width=24)],
+        n_blocks=2,
+        projector_init="identity",
+        data={"source": str(text), "seq_len": 16, "cache_dir": str(tmp_path / "cache")},
+        search=search,
+        device="cpu",
+    )
+
+
+def go_on(run: Run, stop_at: int | None = None) -> None:
+    with EventWriter(run.folder) as events:
+        train(run.folder, run.config, events, lambda: run.losses()[0].size == stop_at)
+
+
+def newest(run: Run) -> Path:
+    return max((run.folder / "checkpoints").glob("step-*"))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def corrupt(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    f"{harm.__name__} {name}": (harm, name) for harm in (truncate, corrupt) for name in FILES
+}
+DAMAGES["missing optimizer"] = (Path.unlink, "optimizer.bin")
+DAMAGES["missing progress"] = (Path.unlink, "progress.json")
+DAMAGES["truncated progress"] = (truncate, "progress.json")
+
+
+def test_the_newest_whole_checkpoint_is_gone_on_from(config: RunConfig, tmp_path: Path) -> None:
+    whole = Run(make_run_folder(config, root=tmp_path / "whole"))
+    go_on(whole)
+    for number, (harm, name) in enumerate(DAMAGES.values()):
+        run = Run(make_run_folder(config, root=tmp_path / str(number)))
+        go_on(run, stop_at=5)
+        broken = newest(run)
+        harm(broken / name)
+        go_on(run)
+        (warning,) = [e["message"] for e in run.events() if e["kind"] == "warning"][:1]
+        assert broken.name in warning
+        assert "put aside" in warning
+        # It went on from step 4, and nothing of step 5 was left in it.
+        steps = [event["step"] for event in run.events() if event["kind"] == "step"]
+        assert steps == [1, 2, 3, 4, 5, 5, 6, 7, 8]
+        assert run.losses()[1].tolist() == whole.losses()[1].tolist()
+        one, other = whole.hybrid().state_dict(), run.hybrid().state_dict()
+        assert all(torch.equal(one[key], other[key]) for key in one)
+        assert run.hybrid_source().is_dir()
+
+
+def test_without_any_whole_checkpoint_it_starts_again(config: RunConfig, tmp_path: Path) -> None:
+    run = Run(make_run_folder(config, root=tmp_path / "runs"))
+    go_on(run, stop_at=1)
+    truncate(newest(run) / "optimizer.bin")
+    go_on(run, stop_at=3)
+    steps = [event["step"] for event in run.events() if event["kind"] == "step"]
+    assert steps == [1, 1, 2, 3]
+
+
+def test_weights_are_safetensors_and_no_code_is_unpickled(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    run = Run(make_run_folder(config, root=tmp_path / "runs"))
+    go_on(run, stop_at=2)
+    assert (newest(run) / "model.safetensors").is_file()
+    assert not list(newest(run).glob("pytorch_model*"))
+    torch.save(Path("not a tensor"), newest(run) / "optimizer.bin")
+    progress = newest(run) / "progress.json"
+    progress.write_text(json.dumps(json.loads(progress.read_text()) | {"files": {}}))
+    with pytest.raises(Exception, match="Weights only load failed"):
+        go_on(run)

@@ -1,0 +1,88 @@
+"""Less memory, the same training: bfloat16 arithmetic and gradient checkpointing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from manticore.hybrid import build_hybrid
+from manticore.runs import Run, RunConfig
+from manticore.runs.launch import make_run_folder
+from manticore.train.events import EventWriter
+from manticore.train.stages import run_stage
+from tests.tiny import FAMILY_NAMES, TEXT, VOCAB_SIZE
+
+STAGES = {
+    "pretrain-projectors": {"projector_lr": 3e-3},
+    "search": {"projector_lr": 3e-3, "component_lr": 3e-3},
+    "finetune": {"projector_lr": 3e-3, "component_lr": 3e-3},
+}
+
+
+def do(stage: str, dtype: str, parts: list[str], folder: Path) -> Run:
+    text = folder / "text.txt"
+    text.write_text("\n\n".join(TEXT * 60))
+    options = {"steps": 12, "batch_size": 4, "eval_every": 12, "eval_batches": 1, "warmup_steps": 0}
+    config = RunConfig(
+        stage=stage,
+        components=parts,
+        n_blocks=2,
+        projector_init="identity",
+        data={"source": str(text), "seq_len": 16, "cache_dir": str(folder / "cache")},
+        device="cpu",
+        dtype=dtype,
+        **{stage.replace("-", "_"): options | {"sample_prompt": ""} | STAGES[stage]},
+    )
+    run = Run(make_run_folder(config, root=folder / dtype))
+    # A process has one precision, as far as accelerate knows; here it must forget.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    with EventWriter(run.folder) as events:
+        run_stage(run.folder, config, events, lambda: False)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return run
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_bfloat16_learns_like_float32_and_leaves_weights_in_float32(
+    component: Callable[..., str], tmp_path: Path, stage: str
+) -> None:
+    parts = [component("gpt_neox"), component("mamba", width=24)]
+    exact, rough = (do(stage, dtype, parts, tmp_path) for dtype in ("float32", "bfloat16"))
+    losses = torch.tensor(rough.losses()[1])
+    expected = torch.tensor(exact.losses()[1])
+    assert not torch.equal(losses, expected)
+    torch.testing.assert_close(losses, expected, rtol=0.03, atol=0)
+    assert losses[-3:].mean() < losses[:3].mean() - 0.05
+    assert {tensor.dtype for tensor in rough.hybrid().parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("family", FAMILY_NAMES)
+def test_gradient_checkpointing_computes_again_and_changes_nothing(
+    component: Callable[..., str], family: str
+) -> None:
+    hybrid = build_hybrid(
+        [component(family), component("gpt_neox", width=16)], 2, projector_init="identity"
+    ).train()
+    ids = torch.randint(2, VOCAB_SIZE, (2, 12), generator=torch.Generator().manual_seed(0))
+    kept, losses, gradients = [], [], []
+    for checkpointing in (False, True):
+        if checkpointing:
+            hybrid.gradient_checkpointing_enable()
+        saved = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor, saved=saved: saved.append(tensor.numel()) or tensor,
+            lambda tensor: tensor,
+        ):
+            torch.manual_seed(0)
+            loss = hybrid(input_ids=ids, labels=ids).loss
+        loss.backward()
+        kept.append(sum(saved))
+        losses.append(loss.item())
+        gradients.append([p.grad.clone() for p in hybrid.parameters() if p.grad is not None])
+        hybrid.zero_grad()
+    assert losses[0] == losses[1]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-6)
+    assert kept[1] < 0.7 * kept[0]
