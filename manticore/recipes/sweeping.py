@@ -220,7 +220,11 @@ def _run(
                 ),
                 param_space={"trial": tune.grid_search(pending)},
                 tune_config=tune.TuneConfig(
-                    metric="perplexity", mode="min", max_concurrent_trials=concurrent
+                    metric="perplexity",
+                    mode="min",
+                    max_concurrent_trials=concurrent,
+                    # Starting a process and importing torch takes longer than finding a run.
+                    reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
                     name="trials", storage_path=storage, verbose=0, callbacks=[Reporting()]

@@ -47,17 +47,17 @@ def test_without_ray_it_says_what_to_install(plain, monkeypatch):
 def test_trials_are_done_once_and_summed_up(plain, at, monkeypatch):
     pytest.importorskip("ray")
     reported = []
-    vary = {"mixture_weights": [[[0.5, 0.5]] * 2, [[0.9, 0.1]] * 2]}
+    vary = {"mixture_weights": [[[0.9, 0.1]] * 2]}
     found = mc.sweep(plain, vary, [0, 1], report=reported.append)
-    assert [trial.seed for trial in found.trials] == [0, 1, 0, 1]
+    assert [trial.seed for trial in found.trials] == [0, 1]
     assert {repr(trial) for trial in reported} == {repr(trial) for trial in found.trials}
     for trial in found.trials:
         (run,) = [mc.get_run(run_id) for run_id in trial.runs]
         assert trial.perplexity == run.metrics()["perplexity"]
         assert run.config.mixture_weights[0] == pytest.approx(trial.setting["mixture_weights"][0])
         assert run.config.start.built.seed == trial.seed
-    first = [trial.perplexity for trial in found.trials[:2]]
-    row = found.by_setting()[0]
+    first = [trial.perplexity for trial in found.trials]
+    (row,) = found.by_setting()
     assert (row["seeds"], row["mean"], row["spread"]) == (2, mean(first), stdev(first))
     kept = json.loads(found.path.read_text())
     assert kept["settings"] == found.by_setting()
