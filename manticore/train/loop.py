@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.scheduler import AcceleratedScheduler
-from accelerate.utils import DataLoaderConfiguration, DistributedType
+from accelerate.utils import DataLoaderConfiguration, DistributedType, set_seed
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
@@ -209,8 +209,13 @@ class Loop:
             watch(0)
             speed.pause()
         batches = self.batches.after(step * options.accumulate)
+        processes = self.accelerator.num_processes
         while step < options.steps:
             taken = list(islice(batches, options.accumulate))
+            # Dropout is a function of the step, whatever else drew random numbers before; and not
+            # alike on the processes, which have other sequences.
+            seed = (options.seed * 1_000_003 + step * processes) % 2**31
+            set_seed(seed, device_specific=True)
             loss = self._step(taken, step)
             step += 1
             n_tokens = sum(batch["input_ids"].numel() for batch in taken)

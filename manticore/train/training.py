@@ -90,8 +90,6 @@ def train(
         strategy,
         held_out,
     )
-    # Dropout is not alike: each process has other sequences.
-    set_seed(config.seed, device_specific=True)
     watcher = Watcher(hybrid, data, options, loop.events, components, lambda: _losses(folder))
     step = loop.run(watcher.watch, watcher.step_done, should_stop)
     if step == options.steps:
