@@ -4,8 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accelerate.utils import set_seed
-
 from manticore.train.evaluating import evaluate
 from manticore.train.events import EventWriter
 from manticore.train.training import train
@@ -27,6 +25,4 @@ def run_stage(
     folder: Path, config: "RunConfig", events: EventWriter, should_stop: Callable[[], bool]
 ) -> None:
     """Do what a run is for, from its newest checkpoint on; see the stage's own function."""
-    # Adapters start from random weights, and dropout draws in every step.
-    set_seed(config.seed)
     STAGES[config.stage](folder, config, events, should_stop)
