@@ -10,7 +10,7 @@ projectors hand over is from what each block knows (see `alignment_error`).
 """
 
 import argparse
-import tempfile
+import shutil
 from typing import Any
 
 import torch
@@ -34,6 +34,8 @@ TOKENS = {
 }
 RATES = {"random": (1e-3, 3e-3, 1e-2), "aligned": (3e-4, 1e-3, 3e-3)}
 TUNING_TOKENS, EVAL_BATCHES, ALIGNMENT_SEQUENCES = 100_000, 50, 64
+RUNS = RESULTS.parent.parent / ".cache" / "projectors"
+"""The trainings, until the table is complete: an interrupted benchmark goes on with them."""
 
 
 def main() -> None:
@@ -57,6 +59,7 @@ def main() -> None:
     setup |= {"n_blocks": N_BLOCKS, "seeds": [SEED], "learning_rates": rates}
     setup |= {"held_out_tokens": EVAL_BATCHES * BATCH_SIZE * SEQ_LEN}
     print(save_results("projectors", {"setup": setup, "rows": rows}))
+    shutil.rmtree(RUNS)
 
 
 def _build(kind: str, start: str) -> ManticoreForCausalLM:
@@ -67,10 +70,8 @@ def _build(kind: str, start: str) -> ManticoreForCausalLM:
 
 def _row(data: TextData, kind: str, start: str, n_tokens: int, rate: float) -> dict[str, Any]:
     """One projector's errors after training on so many tokens."""
-    hybrid = _build(kind, start)
     steps = round(n_tokens / (BATCH_SIZE * SEQ_LEN))
-    if steps:
-        hybrid = _trained(hybrid, data, steps, rate)
+    hybrid = _trained(kind, start, steps, rate) if steps else _build(kind, start)
     ids = torch.stack([data.valid[i]["input_ids"] for i in range(ALIGNMENT_SEQUENCES)])
     error = alignment_error(hybrid, ids)
     found = perplexity(hybrid, data.valid, batch_size=BATCH_SIZE, max_batches=EVAL_BATCHES)
@@ -84,24 +85,19 @@ def _row(data: TextData, kind: str, start: str, n_tokens: int, rate: float) -> d
     }
 
 
-def _trained(
-    hybrid: ManticoreForCausalLM, data: TextData, steps: int, rate: float
-) -> ManticoreForCausalLM:
-    with tempfile.TemporaryDirectory() as root:
-        run = mc.pretrain_projectors(
-            hybrid,
-            data,
-            steps,
-            batch_size=BATCH_SIZE,
-            projector_lr=rate,
-            eval_every=steps,
-            eval_batches=1,
-            checkpoint_every=steps,
-            sample_prompt="",
-            seed=SEED,
-            root=root,
-        ).wait()
-        return run.hybrid().eval()
+def _trained(kind: str, start: str, steps: int, rate: float) -> ManticoreForCausalLM:
+    options = {"steps": steps, "batch_size": BATCH_SIZE, "projector_lr": rate}
+    options |= {"eval_every": steps, "eval_batches": 1, "sample_prompt": ""}
+    recipe = mc.Recipe(
+        components=PAIR,
+        n_blocks=N_BLOCKS,
+        projector=kind,
+        projector_init=start,
+        seed=SEED,
+        data={"source": TEXT, "seq_len": SEQ_LEN},
+        stages={"pretrain-projectors": options | {"checkpoint_every": min(steps, 500)}},
+    )
+    return mc.run_recipe(recipe, root=RUNS)[-1].hybrid().eval()
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
@@ -133,8 +129,9 @@ def _draw(rows: list[dict[str, Any]]) -> None:
                 )
     ticks = {"tickvals": list(places.values()), "ticktext": ["0", "10k", "100k", "1M", "5M"]}
     figure.update_xaxes(type="log", title="tokens of training", **ticks)
-    figure.update_yaxes(type="log")
-    figure.update_layout(template="plotly_white", width=1100, height=460)
+    figure.update_yaxes(type="log", row=1, col=1)
+    figure.update_yaxes(rangemode="tozero", row=1, col=2)
+    figure.update_layout(template="plotly_white", width=1100, height=460, margin_t=50)
     RESULTS.mkdir(exist_ok=True)
     figure.write_image(RESULTS / "projectors.png", scale=2)
 
