@@ -3,7 +3,8 @@
 It holds the folder's lock, writes its status and a heartbeat, and hands over to the stage. SIGTERM,
 SIGINT or the folder's stop file ask the stage to checkpoint and return. A second worker on the same
 folder refuses to start. `accelerate launch -m manticore.runs.worker FOLDER` works on a run with
-several processes, of which the first holds the lock and reports.
+several processes, of which the first holds the lock and reports. To shard the weights over GPUs:
+`accelerate launch --use_fsdp --fsdp_version 2 --num_processes N -m manticore.runs.worker FOLDER`.
 
 Exit status: 0 done or stopped, 1 failed, 2 not a run folder, 3 locked.
 """

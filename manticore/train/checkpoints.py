@@ -66,10 +66,13 @@ class Checkpoints:
         """Beside shards, which only these processes can put together: what a reader loads."""
         if self.accelerator.distributed_type != DistributedType.FSDP:
             return
-        state = whole_state(self.accelerator._models[0])
+        (model,) = self.accelerator._models
+        state = whole_state(model)
+        # Tied weights once.
+        own = dict([*model.named_parameters(), *model.named_buffers()])
         if self.accelerator.is_main_process:
             self.accelerator.save(
-                {name: tensor.contiguous() for name, tensor in state.items()},
+                {name: tensor.contiguous() for name, tensor in state.items() if name in own},
                 partial / SAFE_WEIGHTS_NAME,
                 safe_serialization=True,
             )
