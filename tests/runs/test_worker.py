@@ -17,6 +17,18 @@ from manticore.runs.worker import describe, remedy_for
 from tests.tiny import TEXT
 
 TIMEOUT = 240.0
+SHORT = {"steps": 12, "batch_size": 2, "eval_every": 6, "checkpoint_every": 3}
+SHORT |= {"eval_batches": 1, "sample_tokens": 4, "warmup_steps": 2}
+KILLED = {
+    "search": {},
+    "search by gaea": {"search": {"strategy": "gaea", "mixture_lr": 1.0}},
+    "pretrain-projectors": {"stage": "pretrain-projectors", "pretrain_projectors": SHORT},
+    "finetune": {"stage": "finetune", "finetune": SHORT},
+    "finetune with adapters": {
+        "stage": "finetune",
+        "finetune": SHORT | {"lora": {"rank": 2, "dropout": 0.1}},
+    },
+}
 
 
 @pytest.fixture
@@ -26,17 +38,14 @@ def config(component, tmp_path):
     text.write_text("\n\n".join(TEXT * 60))
 
     def make(**fields):
-        search = {"steps": 12, "batch_size": 2, "eval_every": 6, "checkpoint_every": 3}
-        search |= {"eval_batches": 1, "sample_tokens": 4, "warmup_steps": 2} | fields.pop(
-            "search", {}
-        )
+        if "stage" not in fields:
+            fields["search"] = SHORT | fields.get("search", {})
         return RunConfig(
             **{
                 "components": [component("gpt_neox"), component("mamba", width=24)],
                 "n_blocks": 2,
                 "projector_init": "identity",
                 "data": {"source": str(text), "seq_len": 16, "cache_dir": str(tmp_path / "cache")},
-                "search": search,
                 "device": "cpu",
                 **fields,
             }
@@ -70,9 +79,10 @@ def kinds(run):
     return [event["kind"] for event in run.events()]
 
 
-def test_a_killed_worker_is_resumed_and_gives_the_losses_of_an_unbroken_run(config, root):
-    whole = start_run(config(), root=root).wait(TIMEOUT)
-    broken = start_run(config(), root=root)
+@pytest.mark.parametrize("case", KILLED)
+def test_a_killed_worker_is_resumed_and_gives_the_losses_of_an_unbroken_run(config, root, case):
+    whole = start_run(config(**KILLED[case]), root=root)
+    broken = start_run(config(**KILLED[case]), root=root)
     until(lambda: step_of(broken) >= 5)
     broken.kill()
     until(lambda: broken.status.state == "died")
@@ -81,9 +91,28 @@ def test_a_killed_worker_is_resumed_and_gives_the_losses_of_an_unbroken_run(conf
     broken.resume().wait(TIMEOUT)
     assert broken.status.state == "done"
     assert kinds(broken).count("done") == 1
+    whole.wait(TIMEOUT)
     np.testing.assert_array_equal(broken.losses()[0], np.arange(1, 13))
     np.testing.assert_allclose(broken.losses()[1], whole.losses()[1], rtol=0, atol=0)
     np.testing.assert_array_equal(broken.mixture_history(), whole.mixture_history())
+    tensors = zip(
+        whole.hybrid().state_dict().values(), broken.hybrid().state_dict().values(), strict=True
+    )
+    assert all((one == other).all() for one, other in tensors)
+
+
+def test_a_killed_evaluation_is_done_again(config, root):
+    fields = {"stage": "evaluate", "evaluate": {"batch_size": 2, "alignment_sequences": 4}}
+    whole = start_run(config(**fields), root=root).wait(TIMEOUT)
+    broken = start_run(config(**fields), root=root)
+    until(lambda: "stage" in kinds(broken))
+    broken.kill()
+    until(lambda: broken.status.state in {"died", "done"})
+    if broken.status.state == "died":
+        broken.resume()
+    broken.wait(TIMEOUT)
+    assert kinds(broken).count("done") == 1
+    assert broken.metrics() == whole.metrics()
 
 
 def test_a_stopped_run_checkpoints_serves_its_hybrid_and_goes_on(config, root):
