@@ -1,0 +1,55 @@
+"""How much faster are the vectorised MAD tasks than one example at a time?
+
+Training data of each task at its published baseline, made by `manticore.mad` and by the
+straightforward reference (`benchmarks.mad_reference`), side by side in one process.
+
+    python -m benchmarks.mad_data
+"""
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks import mad_reference
+from benchmarks.harness import as_record, print_timings, save_results, time_side_by_side
+from manticore.mad import BASELINES, TASKS, Setting
+from manticore.mad.tasks import Draw, Examples
+
+BAR = 30
+MOST_EXAMPLES = 2_560  # a fifth of a baseline's training data: the reference takes seconds for it
+
+
+def main() -> None:
+    """Measure, print and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    measured, below = {}, []
+    for name, setting in BASELINES.items():
+        n_examples = min(setting.train_examples, MOST_EXAMPLES)
+        ways = {"one at a time": mad_reference.generate, "vectorised": TASKS[name].generate}
+        timings = time_side_by_side(
+            {way: _call(generate, setting, n_examples) for way, generate in ways.items()}, rounds
+        )
+        print_timings(f"{name}, {n_examples} examples", timings)
+        measured[name] = {"examples": n_examples, "timings": as_record(timings)}
+        if timings[-1].speedup < BAR:
+            below.append(name)
+    print(save_results("mad_data", {"setup": {"bar": BAR, "seed": 0}, "tasks": measured}))
+    if below:
+        raise SystemExit(f"Less than {BAR} times faster: {', '.join(below)}.")
+
+
+def _call(
+    generate: Callable[[Setting, Draw], Examples], setting: Setting, n_examples: int
+) -> Callable[[], Examples]:
+    def call() -> Examples:
+        stream, shared = np.random.SeedSequence(0).spawn(2)
+        return generate(setting, Draw(n_examples, True, np.random.default_rng(stream), shared))
+
+    return call
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The MAD tasks the straightforward way: one example at a time, one token after the other.
+
+What the vectorised tasks are timed against, and tested against: same definitions, same arguments,
+the same distribution, other random numbers.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from manticore.mad.settings import Setting
+from manticore.mad.tasks import IGNORED, Draw, Examples
+
+Example = tuple[list[int], list[int]]  # inputs, targets
+
+
+def _shift(tokens: list[int], asked: list[int], training: bool) -> Example:
+    return tokens[:-1], (tokens if training else asked)[1:]
+
+
+def in_context_recall(setting: Setting, draw: Draw) -> Example:
+    """One example of (noisy) in-context recall."""
+    rng = draw.rng
+    noise_vocabulary = setting.noise_vocabulary or 0
+    n_tokens = setting.vocabulary - noise_vocabulary - (0 if setting.multi_query else 1)
+    n_keys, n_pairs = n_tokens // 2, setting.length // 2 - 1
+    no_noise = rng.integers(n_pairs)
+    value_of: dict[int, int] = {}
+    tokens: list[int] = []
+    asked: list[int] = []
+    for pair in range(n_pairs):
+        if setting.noise_share and pair != no_noise and rng.random() < setting.noise_share:
+            tokens += (n_tokens + rng.integers(noise_vocabulary, size=2)).tolist()
+            asked += [IGNORED, IGNORED]
+            continue
+        key = int(rng.integers(n_keys))
+        known = key in value_of
+        if not known:
+            value_of[key] = int(rng.integers(n_keys, n_tokens))
+        tokens += [key, value_of[key]]
+        asked += [IGNORED, value_of[key] if known and setting.multi_query else IGNORED]
+    probe = int(rng.choice(list(value_of)))
+    if not setting.multi_query:
+        tokens.append(setting.vocabulary - 1)
+        asked.append(IGNORED)
+    tokens += [probe, value_of[probe]]
+    asked += [IGNORED, value_of[probe]]
+    return _shift(tokens, asked, draw.training)
+
+
+def fuzzy_in_context_recall(setting: Setting, draw: Draw) -> Example:
+    """One example of fuzzy in-context recall."""
+    rng = draw.rng
+    n_tokens = setting.vocabulary - (1 if setting.multi_query else 2)
+    key_tokens = np.arange(n_tokens // 2)
+    value_tokens = np.arange(n_tokens // 2, n_tokens)
+    longest = setting.longest_key + setting.longest_value
+    shortest_key = 1 if draw.training else setting.longest_key
+
+    def draw_key() -> tuple[int, ...]:
+        size = rng.integers(shortest_key, setting.longest_key + 1)
+        return tuple(rng.choice(key_tokens, size, replace=False).tolist())
+
+    def draw_value() -> tuple[int, ...]:
+        size = rng.integers(1, setting.longest_value + 1)
+        return tuple(rng.choice(value_tokens, size, replace=False).tolist())
+
+    probe, answer = draw_key(), draw_value()
+    probe_size = len(probe) + len(answer)
+    end = setting.length - probe_size - longest
+    position = min(rng.integers(setting.length - 2 * probe_size), end - longest)
+    value_of = {probe: answer}
+    shown: set[tuple[int, ...]] = set()
+    tokens: list[int] = []
+    asked: list[int] = []
+    while len(tokens) < end:
+        key = probe if len(tokens) >= position and probe not in shown else draw_key()
+        if key not in value_of:
+            value_of[key] = draw_value()
+        value = value_of[key]
+        tokens += [*key, *value]
+        asked += [IGNORED] * len(key)
+        asked += value if key in shown and setting.multi_query else [IGNORED] * len(value)
+        shown.add(key)
+    if not setting.multi_query:
+        tokens.append(setting.vocabulary - 1)
+        asked.append(IGNORED)
+    tokens += [*probe, *answer]
+    asked += [*[IGNORED] * len(probe), *answer]
+    padding = setting.length + 1 - len(tokens)
+    return _shift([n_tokens] * padding + tokens, [IGNORED] * padding + asked, draw.training)
+
+
+def selective_copying(setting: Setting, draw: Draw) -> Example:
+    """One example of selective copying."""
+    n_copies, blank = setting.tokens_to_copy, setting.vocabulary - 2
+    n_blanks = setting.length - 2 * n_copies - 1
+    to_copy = draw.rng.integers(blank, size=n_copies)
+    places = draw.rng.integers(n_copies, size=n_blanks)
+    tokens = np.insert(to_copy, places, blank).tolist()
+    tokens += [setting.vocabulary - 1] + [blank] * n_copies
+    return tokens, [IGNORED] * (n_copies + n_blanks + 1) + to_copy.tolist()
+
+
+def compression(setting: Setting, draw: Draw) -> Example:
+    """One example of compression."""
+    tokens = draw.rng.integers(setting.vocabulary - 1, size=setting.length - 1).tolist()
+    tokens.append(setting.vocabulary - 1)
+    return tokens, list(tokens)
+
+
+def memorization(setting: Setting, draw: Draw, value_of: dict[int, int]) -> Example:
+    """One example of memorization."""
+    keys = list(value_of)
+    tokens: list[int] = []
+    asked: list[int] = []
+    for _ in range(setting.length // 2):
+        key = keys[draw.rng.integers(len(keys))]
+        tokens += [key, setting.vocabulary - 1]
+        asked += [IGNORED, value_of[key]]
+    return tokens, asked
+
+
+def _key_value_map(setting: Setting, draw: Draw) -> dict[int, int]:
+    n_tokens = setting.vocabulary - 1
+    values = np.random.default_rng(draw.shared).permutation(np.arange(n_tokens // 2, n_tokens))
+    return dict(zip(range(n_tokens // 2), values.tolist(), strict=False))
+
+
+REFERENCES: dict[str, Callable[[Setting, Draw], Example]] = {
+    "in-context-recall": in_context_recall,
+    "fuzzy-in-context-recall": fuzzy_in_context_recall,
+    "noisy-in-context-recall": in_context_recall,
+    "selective-copying": selective_copying,
+    "compression": compression,
+}
+
+
+def generate(setting: Setting, draw: Draw) -> Examples:
+    """A whole data set, example by example: inputs and targets, (N, T) int64."""
+    if setting.task == "memorization":
+        value_of = _key_value_map(setting, draw)
+        examples = [memorization(setting, draw, value_of) for _ in range(draw.n_examples)]
+    else:
+        make = REFERENCES[setting.task]
+        examples = [make(setting, draw) for _ in range(draw.n_examples)]
+    inputs, targets = zip(*examples, strict=True)
+    return np.array(inputs), np.array(targets)

@@ -1,0 +1,156 @@
+"""A task's data sets in the form that a causal language model's own loss takes.
+
+Such a loss shifts labels by one: the logits at position t are held against `labels[:, t + 1]`.
+A task's targets are what the logits at t are asked for. So `labels` are the targets moved one place
+to the right, -100 in the first; and so that the last target keeps a place, `input_ids` are the
+inputs and one token more, a repeat of the last input. No position that is asked sees it, and the
+loss drops its logits. A model needs room for that many positions: `TaskData.length`.
+
+A reconstruction task (compression) is nothing for that loss: `labels` are the inputs, unmoved, and
+are held against what a `ReconstructionDecoder` makes of the last position's hidden state.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from manticore.mad.registry import Objective, find_task
+from manticore.mad.settings import BASELINES, Setting
+from manticore.mad.tasks import IGNORED, Draw
+
+
+class Examples(Dataset):
+    """Items with `input_ids` and `labels`, (T,) int64 each; all of them are attributes, (N, T)."""
+
+    def __init__(self, input_ids: torch.Tensor, labels: torch.Tensor) -> None:
+        self.input_ids = input_ids
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"input_ids": self.input_ids[index], "labels": self.labels[index]}
+
+
+@dataclass(frozen=True, eq=False)
+class TaskData:
+    """A task ready to train and test on.
+
+    Attributes:
+        setting: what was asked for.
+        seed: with the setting, all that the data depend on.
+        train, test: items with `input_ids` and `labels`.
+    """
+
+    setting: Setting
+    seed: int
+    train: Examples
+    test: Examples
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.setting.task
+
+    @property
+    def objective(self) -> Objective:
+        """Which logits the labels are for; see `manticore.mad.registry.Task`."""
+        return find_task(self.name).objective
+
+    @property
+    def length(self) -> int:
+        """Tokens per item, T."""
+        return self.train.input_ids.shape[1]
+
+    def align(
+        self, logits: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (B, T', V) and the targets (B, T') they are for, from a model's logits and labels.
+
+        T' is T - 1 for a causal language model's logits, T for reconstructed ones.
+        """
+        if self.objective == "reconstruction":
+            return logits, labels
+        return logits[:, :-1], labels[:, 1:]
+
+
+def make_task(name: str, setting: Setting | None = None, seed: int = 0) -> TaskData:
+    """Make a task's training and test data.
+
+    The same setting and seed give the same data. Training and testing draw from streams of their
+    own, so the number of examples of one leaves the other as it is.
+
+    Args:
+        name: of the task.
+        setting: its baseline if None.
+        seed: 0 or more.
+
+    Raises:
+        ValueError: No such task, a setting of another task, or a negative seed.
+    """
+    task = find_task(name)
+    setting = setting or BASELINES[name]
+    if setting.task != name:
+        raise ValueError(
+            f"The setting is one of {setting.task}, the task is {name}: make it with "
+            f"Setting(task={name!r}, ...)."
+        )
+    if seed < 0:
+        raise ValueError(f"seed={seed} is negative: give 0 or more.")
+    train, test, shared = np.random.SeedSequence(seed).spawn(3)
+
+    def examples(n_examples: int, stream: np.random.SeedSequence, training: bool) -> Examples:
+        draw = Draw(n_examples, training, np.random.default_rng(stream), shared)
+        inputs, targets = task.generate(setting, draw)
+        if task.objective == "next-token":
+            inputs = np.concatenate([inputs, inputs[:, -1:]], axis=1)
+            targets = np.pad(targets, ((0, 0), (1, 0)), constant_values=IGNORED)
+        return Examples(
+            torch.from_numpy(np.ascontiguousarray(inputs)),
+            torch.from_numpy(np.ascontiguousarray(targets)),
+        )
+
+    return TaskData(
+        setting,
+        seed,
+        train=examples(setting.train_examples, train, training=True),
+        test=examples(setting.test_examples, test, training=False),
+    )
+
+
+def count_correct(logits: torch.Tensor, targets: torch.Tensor) -> tuple[int, int]:
+    """How many of the asked targets the logits are highest for, and how many were asked.
+
+    Args:
+        logits: (B, T, V), those for the targets of the same position: see `TaskData.align`.
+        targets: (B, T), -100 where nothing is asked.
+
+    Raises:
+        ValueError: Shapes that do not go together.
+    """
+    if logits.shape[:-1] != targets.shape:
+        raise ValueError(
+            f"Logits of shape {tuple(logits.shape)} are not for targets of shape "
+            f"{tuple(targets.shape)}: align a causal model's logits first (TaskData.align)."
+        )
+    asked = targets != IGNORED
+    correct = (logits.argmax(-1) == targets) & asked
+    return int(correct.sum()), int(asked.sum())
+
+
+def accuracy(logits: torch.Tensor, targets: torch.Tensor) -> float:
+    """Share of the asked targets that the logits are highest for; arguments as `count_correct`.
+
+    Every asked position counts alike. (The published code takes the mean of each token's own
+    accuracy instead, where a token that is predicted but never asked for counts as 0.)
+
+    Raises:
+        ValueError: Nothing is asked, or shapes that do not go together.
+    """
+    correct, asked = count_correct(logits, targets)
+    if not asked:
+        raise ValueError("No target is asked: every one of them is -100.")
+    return correct / asked
