@@ -18,11 +18,12 @@ from manticore.runs.launch import make_run_folder
 from tests.tiny import TEXT
 
 STEPS = 6
-# Limits the size of files from a step on, then works.
+# Limits the size of files from a step on, or once all are done, then works.
 SCRIPT = """
 import resource, signal, sys
 from pathlib import Path
 from manticore.runs import worker
+from manticore.train.assembly import Assembly
 from manticore.train.watcher import Watcher
 
 folder, at, limit = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -32,9 +33,19 @@ report = Watcher.step_done
 def report_and_fill(watcher, step):
     report(watcher, step)
     if step == at:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        fill()
 
-Watcher.step_done = report_and_fill
+def finish_and_fill(assembly):
+    found = finish(assembly)
+    if at > watched_steps:
+        fill()
+    return found
+
+def fill():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+finish, watched_steps = Assembly.finish, int(sys.argv[4])
+Watcher.step_done, Assembly.finish = report_and_fill, finish_and_fill
 sys.exit(worker.main([str(folder)]))
 """
 
@@ -61,7 +72,7 @@ def make(component: Callable[..., str], tmp_path: Path) -> Callable[[str], Run]:
 
 
 def work(run: Run, full_at: int = -1, limit: int = resource.RLIM_INFINITY) -> int:
-    command = [sys.executable, "-c", SCRIPT, str(run.folder), str(full_at), str(limit)]
+    command = [sys.executable, "-c", SCRIPT, str(run.folder), str(full_at), str(limit), str(STEPS)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False)
     return done.returncode
@@ -69,8 +80,8 @@ def work(run: Run, full_at: int = -1, limit: int = resource.RLIM_INFINITY) -> in
 
 @pytest.mark.parametrize(
     ("full_at", "limit"),
-    [(3, 50_000), (STEPS, 50_000), (3, 1_000)],
-    ids=["checkpoint", "last checkpoint", "events"],
+    [(3, 50_000), (STEPS, 50_000), (STEPS + 1, 50_000), (3, 1_000)],
+    ids=["checkpoint", "last checkpoint", "result", "events"],
 )
 def test_a_full_disk_stops_the_run_which_then_goes_on(
     make: Callable[[str], Run], full_at: int, limit: int
@@ -81,7 +92,7 @@ def test_a_full_disk_stops_the_run_which_then_goes_on(
     assert run.status.state == "failed"
     assert run.status.message
     before = run.losses()[1].tolist()
-    assert len(before) >= full_at
+    assert len(before) >= min(full_at, STEPS)
     if limit > 1_000:  # else the event of the failure finds no room either
         assert run.events()[-1]["kind"] == "failed"
         assert run.events()[-1]["remedy"]
