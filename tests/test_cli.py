@@ -68,6 +68,7 @@ def test_options_reach_the_run(at):
         at,
         *("--no-watch", "--mixture-lr", 0.125, "--projector-lr", 0.25, "--component-lr", 0),
         *("--name", "Mine", "--seed", 3, "--device", "cpu", "--projector", "mlp"),
+        *("--track", "tensorboard"),
     )
     assert result.exit_code == 0, result.output
     run = get_run(result.output.split()[-1])
@@ -78,6 +79,7 @@ def test_options_reach_the_run(at):
     assert (config.name, config.seed, config.device) == ("Mine", 3, "cpu")
     assert (config.projector, config.n_blocks, config.data["seq_len"]) == ("mlp", 2, 16)
     assert (config.data["seed"], config.head, config.dtype) == (3, "mixed", "float32")
+    assert config.trackers == ("tensorboard",)
 
 
 def test_a_foreign_tokenizer_is_transplanted_and_said(at):
