@@ -3,6 +3,7 @@ all of the weights (DDP), or with half of them (FSDP2)."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -113,9 +114,14 @@ def work_on(
         "PYTHONPATH": os.pathsep.join(sys.path),
         **(FSDP if how == "fsdp" else {}),
     }
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=100, check=False
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as launcher:
+        try:
+            output, errors = launcher.communicate(timeout=300)
+        finally:
+            if launcher.poll() is None:  # its workers would wait for one another for ever
+                os.killpg(launcher.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(command, launcher.returncode, output, errors)
 
 
 def run_it(config: RunConfig, root: Path, processes: int, how: str = "ddp") -> Run:
