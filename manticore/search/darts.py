@@ -52,7 +52,7 @@ class BilevelDarts(Strategy):
         if self.options.second_order and self._weights():
             self._look_ahead(valid, batches)
         else:
-            self._descend(valid)
+            self._descend([valid])
         penalty = self.penalty()
         if penalty is not None:
             penalty.backward()
@@ -64,18 +64,20 @@ class BilevelDarts(Strategy):
         # The training batch moves the other weights alone.
         self.mixture.row.grad = None
 
-    def _descend(self, batch: dict[str, torch.Tensor]) -> None:
-        """Gradients of the loss on a batch, added to those that are there."""
-        self.loop.accelerator.backward(self.loop.loss([batch]))
+    def _descend(self, batches: list[dict[str, torch.Tensor]]) -> None:
+        """Gradients of the loss on batches together, added to those that are there."""
+        of = self.loop.n_predicted(batches)
+        for batch in batches:
+            self.loop.accelerator.backward(self.loop.loss([batch], of))
 
     def _forget(self) -> None:
         for parameter in self.hybrid.parameters():
             parameter.grad = None
 
-    def _gradients(self, batch: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    def _gradients(self, batches: list[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
         """Of the logits and of the other weights, in that order."""
         self._forget()
-        self._descend(batch)
+        self._descend(batches)
         found = [self.mixture.row, *self._weights()]
         return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in found]
 
@@ -90,13 +92,12 @@ class BilevelDarts(Strategy):
     def _look_ahead(
         self, valid: dict[str, torch.Tensor], batches: list[dict[str, torch.Tensor]]
     ) -> None:
-        train = batches[0]
         before = [parameter.detach().clone() for parameter in self._weights()]
         rates = [group["lr"] for group in self.loop.groups for _ in group["params"]]
         with torch.enable_grad():
-            _, *ahead = self._gradients(train)
+            _, *ahead = self._gradients(batches)
             self._move(ahead, [-rate for rate in rates])
-            direct, *direction = self._gradients(valid)
+            direct, *direction = self._gradients([valid])
             self._restore(before)
             # The inner step of each weight has its own rate, so the direction is scaled by it.
             direction = [rate * d for rate, d in zip(rates, direction, strict=True)]
@@ -105,7 +106,7 @@ class BilevelDarts(Strategy):
             sided = []
             for sign in (1.0, -1.0):
                 self._move(direction, [sign * size] * len(rates))
-                sided.append(self._gradients(train)[0])
+                sided.append(self._gradients(batches)[0])
                 self._restore(before)
         self._forget()
         self.mixture.row.grad = direct - (sided[0] - sided[1]) / (2 * size)

@@ -249,7 +249,7 @@ class Loop:
             of: Predicted tokens that the sum is divided by; those of `batches` if not given.
         """
         self.model.train()
-        of = self._n_predicted(batches) if of is None else of
+        of = self.n_predicted(batches) if of is None else of
         return sum(self.model(**batch, num_items_in_batch=of).loss for batch in batches)
 
     @torch.no_grad()
@@ -312,7 +312,7 @@ class Loop:
 
     def _backward(self, batches: list[Batch]) -> float:
         """Gradients of a step, part by part; its mean loss per token over all processes."""
-        n_predicted = self._n_predicted(batches)
+        n_predicted = self.n_predicted(batches)
         total = torch.zeros((), device=self.accelerator.device)
         for index, batch in enumerate(batches):
             last = index == len(batches) - 1
@@ -326,7 +326,7 @@ class Loop:
                     self.accelerator.backward(loss)
         return self.accelerator.reduce(total, reduction="mean").item()
 
-    def _n_predicted(self, batches: list[Batch]) -> torch.Tensor:
+    def n_predicted(self, batches: list[Batch]) -> torch.Tensor:
         """Predicted tokens of a step, divided by the processes, whose gradients are averaged."""
         counts = sum((batch["labels"][:, 1:] != -100).sum() for batch in batches)
         return self.accelerator.reduce(counts.float(), reduction="mean")
