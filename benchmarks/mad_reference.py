@@ -1,4 +1,4 @@
-"""The MAD tasks the straightforward way: one example at a time, one token after the other.
+"""The MAD tasks the straightforward way: one example at a time, drawn from its vocabularies.
 
 What the vectorised tasks are timed against, and tested against: same definitions, same arguments,
 the same distribution, other random numbers.
@@ -11,11 +11,11 @@ import numpy as np
 from manticore.mad.settings import Setting
 from manticore.mad.tasks import IGNORED, Draw, Examples
 
-Example = tuple[list[int], list[int]]  # inputs, targets
+Example = tuple[np.ndarray, np.ndarray]  # inputs, targets
 
 
 def _shift(tokens: list[int], asked: list[int], training: bool) -> Example:
-    return tokens[:-1], (tokens if training else asked)[1:]
+    return np.array(tokens[:-1]), np.array((tokens if training else asked)[1:])
 
 
 def in_context_recall(setting: Setting, draw: Draw) -> Example:
@@ -23,20 +23,23 @@ def in_context_recall(setting: Setting, draw: Draw) -> Example:
     rng = draw.rng
     noise_vocabulary = setting.noise_vocabulary or 0
     n_tokens = setting.vocabulary - noise_vocabulary - (0 if setting.multi_query else 1)
-    n_keys, n_pairs = n_tokens // 2, setting.length // 2 - 1
+    key_tokens = np.arange(n_tokens // 2)
+    value_tokens = np.arange(n_tokens // 2, n_tokens)
+    noise_tokens = np.arange(n_tokens, n_tokens + noise_vocabulary)
+    n_pairs = setting.length // 2 - 1
     no_noise = rng.integers(n_pairs)
     value_of: dict[int, int] = {}
     tokens: list[int] = []
     asked: list[int] = []
     for pair in range(n_pairs):
         if setting.noise_share and pair != no_noise and rng.random() < setting.noise_share:
-            tokens += (n_tokens + rng.integers(noise_vocabulary, size=2)).tolist()
+            tokens += rng.choice(noise_tokens, size=2).tolist()
             asked += [IGNORED, IGNORED]
             continue
-        key = int(rng.integers(n_keys))
+        key = int(rng.choice(key_tokens))
         known = key in value_of
         if not known:
-            value_of[key] = int(rng.integers(n_keys, n_tokens))
+            value_of[key] = int(rng.choice(value_tokens))
         tokens += [key, value_of[key]]
         asked += [IGNORED, value_of[key] if known and setting.multi_query else IGNORED]
     probe = int(rng.choice(list(value_of)))
@@ -95,18 +98,20 @@ def selective_copying(setting: Setting, draw: Draw) -> Example:
     """One example of selective copying."""
     n_copies, blank = setting.tokens_to_copy, setting.vocabulary - 2
     n_blanks = setting.length - 2 * n_copies - 1
-    to_copy = draw.rng.integers(blank, size=n_copies)
-    places = draw.rng.integers(n_copies, size=n_blanks)
-    tokens = np.insert(to_copy, places, blank).tolist()
+    to_copy = draw.rng.choice(np.arange(blank), size=n_copies).tolist()
+    places = draw.rng.choice(n_copies, size=n_blanks).tolist()
+    tokens: list[int] = []
+    for place, token in enumerate(to_copy):
+        tokens += [blank] * places.count(place) + [token]
     tokens += [setting.vocabulary - 1] + [blank] * n_copies
-    return tokens, [IGNORED] * (n_copies + n_blanks + 1) + to_copy.tolist()
+    return np.array(tokens), np.array([IGNORED] * (n_copies + n_blanks + 1) + to_copy)
 
 
 def compression(setting: Setting, draw: Draw) -> Example:
     """One example of compression."""
-    tokens = draw.rng.integers(setting.vocabulary - 1, size=setting.length - 1).tolist()
-    tokens.append(setting.vocabulary - 1)
-    return tokens, list(tokens)
+    tokens = draw.rng.choice(np.arange(setting.vocabulary - 1), size=setting.length - 1)
+    inputs = np.append(tokens, setting.vocabulary - 1)
+    return inputs, inputs.copy()
 
 
 def memorization(setting: Setting, draw: Draw, value_of: dict[int, int]) -> Example:
@@ -115,10 +120,10 @@ def memorization(setting: Setting, draw: Draw, value_of: dict[int, int]) -> Exam
     tokens: list[int] = []
     asked: list[int] = []
     for _ in range(setting.length // 2):
-        key = keys[draw.rng.integers(len(keys))]
+        key = int(draw.rng.choice(keys))
         tokens += [key, setting.vocabulary - 1]
         asked += [IGNORED, value_of[key]]
-    return tokens, asked
+    return np.array(tokens), np.array(asked)
 
 
 def _key_value_map(setting: Setting, draw: Draw) -> dict[int, int]:
@@ -145,4 +150,4 @@ def generate(setting: Setting, draw: Draw) -> Examples:
         make = REFERENCES[setting.task]
         examples = [make(setting, draw) for _ in range(draw.n_examples)]
     inputs, targets = zip(*examples, strict=True)
-    return np.array(inputs), np.array(targets)
+    return np.stack(inputs), np.stack(targets)
