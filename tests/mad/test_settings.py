@@ -1,0 +1,102 @@
+"""Settings that a task cannot be made of are refused, and the published ones are as published."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from manticore.mad import BASELINES, PRESETS, TASKS, Setting, axes, make_task
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"task": "in-context-recall", "length": 33}, "length=33 .* such as 34"),
+        ({"task": "in-context-recall", "length": 2}, "length=2 .* such as 4"),
+        ({"task": "in-context-recall", "vocabulary": 1}, "vocabulary=1 .* give 2 or more"),
+        (
+            {"task": "noisy-in-context-recall", "noise_vocabulary": 31},
+            "vocabulary=32 .* give 33 or more, .* noise_vocabulary=31; or take less noise",
+        ),
+        (
+            {"task": "noisy-in-context-recall", "noise_vocabulary": 0},
+            "noise_share=0.2 .* noise_vocabulary to 1",
+        ),
+        ({"task": "noisy-in-context-recall", "noise_share": 1.0}, "less than 1"),
+        (
+            {"task": "selective-copying", "tokens_to_copy": 128},
+            "tokens_to_copy=128 does not fit in length=256: copy at most 127, .* 258",
+        ),
+        ({"task": "selective-copying", "vocabulary": 2}, "give 3 or more"),
+        ({"task": "fuzzy-in-context-recall", "vocabulary": 6}, "give 7 or more"),
+        ({"task": "fuzzy-in-context-recall", "length": 17}, "length=17 .* give 18 or more"),
+        ({"task": "memorization", "length": 31}, "length=31 .* such as 32"),
+        ({"task": "compression", "length": 1}, "length=1 .* give 2 or more"),
+        (
+            {"task": "compression", "tokens_to_copy": 3},
+            "tokens_to_copy=3 means nothing to compression: .* choose selective-copying",
+        ),
+        ({"task": "in-context-recal"}, "did you mean 'in-context-recall'"),
+        ({"task": "memorization", "train_examples": 0}, "greater than 0"),
+        ({"task": "memorization", "vocab": 8}, "vocab"),
+    ],
+)
+def test_refuses(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=f"(?s){words}"):
+        Setting(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"task": "in-context-recall", "length": 4, "vocabulary": 2},
+        {"task": "noisy-in-context-recall", "noise_vocabulary": 30, "noise_share": 0.99},
+        {"task": "selective-copying", "tokens_to_copy": 127, "vocabulary": 3},
+        {"task": "fuzzy-in-context-recall", "vocabulary": 7, "length": 18},
+        {"task": "memorization", "length": 2, "vocabulary": 3},
+        {"task": "compression", "length": 2, "vocabulary": 3},
+    ],
+)
+@pytest.mark.parametrize("multi_query", [True, False])
+def test_the_tightest_settings_can_be_made(given: dict[str, Any], multi_query: bool) -> None:
+    options = dict(given, train_examples=50, test_examples=50)
+    if "recall" in given["task"] and not multi_query:
+        options |= {"multi_query": False, "vocabulary": Setting(**given).vocabulary + 1}
+    data = make_task(given["task"], Setting(**options))
+    assert len(data.train) == len(data.test) == 50
+
+
+def test_a_setting_is_a_baseline_but_for_what_is_given() -> None:
+    setting = Setting(task="selective-copying", tokens_to_copy=96)
+    changed = setting.model_dump() | {"tokens_to_copy": 16}
+    assert Setting(**changed) == BASELINES["selective-copying"]
+    assert Setting.model_validate_json(setting.model_dump_json()) == setting
+    with pytest.raises(ValidationError, match="frozen"):
+        setting.length = 8
+
+
+def test_an_axis_varies_one_option() -> None:
+    for name, baseline in BASELINES.items():
+        for setting in axes(name):
+            pairs = zip(setting.model_dump().items(), baseline.model_dump().items(), strict=True)
+            assert sum(ours != base for ours, base in pairs) == 1
+
+
+def test_presets() -> None:
+    assert len(PRESETS["full"]) == len(set(PRESETS["full"])) == 6 + sum(map(len, map(axes, TASKS)))
+    assert {s.task for s in PRESETS["quick"]} == {s.task for s in PRESETS["baseline"]} == set(TASKS)
+    paper = {s.task: s for s in PRESETS["paper"]}
+    for task in ("in-context-recall", "fuzzy-in-context-recall"):
+        assert (paper[task].vocabulary, paper[task].train_examples) == (128, 800)
+    noisy = paper["noisy-in-context-recall"]
+    assert (noisy.vocabulary, noisy.noise_vocabulary, noisy.noise_share) == (144, 16, 0.8)
+    assert (paper["selective-copying"].tokens_to_copy, paper["selective-copying"].length) == (
+        96,
+        256,
+    )
+    assert paper["memorization"].vocabulary == 8192
+
+
+def test_axes_of_an_unknown_task() -> None:
+    with pytest.raises(ValueError, match="did you mean 'memorization'"):
+        axes("memorisation")
