@@ -22,6 +22,9 @@ Root = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Decides everything that is random.")]
 Name = Annotated[str | None, typer.Option(help="A name for the run.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run code from hub repositories.")
+]
 Watching = Annotated[bool, typer.Option("--watch/--no-watch", help="Show it live.")]
 
 

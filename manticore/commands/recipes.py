@@ -9,6 +9,7 @@ from rich.console import Console
 from manticore.commands.common import (
     Explaining,
     Root,
+    TrustRemoteCode,
     Watching,
     find_run,
     parsed_options,
@@ -123,6 +124,7 @@ def reproduce(
         bool,
         typer.Option("--inexact", help="Of a run: though its text or first weights have changed."),
     ] = False,
+    trust_remote_code: TrustRemoteCode = False,
     watching: Watching = True,
     root: Root = None,
 ) -> None:
@@ -146,7 +148,14 @@ def reproduce(
         if arguments:
             raise ValueError(f"{' '.join(arguments)}: a run takes no more arguments")
         source: Any = find_run(what, root) if what == "last" else what
-        started(mc.reproduce(source, root=root, inexact=inexact, watch=watch_run), watching)
+        again = mc.reproduce(
+            source,
+            root=root,
+            inexact=inexact,
+            trust_remote_code=trust_remote_code,
+            watch=watch_run,
+        )
+        started(again, watching)
     else:
         raise typer.Exit(reproduce_table(what, arguments or []))
 

@@ -10,6 +10,7 @@ from manticore.commands.common import (
     Root,
     RunId,
     Seed,
+    TrustRemoteCode,
     Watching,
     find_run,
     parsed_options,
@@ -42,9 +43,6 @@ Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
 Trackers = Annotated[
     list[str] | None,
     typer.Option("--track", help="Log to tensorboard, trackio or wandb too; repeat it."),
-]
-TrustRemoteCode = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Run code from hub repositories.")
 ]
 Options = Annotated[
     list[str] | None,

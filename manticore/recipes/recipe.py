@@ -135,7 +135,8 @@ class Recipe(HybridConfig):
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is not YAML, a key comes twice or is unknown, or a value cannot be.
+            ValueError: It is not YAML, a key comes twice or is unknown, a value cannot be, or it
+                would turn on `trust_remote_code`, which only who starts it may.
         """
         path = Path(path).expanduser().resolve()
         if not path.is_file():
@@ -148,7 +149,14 @@ class Recipe(HybridConfig):
             raise ValueError(
                 f"{path} is no recipe: it needs keys, among them components, data and stages"
             )
-        return cls(**{"name": path.stem, **values}).with_paths_from(path.parent)
+        recipe = cls(**{"name": path.stem, **values}).with_paths_from(path.parent)
+        if recipe.trust_remote_code:
+            raise ValueError(
+                f"{path} would run code from hub repositories, which no file may decide: take "
+                "trust_remote_code out of it and, if you trust them, give --set "
+                "trust_remote_code=true, or with_options in Python"
+            )
+        return recipe
 
     @property
     def stage_names(self) -> list[str]:

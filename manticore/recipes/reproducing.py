@@ -10,7 +10,7 @@ import torch
 from manticore.data import TextData
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
 from manticore.runs import Run, RunConfig, RunError, get_run, start_run
-from manticore.runs.config import Parent
+from manticore.runs.config import Build, HybridConfig, Parent
 from manticore.runs.folder import CONFIG_FILE, is_run_id, run_folder
 from manticore.runs.hybrids import weights_digest
 from manticore.train.layout import START_FOLDER
@@ -24,11 +24,12 @@ def reproduce(
     *,
     root: str | os.PathLike[str] | None = None,
     inexact: bool = False,
+    trust_remote_code: bool = False,
     watch: "Watch" = Run.wait,
 ) -> Run:
     """Start a new run that does what another did.
 
-    The configuration says it all, `trust_remote_code` included: also how the hybrid that the run
+    The configuration says it all: also how the hybrid that the run
     started from was made, and of which runs, which are done again in turn where the runs folder no
     longer has them. On the same kind of CPU, in float32, losses and mixture weights are equal to
     the last bit.
@@ -38,6 +39,8 @@ def reproduce(
         root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
         inexact: Go on where the text or the weights at the start are not the same any more: other
             hardware rounds otherwise.
+        trust_remote_code: Run code from hub repositories where the run did. A configuration that
+            came from elsewhere must not decide that.
         watch: Called with every run that must be done first; returns when it is over.
 
     Returns:
@@ -46,11 +49,27 @@ def reproduce(
     Raises:
         FileNotFoundError: There is no configuration, or no way to the hybrid at the start.
         ValueError: The configuration is damaged, or the text or the weights at the start are not
-            those that the run had.
+            those that the run had, or it ran code from hub repositories and may not now.
         RunError: A run that must be done first did not come to its end.
     """
     config, folder = _read(what, root)
+    if not trust_remote_code and any(said.trust_remote_code for said in _lineage(config)):
+        raise ValueError(
+            f"the run of {', '.join(config.components)} was allowed to run code from hub "
+            "repositories: if you trust them, allow it again with trust_remote_code "
+            "(--trust-remote-code)"
+        )
     return _again(config, folder, root, inexact, watch)
+
+
+def _lineage(config: RunConfig) -> Iterator[HybridConfig | Build]:
+    """All that says whether code from elsewhere may run: of a run, and of those before it."""
+    yield config
+    if config.start is not None:
+        if config.start.built is not None:
+            yield config.start.built
+        if config.start.parent is not None:
+            yield from _lineage(config.start.parent.config)
 
 
 def _again(

@@ -80,6 +80,7 @@ def test_paths_are_those_of_the_file(read, tmp_path, monkeypatch):
         ("  evaluate:", "  evaluate: {steps: 3}", "steps"),
         ("zoo:a, zoo:b", "a, b, c, d, e", "at most 4"),
         ("seq_len: 32", "seq_len: [", "not readable as YAML"),
+        ("components:", "trust_remote_code: true\ncomponents:", "no file may decide"),
         (GOOD, "- just\n- a list", "needs keys"),
         (GOOD, "", "needs keys"),
         (GOOD, "components: [a]\ndata: x\nstages: {}", "at least one stage"),

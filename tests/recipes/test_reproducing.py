@@ -122,6 +122,21 @@ def test_another_text_is_refused(hybrid, at):
     mc.reproduce(run, inexact=True).kill()
 
 
+@pytest.mark.parametrize("where", ["run", "the run before", "how that one was built, before"])
+def test_a_configuration_does_not_decide_to_run_code_from_elsewhere(hybrid, data, at, where):
+    searched = mc.search(hybrid, data, **SMALL).wait(240)
+    tuned = mc.finetune(searched, data, **SMALL)
+    tuned.kill()
+    config = json.loads((tuned.folder / "config.json").read_text())
+    run = config["start"]["parent"]["config"] if "before" in where else config
+    (run["start"]["built"] if "built" in where else run)["trust_remote_code"] = True
+    alone = at / "trusting.json"
+    alone.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="--trust-remote-code"):
+        mc.reproduce(alone)
+    mc.reproduce(alone, trust_remote_code=True).kill()
+
+
 @pytest.mark.parametrize("what", ["no/such.json", "20990101-000000000-x"])
 def test_what_is_not_there_is_named(at, what):
     with pytest.raises((FileNotFoundError, KeyError), match=what.replace(".", r"\.")):
