@@ -11,9 +11,9 @@ from filelock import FileLock
 
 from manticore.api import start_stage
 from manticore.data import TextData, load_text
-from manticore.hybrid import build_hybrid
 from manticore.recipes.recipe import Recipe
 from manticore.runs import Run, RunError, runs, runs_root
+from manticore.train.training import build_of
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -144,13 +144,4 @@ def _hybrid(recipe: Recipe, stage: str, before: Run | None) -> "ManticoreForCaus
     """What the stage starts from: what the stage before has made, or the components."""
     if before is not None:
         return before.hybrid_to_finetune() if stage == "finetune" else before.hybrid()
-    return build_hybrid(
-        list(recipe.components),
-        recipe.n_blocks,
-        projector=recipe.projector,
-        projector_init=recipe.projector_init,
-        head=recipe.head,
-        mixture_weights=recipe.mixture_weights,
-        trust_remote_code=recipe.trust_remote_code,
-        seed=recipe.seed,
-    )
+    return build_of(recipe)

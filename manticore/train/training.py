@@ -31,7 +31,7 @@ from manticore.train.tracking import require_trackers
 from manticore.train.watcher import Watcher
 
 if TYPE_CHECKING:
-    from manticore.runs.config import RunConfig
+    from manticore.runs.config import HybridConfig, RunConfig
 
 
 def train(
@@ -118,7 +118,15 @@ def starting_hybrid(folder: Path, config: "RunConfig") -> ManticoreForCausalLM:
     start = folder / START_FOLDER
     if start.is_dir():
         return ManticoreForCausalLM.from_pretrained(start, dtype="auto")
-    hybrid = build_hybrid(
+    hybrid = build_of(config)
+    # A resumed worker, and whoever loads a checkpoint, need not build and align it again.
+    _save_whole(hybrid, start)
+    return hybrid
+
+
+def build_of(config: "HybridConfig") -> ManticoreForCausalLM:
+    """The hybrid that a run or a recipe describes, built of its components."""
+    return build_hybrid(
         list(config.components),
         config.n_blocks,
         projector=config.projector,
@@ -128,9 +136,6 @@ def starting_hybrid(folder: Path, config: "RunConfig") -> ManticoreForCausalLM:
         trust_remote_code=config.trust_remote_code,
         seed=config.seed,
     )
-    # A resumed worker, and whoever loads a checkpoint, need not build and align it again.
-    _save_whole(hybrid, start)
-    return hybrid
 
 
 def alone(

@@ -26,9 +26,9 @@ CASES = {
         "length": 12,
     },
     "fuzzy": {"task": "fuzzy-in-context-recall", "vocabulary": 7, "length": 30},
-    "fuzzy, one query": {
+    "fuzzy, one query, hardly a key twice": {
         "task": "fuzzy-in-context-recall",
-        "vocabulary": 8,
+        "vocabulary": 40,
         "length": 20,
         "longest_key": 2,
         "multi_query": False,
@@ -52,11 +52,13 @@ def features(examples: Examples) -> dict[str, np.ndarray]:
     """What is compared, each column by itself: (N, columns), small numbers of 0 or more."""
     inputs, targets = examples
     in_order = np.sort(inputs, axis=1)
+    answer_again = inputs[:, ::-1] == targets[:, -1:]
     return {
         "tokens": inputs,
         "targets": np.where(targets == IGNORED, inputs.max() + 1, targets),
         "token again two places on": inputs[:, 2:] == inputs[:, :-2],
         "asked per example": (targets != IGNORED).sum(1, keepdims=True),
+        "places since the last answer was seen": answer_again.argmax(1, keepdims=True),
         "different tokens": (np.diff(in_order) > 0).sum(1, keepdims=True),
     }
 
