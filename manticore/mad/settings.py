@@ -31,7 +31,7 @@ class Setting(BaseModel):
     """Probability that a pair is noise."""
     noise_vocabulary: int | None = Field(None, ge=0)
     """How many of the vocabulary's tokens are noise only."""
-    tokens_to_copy: PositiveInt | None = None
+    tokens_to_copy: int | None = Field(None, ge=1, lt=1 << 16)
     longest_key: int | None = Field(None, ge=1, le=4)
     """Keys have 1 to so many tokens."""
     longest_value: int | None = Field(None, ge=1, le=4)

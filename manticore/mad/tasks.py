@@ -198,8 +198,8 @@ def _fill_copies(
     blank, copy = setting.vocabulary - 2, setting.vocabulary - 1
     n_blanks = setting.length - 2 * n_copies - 1
     tokens = rng.integers(blank, size=(n, n_copies))
-    places = rng.integers(n_copies, size=(n, n_blanks))
-    places += n_copies * np.arange(n)[:, None]
+    places = rng.integers(n_copies, size=(n, n_blanks), dtype=np.uint16)  # drawing takes longest
+    places = places + n_copies * np.arange(n)[:, None]
     blanks_before = np.bincount(places.ravel(), minlength=n * n_copies).reshape(n, n_copies)
     inputs[:] = blank
     positions = np.arange(n_copies) + np.cumsum(blanks_before, 1)
