@@ -205,7 +205,7 @@ def _fill_copies(
     positions = np.arange(n_copies) + np.cumsum(blanks_before, 1)
     np.put_along_axis(inputs, positions, tokens, 1)
     inputs[:, n_copies + n_blanks] = copy
-    targets[:, :-n_copies] = IGNORED
+    targets[:] = IGNORED
     targets[:, -n_copies:] = tokens
 
 
