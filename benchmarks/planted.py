@@ -264,7 +264,7 @@ def _summary(
         "mixture_lr": rate,
         "steps": outcomes[0].steps,
         "regret": round(mean(o.regret for o in outcomes), 4),
-        "regret_spread_over_seeds": round(stdev(o.regret for o in outcomes), 4),
+        "spread": round(stdev(o.regret for o in outcomes), 4),
         "worst_regret": round(max(o.regret for o in outcomes), 4),
         "regret_of_picks": round(mean(o.regret_of_picks for o in outcomes), 4),
         "right_blocks": round(mean(o.right for o in outcomes), 3),
@@ -273,9 +273,10 @@ def _summary(
 
 
 def _print(rows: list[dict[str, object]]) -> None:
-    table = Table(*rows[0], title="Regret in nats per token; 0 is the planted optimum")
+    columns = ("setting", "strategy", "steps", "regret", "spread", "worst_regret", "right_blocks")
+    table = Table(*columns, title="Regret in nats per token; 0 is the planted optimum")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(str(row[column]) for column in columns))
     Console().print(table)
 
 
