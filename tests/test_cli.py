@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from manticore.cli import app
 from manticore.runs import get_run, runs
-from tests.app.zoo import make_zoo
+from tests.app.zoo import use_tiny_zoo
 from tests.tiny import TEXT, make_tokenizer, save_component
 
 EXAMPLE = Path(__file__).parents[1] / "assets/recipes/bilingual.yaml"
@@ -24,11 +24,7 @@ PATIENCE = 240.0
 @pytest.fixture
 def at(tmp_path, monkeypatch):
     """A folder with tiny components as the zoo, a text, and runs that are killed afterwards."""
-    monkeypatch.setenv("MANTICORE_ZOO", str(make_zoo(tmp_path / "zoo")))
-    monkeypatch.setenv("MANTICORE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("MANTICORE_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    (tmp_path / "text.txt").write_text("\n\n".join(TEXT * 60))
+    use_tiny_zoo(tmp_path, monkeypatch)
     yield tmp_path
     for run in runs(tmp_path / "runs"):
         run.kill()

@@ -1,9 +1,7 @@
 """Doing a recipe: one run for each stage, found again where it was done or begun before."""
 
-import json
 import os
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +9,7 @@ from filelock import FileLock
 
 from manticore.api import start_stage
 from manticore.data import TextData, load_text
+from manticore.data.cache import digest
 from manticore.recipes.recipe import Recipe
 from manticore.runs import Run, RunError, runs, runs_root
 from manticore.train.training import build_of
@@ -114,7 +113,7 @@ def _key(recipe: Recipe, stage: str, before: Run | None) -> str:
         "text": recipe.text(stage).model_dump(mode="json"),
         "before": None if before is None else before.id,
     }
-    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return digest(said)
 
 
 def _start(

@@ -6,12 +6,12 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from manticore.data.cache import digest
 from manticore.recipes.recipe import Recipe
 from manticore.recipes.running import done_before, run_recipe
 from manticore.runs import runs_root
@@ -111,10 +111,10 @@ def sweep(
         )
     trials = [_trial(*planned[i], root, errors.get(i)) for i in range(len(planned))]
     said = {"recipe": recipe.model_dump(mode="json"), "vary": vary, "seeds": seeds}
-    digest = sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
     base = runs_root(root)
     base.mkdir(parents=True, exist_ok=True)
-    path = base / "-".join(filter(None, ["sweep", slug(recipe.name or ""), f"{digest}.json"]))
+    name = "-".join(filter(None, ["sweep", slug(recipe.name or ""), digest(said)[:8]]))
+    path = base / f"{name}.json"
     found = {"settings": _by_setting(trials), "trials": [asdict(trial) for trial in trials]}
     write_json(path, said | found)
     return Sweep(trials, path)

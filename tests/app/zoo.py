@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.tiny import save_component
+from tests.tiny_runs import write_text
 
 FAMILIES = {"tiny-neox": ("gpt_neox", 32), "tiny-mamba": ("mamba", 24)}
 
@@ -25,3 +28,12 @@ def make_zoo(folder: Path) -> Path:
         }
         (folder / name / "card.json").write_text(json.dumps(card))
     return folder
+
+
+def use_tiny_zoo(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Have everything in `folder`: the components, a text, the token cache and the runs."""
+    patch.setenv("MANTICORE_ZOO", str(make_zoo(folder / "zoo")))
+    patch.setenv("MANTICORE_CACHE", str(folder / "cache"))
+    patch.setenv("MANTICORE_RUNS", str(folder / "runs"))
+    patch.setenv("OMP_NUM_THREADS", "1")
+    write_text(folder)

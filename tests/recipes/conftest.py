@@ -4,8 +4,7 @@ import pytest
 
 import manticore as mc
 from manticore.runs import runs
-from tests.app.zoo import make_zoo
-from tests.tiny import TEXT
+from tests.app.zoo import use_tiny_zoo
 
 TRAINING = {"steps": 2, "batch_size": 2, "eval_batches": 1, "warmup_steps": 0, "sample_prompt": ""}
 
@@ -15,11 +14,7 @@ def at(tmp_path_factory):
     """The folder with `zoo`, `text.txt` and `runs`, one for the tests of a file."""
     folder = tmp_path_factory.mktemp("recipes")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MANTICORE_ZOO", str(make_zoo(folder / "zoo")))
-        patch.setenv("MANTICORE_CACHE", str(folder / "cache"))
-        patch.setenv("MANTICORE_RUNS", str(folder / "runs"))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        (folder / "text.txt").write_text("\n\n".join(TEXT * 60))
+        use_tiny_zoo(folder, patch)
         yield folder
         for run in runs():
             run.kill()

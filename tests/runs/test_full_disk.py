@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from manticore.runs import Run, RunConfig
+from manticore.runs import Run
 from manticore.runs.launch import make_run_folder
-from tests.tiny import TEXT
+from tests.tiny_runs import run_config
 
 STEPS = 6
 # Limits the size of files from a step on, or once all are done, then works.
@@ -52,20 +52,11 @@ sys.exit(worker.main([str(folder)]))
 
 @pytest.fixture
 def make(component: Callable[..., str], tmp_path: Path) -> Callable[[str], Run]:
-    text = tmp_path / "text.txt"
-    text.write_text("\n\n".join(TEXT * 60))
-
     def make_run(name: str) -> Run:
         search = {"steps": STEPS, "batch_size": 2, "eval_every": STEPS, "eval_batches": 1}
         search |= {"checkpoint_every": 2, "sample_prompt": "", "mixture_lr": 0.3}
-        config = RunConfig(
-            components=[component("gpt_neox"), component("mamba", width=24)],
-            n_blocks=2,
-            projector_init="identity",
-            data={"source": str(text), "seq_len": 16, "cache_dir": str(tmp_path / "cache")},
-            search=search,
-            device="cpu",
-        )
+        parts = [component("gpt_neox"), component("mamba", width=24)]
+        config = run_config(tmp_path, parts, "search", search)
         return Run(make_run_folder(config, root=tmp_path / name))
 
     return make_run

@@ -9,12 +9,12 @@ import time
 import numpy as np
 import pytest
 
-from manticore.runs import Run, RunConfig, RunError, start_run
+from manticore.runs import Run, RunError, start_run
 from manticore.runs.folder import LOG_FILE
 from manticore.runs.launch import make_run_folder
 from manticore.runs.status import process_started
 from manticore.runs.worker import describe, remedy_for
-from tests.tiny import TEXT
+from tests.tiny_runs import run_config
 
 TIMEOUT = 240.0
 SHORT = {"steps": 12, "batch_size": 2, "eval_every": 6, "checkpoint_every": 3}
@@ -34,22 +34,12 @@ KILLED = {
 @pytest.fixture
 def config(component, tmp_path):
     """`config(steps=..., ...)`: a search of tiny components over a small text file."""
-    text = tmp_path / "text.txt"
-    text.write_text("\n\n".join(TEXT * 60))
+    parts = [component("gpt_neox"), component("mamba", width=24)]
 
-    def make(**fields):
-        if "stage" not in fields:
+    def make(stage="search", **fields):
+        if stage == "search":
             fields["search"] = SHORT | fields.get("search", {})
-        return RunConfig(
-            **{
-                "components": [component("gpt_neox"), component("mamba", width=24)],
-                "n_blocks": 2,
-                "projector_init": "identity",
-                "data": {"source": str(text), "seq_len": 16, "cache_dir": str(tmp_path / "cache")},
-                "device": "cpu",
-                **fields,
-            }
-        )
+        return run_config(tmp_path, parts, stage, **fields)
 
     return make
 

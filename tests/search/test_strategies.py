@@ -11,7 +11,7 @@ from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.train.events import EventWriter
 from manticore.train.training import train
-from tests.tiny import TEXT
+from tests.tiny_runs import run_config
 
 STEPS = 8
 OPTIONS = {
@@ -38,9 +38,6 @@ MOVING = [name for name in OPTIONS if name not in ("fixed",)]
 
 @pytest.fixture
 def config(component: Callable[..., str], tmp_path: Path) -> Callable[..., RunConfig]:
-    text = tmp_path / "text.txt"
-    text.write_text("\n\n".join(TEXT * 60))
-
     def make(case: str) -> RunConfig:
         search = {
             "strategy": case.split(",")[0],
@@ -53,14 +50,8 @@ def config(component: Callable[..., str], tmp_path: Path) -> Callable[..., RunCo
             "warmup_steps": 2,
             "sample_prompt": "",
         }
-        return RunConfig(
-            components=[component("gpt_neox"), component("mamba", width=24)],
-            n_blocks=2,
-            projector_init="identity",
-            data={"source": str(text), "seq_len": 16, "cache_dir": str(tmp_path / "cache")},
-            search=search | OPTIONS[case],
-            device="cpu",
-        )
+        parts = [component("gpt_neox"), component("mamba", width=24)]
+        return run_config(tmp_path, parts, "search", search | OPTIONS[case])
 
     return make
 

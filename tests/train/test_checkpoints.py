@@ -11,7 +11,7 @@ from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.train.events import EventWriter
 from manticore.train.training import train
-from tests.tiny import TEXT
+from tests.tiny_runs import run_config
 
 STEPS = 8
 FILES = ["model.safetensors", "optimizer.bin", "scheduler.bin", "random_states_0.pkl"]
@@ -19,19 +19,11 @@ FILES = ["model.safetensors", "optimizer.bin", "scheduler.bin", "random_states_0
 
 @pytest.fixture
 def config(component: Callable[..., str], tmp_path: Path) -> RunConfig:
-    text = tmp_path / "text.txt"
-    text.write_text("\n\n".join(TEXT * 60))
     search = {"steps": STEPS, "batch_size": 2, "eval_every": STEPS, "eval_batches": 1}
     search |= {"checkpoint_every": 2, "sample_prompt": "", "mixture_lr": 0.3}
-    return RunConfig(
-        # Dropout draws from the random state, which is in the checkpoint too.
-        components=[component("gpt2"), component("mamba", width=24)],
-        n_blocks=2,
-        projector_init="identity",
-        data={"source": str(text), "seq_len": 16, "cache_dir": str(tmp_path / "cache")},
-        search=search,
-        device="cpu",
-    )
+    # Dropout draws from the random state, which is in the checkpoint too.
+    parts = [component("gpt2"), component("mamba", width=24)]
+    return run_config(tmp_path, parts, "search", search)
 
 
 def go_on(run: Run, stop_at: int | None = None) -> None:

@@ -8,11 +8,12 @@ import torch
 from accelerate.state import AcceleratorState
 
 from manticore.hybrid import build_hybrid
-from manticore.runs import Run, RunConfig
+from manticore.runs import Run
 from manticore.runs.launch import make_run_folder
 from manticore.train.events import EventWriter
 from manticore.train.stages import run_stage
-from tests.tiny import FAMILY_NAMES, TEXT, VOCAB_SIZE
+from tests.tiny import FAMILY_NAMES, VOCAB_SIZE
+from tests.tiny_runs import run_config
 
 STAGES = {
     "pretrain-projectors": {"projector_lr": 3e-3},
@@ -22,19 +23,9 @@ STAGES = {
 
 
 def do(stage: str, dtype: str, parts: list[str], folder: Path) -> Run:
-    text = folder / "text.txt"
-    text.write_text("\n\n".join(TEXT * 60))
     options = {"steps": 12, "batch_size": 4, "eval_every": 12, "eval_batches": 1, "warmup_steps": 0}
-    config = RunConfig(
-        stage=stage,
-        components=parts,
-        n_blocks=2,
-        projector_init="identity",
-        data={"source": str(text), "seq_len": 16, "cache_dir": str(folder / "cache")},
-        device="cpu",
-        dtype=dtype,
-        **{stage.replace("-", "_"): options | {"sample_prompt": ""} | STAGES[stage]},
-    )
+    options |= {"sample_prompt": ""} | STAGES[stage]
+    config = run_config(folder, parts, stage, options, dtype=dtype)
     run = Run(make_run_folder(config, root=folder / dtype))
     # A process has one precision, as far as accelerate knows; here it must forget.
     AcceleratorState._reset_state(reset_partial_state=True)

@@ -9,7 +9,7 @@ import torch
 import manticore as mc
 from manticore.hybrid import lora_targets
 from manticore.runs import RunConfig
-from tests.tiny import TEXT
+from tests.tiny_runs import write_text
 
 SMALL = {"batch_size": 4, "eval_every": 3, "eval_batches": 1, "sample_prompt": "", "device": "cpu"}
 
@@ -28,9 +28,7 @@ def data(
     monkeypatch.setenv("MANTICORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MANTICORE_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    text = tmp_path / "text.txt"
-    text.write_text("\n\n".join(TEXT * 60))
-    return mc.load_text(text, tokenizer=hybrid.tokenizer, seq_len=16)
+    return mc.load_text(write_text(tmp_path), tokenizer=hybrid.tokenizer, seq_len=16)
 
 
 def changed(before: mc.ManticoreForCausalLM, after: mc.ManticoreForCausalLM) -> set[str]:

@@ -12,7 +12,7 @@ from manticore.runs.launch import make_run_folder
 from manticore.train.events import EventWriter
 from manticore.train.stages import run_stage
 from manticore.train.tracking import tracked_values
-from tests.tiny import TEXT
+from tests.tiny_runs import run_config
 
 STEPS = 6
 
@@ -23,24 +23,13 @@ class _KilledError(Exception):
 
 @pytest.fixture
 def config(component: Callable[..., str], tmp_path: Path) -> Callable[..., RunConfig]:
-    text = tmp_path / "text.txt"
-    text.write_text("\n\n".join(TEXT * 60))
-
     def make(tracker: str, stage: str = "search") -> RunConfig:
         options = {"batch_size": 2, "eval_batches": 1}
         if stage == "search":
             options |= {"steps": STEPS, "eval_every": 3, "checkpoint_every": 2, "sample_tokens": 4}
             options |= {"mixture_lr": 3.0}
-        return RunConfig(
-            stage=stage,
-            components=[component("gpt_neox"), component("mamba", width=24)],
-            n_blocks=2,
-            projector_init="identity",
-            data={"source": str(text), "seq_len": 16, "cache_dir": str(tmp_path / "cache")},
-            trackers=[tracker],
-            device="cpu",
-            **{stage: options},
-        )
+        parts = [component("gpt_neox"), component("mamba", width=24)]
+        return run_config(tmp_path, parts, stage, options, trackers=[tracker])
 
     return make
 

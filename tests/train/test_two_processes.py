@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from manticore.hybrid import ManticoreForCausalLM
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
-from tests.tiny import TEXT
+from tests.tiny_runs import run_config
 
 STEPS = 5
 # Runs the worker, then leaves what this process found beside the run. Accelerate shards only where
@@ -79,23 +79,13 @@ FSDP_WORK = ["darts", "random", "pretrain-projectors", "finetune", "lora"]
 
 @pytest.fixture
 def config(component: Callable[..., str], tmp_path: Path) -> Callable[[str], RunConfig]:
-    text = tmp_path / "text.txt"
-    text.write_text("\n\n".join(TEXT * 60))
-
     def make(work: str) -> RunConfig:
         stage, options = WORK[work]
         options = {"steps": STEPS, "batch_size": 4, "eval_every": STEPS, **options}
         options |= {"eval_batches": 1, "checkpoint_every": 2, "sample_tokens": 3}
-        return RunConfig(
-            stage=stage,
-            # The head of gpt_neo is its embedding, and it has no dropout.
-            components=[component("gpt_neo"), component("mamba", width=24)],
-            n_blocks=2,
-            projector_init="random",
-            data={"source": str(text), "seq_len": 16, "cache_dir": str(tmp_path / "cache")},
-            device="cpu",
-            **{stage.replace("-", "_"): options},
-        )
+        # The head of gpt_neo is its embedding, and it has no dropout.
+        parts = [component("gpt_neo"), component("mamba", width=24)]
+        return run_config(tmp_path, parts, stage, options, projector_init="random")
 
     return make
 
