@@ -1,8 +1,8 @@
 """Is a fine-tuned hybrid better than its fine-tuned components, and than what else they could do?
 
 An English and a Spanish component and the hybrid of both are fine-tuned on one text and measured on
-another, with the same data and steps, each at the best learning rate of one grid that was tried on
-a seed of its own. Beside them:
+another, with the same data and steps, each at the best learning rate of one grid, which was tried
+in shorter trainings on a seed of its own. Beside them:
 
 - each component with twice the steps, which is about the compute of the hybrid's fine-tuning;
 - the ensemble of the two fine-tuned components: their logits added, with the weight that is best on
@@ -13,11 +13,12 @@ a seed of its own. Beside them:
     python -m benchmarks.finetuning stories-mixed
     python -m benchmarks.finetuning wikitext2 --folder FOLDER
 
-FOLDER has wikitext2.valid.txt, which is trained on, and wikitext2.test.txt.
+FOLDER has wikitext2.valid.txt, which is trained on, and wikitext2.test.txt. If it is interrupted,
+the benchmark goes on with the trainings that are done.
 """
 
 import argparse
-import tempfile
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -30,17 +31,20 @@ from torch.utils.data import ConcatDataset, Dataset, Subset
 from torch.utils.flop_counter import FlopCounterMode
 
 import manticore as mc
-from benchmarks.harness import as_record, save_results, time_side_by_side
+from benchmarks.harness import RESULTS, as_record, save_results, time_side_by_side
 from manticore.data import TextData
 from manticore.evaluate import perplexity
 from manticore.hybrid import ManticoreForCausalLM
 
 PAIR = ("zoo:tales-neox", "zoo:novelas-mamba")
 NAMES = ("tales-neox", "novelas-mamba")
-SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS, TUNING_BATCHES, SPEED_ROUNDS = 128, 4, 200, 4, 40, 5
+SEQ_LEN, BATCH_SIZE, N_BLOCKS, TUNING_BATCHES, SPEED_ROUNDS = 128, 4, 4, 40, 5
+TUNING_STEPS = SEARCH_STEPS = 200
 RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 TUNING_SEED, SEEDS = 100, (0, 1, 2)
 ENSEMBLE_WEIGHTS = tuple(step / 10 for step in range(11))
+RUNS = RESULTS.parent.parent / ".cache" / "finetuning"
+"""The trainings, until the table is complete."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,19 @@ class Task:
 
     Attributes:
         name: Of the text.
-        data: Trained on; the first batches of its held-out part choose learning rates.
+        source: Of the text that is trained on, as `load_text` takes it.
+        data: It; the first batches of its held-out part choose learning rates.
         test: Measured on, at the end only.
+        steps: Of each fine-tuning.
+        mixture_lr: Of the search.
     """
 
     name: str
+    source: str
     data: TextData
     test: Dataset
+    steps: int
+    mixture_lr: float
 
     @property
     def tuning(self) -> Dataset:
@@ -109,12 +119,15 @@ def main() -> None:
         if name != "found"
     ]
     _print(task, rows)
-    setup = {"text": task.name, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE, "steps": STEPS}
+    setup = {"text": task.name, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE, "steps": task.steps}
+    setup |= {"tuning_steps": TUNING_STEPS, "search_steps": SEARCH_STEPS}
+    setup |= {"mixture_lr": task.mixture_lr}
     setup |= {"seeds": SEEDS, "tuning_seed": TUNING_SEED, "component_lr": rates}
     setup |= {"training_tokens": task.data.n_tokens, "test_sequences": len(task.test)}
     measured = {"setup": setup, "rows": rows, "tuning": tuned, "timings": costs["timings"]}
     measured["found"] = [seed["found"] for seed in by_seed]
     print(save_results(f"finetuning-{task.name}", measured))
+    shutil.rmtree(RUNS / task.name)
 
 
 def _contestants() -> dict[str, tuple[str, ...]]:
@@ -124,25 +137,28 @@ def _contestants() -> dict[str, tuple[str, ...]]:
 def _task(name: str, folder: Path | None) -> Task:
     tokenizer = mc.build_hybrid(list(PAIR[:1]), N_BLOCKS).tokenizer
     if name == "stories-mixed":
-        data = mc.load_text(f"bundled:{name}", tokenizer=tokenizer, seq_len=SEQ_LEN)
+        source = f"bundled:{name}"
+        data = mc.load_text(source, tokenizer=tokenizer, seq_len=SEQ_LEN)
         # The same held-out stories, from where tuning has ended.
         rest = range(TUNING_BATCHES * BATCH_SIZE, len(data.valid))
-        return Task(name, data, Subset(data.valid, rest))
+        return Task(name, source, data, Subset(data.valid, rest), steps=200, mixture_lr=0.02)
     if folder is None:
         raise SystemExit("wikitext2 is not bundled: say where it is with --folder FOLDER")
     options = {"tokenizer": tokenizer, "seq_len": SEQ_LEN}
-    data = mc.load_text(folder / "wikitext2.valid.txt", **options)
+    source = folder.resolve() / "wikitext2.valid.txt"
+    data = mc.load_text(source, **options)
     text = mc.load_text(folder / "wikitext2.test.txt", **options)
     test = ConcatDataset([text.train, text.valid])
     # Every fourth sequence, so that all articles are in it.
-    return Task(name, data, Subset(test, range(0, len(test), 4)))
+    test = Subset(test, range(0, len(test), 4))
+    return Task(name, str(source), data, test, steps=800, mixture_lr=0.1)
 
 
 def _tuned(task: Task, components: tuple[str, ...]) -> dict[float, float]:
     """Perplexity on the tuning part by learning rate; for the hybrid, at even mixture weights."""
     tried = {}
     for rate in RATES:
-        model = _finetuned(task, _build(components), rate, TUNING_SEED)
+        model = _finetuned(task, components, rate, TUNING_SEED, TUNING_STEPS)
         tried[rate] = round(perplexity(model, task.tuning, batch_size=16), 4)
     print(components, tried, flush=True)
     return tried
@@ -158,9 +174,9 @@ def _one_seed(task: Task, rates: dict[str, float], seed: int) -> dict[str, Any]:
     for name, source in _contestants().items():
         if name == "hybrid":
             continue
-        components.append(_finetuned(task, _build(source), rates[name], seed))
+        components.append(_finetuned(task, source, rates[name], seed, task.steps))
         measured[name] = test(components[-1])
-        longer = _finetuned(task, _build(source), rates[name], seed, 2 * STEPS)
+        longer = _finetuned(task, source, rates[name], seed, 2 * task.steps)
         measured[f"{name}, twice the steps"] = test(longer)
     chosen = min(
         ENSEMBLE_WEIGHTS,
@@ -168,14 +184,14 @@ def _one_seed(task: Task, rates: dict[str, float], seed: int) -> dict[str, Any]:
     )
     measured["ensemble"] = test(Ensemble(components, chosen))
     rate = rates["hybrid"]
-    alpha = _searched(task, rate, seed)
-    K = alpha.shape[1]
-    picks = torch.nn.functional.one_hot(alpha.argmax(dim=1), K).float()
-    mixtures = {"hybrid": alpha, "hybrid, even": torch.full_like(alpha, 1 / K)}
-    for name, weights in (mixtures | {"hybrid, pruned": picks}).items():
-        hybrid = _build(PAIR)
-        hybrid.set_mixture_weights(weights)
-        measured[name] = test(_finetuned(task, hybrid, rate, seed))
+    search = _options(rate, SEARCH_STEPS) | {"mixture_lr": task.mixture_lr}
+    hybrid = _finetuned(task, PAIR, rate, seed, task.steps, before={"search": search})
+    measured["hybrid"] = test(hybrid)
+    measured["hybrid, even"] = test(_finetuned(task, PAIR, rate, seed, task.steps))
+    alpha = hybrid.mixture_weights
+    picks = torch.nn.functional.one_hot(alpha.argmax(dim=1), alpha.shape[1]).tolist()
+    pruned = _finetuned(task, PAIR, rate, seed, task.steps, mixture_weights=picks)
+    measured["hybrid, pruned"] = test(pruned)
     return measured | {"found": {"alpha": alpha.tolist(), "ensemble_weight": chosen}}
 
 
@@ -183,25 +199,31 @@ def _build(components: tuple[str, ...]) -> ManticoreForCausalLM:
     return mc.build_hybrid(list(components), N_BLOCKS)
 
 
-def _options(rate: float, steps: int, seed: int, root: str) -> dict[str, Any]:
+def _options(rate: float, steps: int) -> dict[str, Any]:
     options = {"steps": steps, "batch_size": BATCH_SIZE, "component_lr": rate}
-    options |= {"eval_every": steps, "eval_batches": 1, "checkpoint_every": steps}
-    return options | {"sample_prompt": "", "seed": seed, "root": root}
+    options |= {"eval_every": steps, "eval_batches": 1, "checkpoint_every": min(steps, 200)}
+    return options | {"sample_prompt": ""}
 
 
 def _finetuned(
-    task: Task, hybrid: ManticoreForCausalLM, rate: float, seed: int, steps: int = STEPS
+    task: Task,
+    components: tuple[str, ...],
+    rate: float,
+    seed: int,
+    steps: int,
+    before: dict[str, dict[str, Any]] | None = None,
+    **fields: Any,
 ) -> ManticoreForCausalLM:
-    with tempfile.TemporaryDirectory() as root:
-        run = mc.finetune(hybrid, task.data, **_options(rate, steps, seed, root)).wait()
-        return run.hybrid().eval()
-
-
-def _searched(task: Task, rate: float, seed: int) -> torch.Tensor:
-    """The mixture weights that DARTS finds, (N, K)."""
-    with tempfile.TemporaryDirectory() as root:
-        run = mc.search(_build(PAIR), task.data, **_options(rate, STEPS, seed, root)).wait()
-        return torch.tensor(run.metrics()["mixture_weights"])
+    """Fine-tuned after the stages `before`, or found among the trainings that are done."""
+    recipe = mc.Recipe(
+        components=components,
+        n_blocks=N_BLOCKS,
+        seed=seed,
+        data={"source": task.source, "seq_len": SEQ_LEN},
+        stages={**(before or {}), "finetune": _options(rate, steps)},
+        **fields,
+    )
+    return mc.run_recipe(recipe, root=RUNS / task.name)[-1].hybrid().eval()
 
 
 def _costs(task: Task) -> dict[str, Any]:
@@ -227,14 +249,14 @@ def _costs(task: Task) -> dict[str, Any]:
             "training_tokens_per_s": round(speed),
         }
 
-    rows = {name: row([name], STEPS) for name in models}
+    rows = {name: row([name], task.steps) for name in models}
     for name in NAMES:
-        rows[f"{name}, twice the steps"] = row([name], 2 * STEPS)
-    rows["ensemble"] = row(list(NAMES), STEPS)
-    rows["hybrid, even"] = row(["hybrid"], STEPS)
+        rows[f"{name}, twice the steps"] = row([name], 2 * task.steps)
+    rows["ensemble"] = row(list(NAMES), task.steps)
+    rows["hybrid, even"] = row(["hybrid"], task.steps)
     # Those that a search came before have paid for it.
     for name in ("hybrid", "hybrid, pruned"):
-        search = counted["hybrid"][1] * STEPS / 1e15
+        search = counted["hybrid"][1] * SEARCH_STEPS / 1e15
         total = rows[name]["training_pflops"] + search
         rows[name]["training_pflops"] = float(f"{total:.3g}")
     return {"rows": rows, "timings": as_record(timings)}
