@@ -15,6 +15,7 @@ from manticore.api import (
     finetune,
     get_run,
     pretrain_projectors,
+    program,
     runs,
     search,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "load_text",
     "perplexity",
     "pretrain_projectors",
+    "program",
     "reproduce",
     "run_recipe",
     "runs",

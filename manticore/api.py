@@ -1,12 +1,13 @@
 """The verbs of the public face that start and find runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 import manticore.evaluate  # noqa: F401  before the function of this name takes its place
+from manticore.mad.config import ProgramConfig
 from manticore.runs import Run, RunConfig, get_run, start_run
 from manticore.runs import runs as list_runs
 from manticore.runs.config import option_field
@@ -23,6 +24,7 @@ __all__ = [
     "finetune",
     "get_run",
     "pretrain_projectors",
+    "program",
     "runs",
     "search",
 ]
@@ -104,6 +106,48 @@ def pretrain_projectors(
     )
 
 
+def program(
+    hybrid: "ManticoreForCausalLM",
+    tasks: Mapping[str, float] | Sequence[str] | None = None,
+    steps: int = 60,
+    *,
+    name: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str = "float32",
+    root: str | Path | None = None,
+    trackers: Sequence[str] = (),
+    **options: Any,
+) -> Run:
+    """Program a hybrid: mixture weights from MAD tasks, not from its target (paper section 3.3).
+
+    The mixture weights are searched on each task, on the hybrid's own blocks and projectors with
+    fresh embeddings and head; then they are combined. `run.hybrid()` is the hybrid as it was, at
+    the combined mixture weights: `mc.finetune(run, data)` trains it on its target.
+
+    Args:
+        hybrid: What is to be programmed; it is saved with the run and stays as it is here.
+        tasks: Skills: how much each task counts; all six alike if not given.
+        steps: Optimizer steps of each task's search.
+        name: A name for people, like the arguments that follow as for `search`.
+        options: Any other field of `ProgramConfig`: `preset`, `settings`, `combine`, `strategy`,
+            and `lengths` with `target_length`, which make the mixture weights a function of the
+            length of the target's sequences.
+
+    Returns:
+        The run, at once; `run.metrics()` has what each task found.
+
+    Raises:
+        ValueError: An unknown task or an impossible option.
+        ModuleNotFoundError: A tracker that is not installed.
+    """
+    chosen = {} if tasks is None else {"tasks": tasks}
+    settings = ProgramConfig(steps=steps, **chosen, **options)
+    return start_stage(
+        "program", hybrid, None, settings, name, seed, device, dtype, root, trackers=trackers
+    )
+
+
 def finetune(
     start: "Run | ManticoreForCausalLM",
     data: "TextData",
@@ -162,7 +206,7 @@ def runs(root: str | Path | None = None) -> list[Run]:
 def start_stage(
     stage: str,
     hybrid: "ManticoreForCausalLM",
-    data: "TextData",
+    data: "TextData | None",
     options: BaseModel,
     name: str | None,
     seed: int,
@@ -175,6 +219,7 @@ def start_stage(
     """Start a stage on a hybrid at hand: what the verbs above have in common.
 
     Args:
+        data: None for a stage that needs no text.
         options: Of the stage.
         recipe: See `RunConfig.recipe`.
         trackers: See `search`.
@@ -187,7 +232,7 @@ def start_stage(
         projector=hybrid.config.projector,
         head=hybrid.config.head,
         mixture_weights=hybrid.mixture_weights.tolist(),
-        data=data.spec,
+        data={} if data is None else data.spec,
         seed=seed,
         device=device,
         dtype=dtype,

@@ -1,4 +1,4 @@
-"""Loading components: from the hub, from a folder, or from the bundled zoo."""
+"""Loading components: from the hub, from a folder, from the bundled zoo, or from nothing."""
 
 import json
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from manticore.components.families import FAMILIES
 from manticore.components.fast_mixers import use_fast_mixers
 from manticore.components.inspection import UnknownFamilyError, family_spec
 from manticore.components.runner import BlockRunner
+from manticore.components.scratch import Scratch, is_scratch, make_scratch
 from manticore.components.spec import FamilySpec
 from manticore.components.tokenizers import special_ids, vocabulary_size
 from manticore.zoo import UnknownZooModelError, zoo_names, zoo_path
@@ -72,7 +73,8 @@ def load_component(
     """Load one component.
 
     Args:
-        source: `zoo:NAME`, a folder saved by `save_pretrained`, or a hub id.
+        source: `zoo:NAME`, a folder saved by `save_pretrained`, a hub id, or `scratch:FAMILY` for
+            a small model without training (see `manticore.components.scratch`).
         dtype: The type its weights get.
         trust_remote_code: Run code that a hub repository brings along. Off unless you turn it on.
         revision: Branch, tag or commit of a hub repository.
@@ -81,6 +83,8 @@ def load_component(
         ComponentError: The source does not hold a loadable causal language model.
     """
     source = str(source)
+    if is_scratch(source):
+        return _from_nothing(source, dtype)
     where = _locate(source)
     options = {"trust_remote_code": trust_remote_code, "revision": revision}
     try:
@@ -113,6 +117,18 @@ def load_component(
     except Exception as error:  # A strange configuration can make Transformers raise anything.
         raise ComponentError(_explain(source, error)) from error
     return Component(component_name(source), source, model, tokenizer, spec)
+
+
+def _from_nothing(source: str, dtype: torch.dtype | str) -> Component:
+    try:
+        scratch = Scratch.parse(source)
+    except ValueError as error:
+        raise ComponentError(str(error)) from error
+    model, tokenizer = make_scratch(scratch)
+    if not isinstance(dtype, str):
+        model = model.to(dtype)
+    use_fast_mixers(model)
+    return Component(scratch.family, source, model, tokenizer, family_spec(model))
 
 
 def is_zoo(source: str) -> bool:

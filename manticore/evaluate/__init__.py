@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from manticore.evaluate.alignment import AlignmentError, alignment_error
-    from manticore.evaluate.losses import mean_loss, perplexity
+    from manticore.evaluate.losses import mean_loss, measure_text, perplexity
 
-__all__ = ["AlignmentError", "alignment_error", "mean_loss", "perplexity"]
+__all__ = ["AlignmentError", "alignment_error", "mean_loss", "measure_text", "perplexity"]
 
 _HOMES = {"AlignmentError": "alignment", "alignment_error": "alignment"} | dict.fromkeys(
-    ("mean_loss", "perplexity"), "losses"
+    ("mean_loss", "measure_text", "perplexity"), "losses"
 )
 
 

@@ -54,6 +54,13 @@ def mean_loss(
     return total / count
 
 
+def measure_text(
+    model: PreTrainedModel, dataset: Dataset, **options: int | None
+) -> dict[str, float]:
+    """What is measured on text, by name: `perplexity`; arguments and errors as in `mean_loss`."""
+    return {"perplexity": perplexity(model, dataset, **options)}
+
+
 def perplexity(
     model: PreTrainedModel,
     dataset: Dataset,

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from manticore.components.loading import Component, load_component
 from manticore.components.runner import cut_points
+from manticore.components.scratch import is_scratch
 from manticore.components.tokenizers import TransplantReport, same_vocabulary, transplant
 from manticore.data import generate_stories
 from manticore.hybrid.alignment import align_projectors, set_scales
@@ -51,7 +52,8 @@ def build_hybrid(
         tokenizer_from: Index of the component whose tokenizer the hybrid uses. Components with
             another vocabulary are transplanted onto it; `hybrid.transplants` reports how well.
         alignment_text: Text on which hidden states are measured, for their scales and for
-            `aligned`; stories of the bundled generator if not given.
+            `aligned`. If not given, stories of the bundled generator; components from nothing,
+            which know no words, are measured on random tokens.
         dtype: Type of the weights.
         device: Where the hybrid lives.
         trust_remote_code: Run code from hub repositories. Off unless you turn it on.
@@ -120,7 +122,12 @@ def build_hybrid(
     hybrid.transplants = transplants
     if mixture_weights is not None:
         hybrid.set_mixture_weights(mixture_weights)
-    ids = _alignment_ids(tokenizer, alignment_text, hybrid.max_length).to(device)
+    length = min(_ALIGNMENT_LENGTH, hybrid.max_length or _ALIGNMENT_LENGTH)
+    if alignment_text is None and all(is_scratch(component.source) for component in loaded):
+        ids = _random_ids(config.vocab_size, length, seed)
+    else:
+        ids = _alignment_ids(tokenizer, alignment_text, length)
+    ids = ids.to(device)
     set_scales(hybrid, ids)
     if projector_init == "aligned":
         align_projectors(hybrid, ids)
@@ -171,13 +178,18 @@ def _unique(names: list[str]) -> list[str]:
     return unique
 
 
+def _random_ids(vocabulary: int, length: int, seed: int) -> torch.Tensor:
+    """(n, T) tokens, all equally likely."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(vocabulary, (ALIGNMENT_TOKENS // length, length), generator=generator)
+
+
 def _alignment_ids(
-    tokenizer: PreTrainedTokenizerBase, text: str | None, max_length: int | None
+    tokenizer: PreTrainedTokenizerBase, text: str | None, length: int
 ) -> torch.Tensor:
     """(n, T) tokens to fit projectors on."""
     if text is None:
         text = "\n\n".join(generate_stories("mixed", n_stories=_ALIGNMENT_STORIES))
-    length = min(_ALIGNMENT_LENGTH, max_length or _ALIGNMENT_LENGTH)
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"][:ALIGNMENT_TOKENS]
     rows = len(ids) // length
     if rows == 0:

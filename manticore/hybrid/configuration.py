@@ -7,7 +7,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from manticore.components.runner import cut_points
 
 ProjectorKind = Literal["linear", "identity", "mlp"]
-HeadKind = Literal["mixed", "new"]
+HeadKind = Literal["mixed", "new", "reconstruction"]
 MAX_COMPONENTS = 4
 
 
@@ -20,7 +20,8 @@ class ManticoreConfig(PreTrainedConfig):
         component_sources: What each was loaded from; the names if not given.
         n_blocks: Blocks B that every component is cut into.
         projector: Kind of projector between hybrid and component width.
-        head: "mixed" mixes the components' own heads; "new" trains one norm and head (the paper's).
+        head: "mixed" mixes the components' own heads; "new" trains one norm and head (the paper's);
+            "reconstruction" decodes the whole sequence from the last position (MAD's compression).
         scales: (N + 1, K) sizes of the components' hidden states at the block boundaries, powers of
             two; the hybrid works with hidden states divided by them. All 1 if not given.
         vocab_size: Entries of the hybrid's one vocabulary.

@@ -41,6 +41,7 @@ from manticore.hybrid.configuration import ManticoreConfig
 from manticore.hybrid.mixture import FixedMixture, check_mixture_weights
 from manticore.hybrid.parts import ComponentList, HybridEmbedding
 from manticore.hybrid.projectors import BlockProjectors, resize_width
+from manticore.hybrid.reconstruction import ReconstructionDecoder
 
 # Arguments of from_pretrained that say where the files are, the tokenizer's too.
 _WHERE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -89,6 +90,8 @@ class ManticoreForCausalLM(TransformersCitizen):
             # Names that no component has: peft picks modules by the end of their names.
             self.new_norm = nn.LayerNorm(self.width)
             self.new_head = nn.Linear(self.width, config.vocab_size, bias=False)
+        if config.head == "reconstruction":
+            self.decoder = ReconstructionDecoder(self.width, config.vocab_size)
         self.embedding = HybridEmbedding(self)
         self.tokenizer: PreTrainedTokenizerBase | None = None
         # What build_hybrid did to foreign vocabularies; not known of a hybrid that was saved.
@@ -173,7 +176,8 @@ class ManticoreForCausalLM(TransformersCitizen):
             position_ids: (B, T); counted from the mask and the cache if not given.
             past_key_values: The cache of an earlier call.
             inputs_embeds: (B, T, D) in place of ids: h[0], as `get_input_embeddings()` gives it.
-            labels: (B, T) ids to predict, shifted inside; -100 is left out. Needs all logits.
+            labels: (B, T) ids to predict, shifted inside; -100 is left out. Needs all logits. With
+                head="reconstruction" (B, T + 1): -100 and the ids.
             logits_to_keep: Only the last so many positions (0: all), or their indices.
             output_hidden_states: Whether to hand out h[0] to h[N], N + 1 times (B, T, D).
             return_dict: A tuple if False.
@@ -223,8 +227,13 @@ class ManticoreForCausalLM(TransformersCitizen):
         if past_key_values is not None:
             past_key_values.advance(n_new, attention_mask)
 
-        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self._logits(hidden_states[-1][:, keep], alpha[-1])
+        if self.config.head == "reconstruction":
+            logits = self._reconstruct(hidden_states[-1], n_past, attention_mask)
+        else:
+            keep = (
+                slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+            )
+            logits = self._logits(hidden_states[-1][:, keep], alpha[-1])
         loss = None
         if labels is not None:
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
@@ -300,6 +309,24 @@ class ManticoreForCausalLM(TransformersCitizen):
                 narrow = narrow.to(self.components[k].dtype)
             logits.append(alpha[k] * runner.head(narrow)[..., : self.config.vocab_size])
         return sum(logits)
+
+    def _reconstruct(
+        self, hidden_states: torch.Tensor, n_past: int, attention_mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """(B, T + 1, V): of every token of the sequence, and a last one that no label is held to.
+
+        A causal language model's loss shifts labels by one, and here nothing is to be shifted: so
+        labels are (B, T + 1) too, -100 in front.
+        """
+        if n_past or (attention_mask is not None and not attention_mask.all()):
+            raise ValueError(
+                "A hybrid with head='reconstruction' decodes whole sequences: it neither continues "
+                "one, nor takes padding. Build it with head='mixed' to generate."
+            )
+        logits = self.decoder(
+            hidden_states[:, -1].to(self.decoder.layers[0].weight.dtype), hidden_states.shape[1]
+        )
+        return nn.functional.pad(logits, (0, 0, 0, 1))
 
     def _check_length(self, length: int) -> None:
         live = self.mixture.live()

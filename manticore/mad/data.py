@@ -6,8 +6,8 @@ to the right, -100 in the first; and so that the last target keeps a place, `inp
 inputs and one token more, a repeat of the last input. No position that is asked sees it, and the
 loss drops its logits. A model needs room for that many positions: `TaskData.length`.
 
-A reconstruction task (compression) is nothing for that loss: `labels` are the inputs, unmoved, and
-are held against what a `ReconstructionDecoder` makes of the last position's hidden state.
+A reconstruction task (compression) needs a hybrid with `head="reconstruction"`, whose logits at
+position t are for the token at t: `labels` are -100 and the inputs, one longer than `input_ids`.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,17 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from manticore.mad.registry import Objective, find_task
+from manticore.hybrid.configuration import HeadKind
+from manticore.mad.registry import find_task
 from manticore.mad.settings import BASELINES, Setting
 from manticore.mad.tasks import IGNORED, Draw
 
 
 class Examples(Dataset):
-    """Items with `input_ids` and `labels`, (T,) int64 each; all of them are attributes, (N, T)."""
+    """Items with `input_ids` and `labels`, int64; all of them are attributes, (N, T) each.
+
+    T is the same for both, but for reconstruction, whose labels are one longer.
+    """
 
     def __init__(self, input_ids: torch.Tensor, labels: torch.Tensor) -> None:
         self.input_ids = input_ids
@@ -56,25 +60,24 @@ class TaskData:
         return self.setting.task
 
     @property
-    def objective(self) -> Objective:
-        """Which logits the labels are for; see `manticore.mad.registry.Task`."""
-        return find_task(self.name).objective
+    def head(self) -> HeadKind:
+        """The head that a hybrid needs for it."""
+        return "reconstruction" if find_task(self.name).reconstructs else "mixed"
+
+    @property
+    def valid(self) -> Examples:
+        """The test examples, under the name that texts have for what is measured on."""
+        return self.test
+
+    @property
+    def floor(self) -> None:
+        """Nothing is known of it."""
+        return None
 
     @property
     def length(self) -> int:
         """Tokens per item, T."""
         return self.train.input_ids.shape[1]
-
-    def align(
-        self, logits: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (B, T', V) and the targets (B, T') they are for, from a model's logits and labels.
-
-        T' is T - 1 for a causal language model's logits, T for reconstructed ones.
-        """
-        if self.objective == "reconstruction":
-            return logits, labels
-        return logits[:, :-1], labels[:, 1:]
 
 
 def make_task(name: str, setting: Setting | None = None, seed: int = 0) -> TaskData:
@@ -105,9 +108,9 @@ def make_task(name: str, setting: Setting | None = None, seed: int = 0) -> TaskD
     def examples(n_examples: int, stream: np.random.SeedSequence, training: bool) -> Examples:
         draw = Draw(n_examples, training, np.random.default_rng(stream), shared)
         inputs, targets = task.generate(setting, draw)
-        if task.objective == "next-token":
+        if not task.reconstructs:
             inputs = np.concatenate([inputs, inputs[:, -1:]], axis=1)
-            targets = np.pad(targets, ((0, 0), (1, 0)), constant_values=IGNORED)
+        targets = np.pad(targets, ((0, 0), (1, 0)), constant_values=IGNORED)
         return Examples(
             torch.from_numpy(np.ascontiguousarray(inputs)),
             torch.from_numpy(np.ascontiguousarray(targets)),
@@ -125,8 +128,9 @@ def count_correct(logits: torch.Tensor, targets: torch.Tensor) -> tuple[int, int
     """How many of the asked targets the logits are highest for, and how many were asked.
 
     Args:
-        logits: (B, T, V), those for the targets of the same position: see `TaskData.align`.
-        targets: (B, T), -100 where nothing is asked.
+        logits: (B, T, V), those for the targets of the same position: of a model's logits all but
+            the last.
+        targets: (B, T), -100 where nothing is asked: of an item's labels all but the first.
 
     Raises:
         ValueError: Shapes that do not go together.
@@ -134,7 +138,7 @@ def count_correct(logits: torch.Tensor, targets: torch.Tensor) -> tuple[int, int
     if logits.shape[:-1] != targets.shape:
         raise ValueError(
             f"Logits of shape {tuple(logits.shape)} are not for targets of shape "
-            f"{tuple(targets.shape)}: align a causal model's logits first (TaskData.align)."
+            f"{tuple(targets.shape)}: leave out the last logits, and the first labels."
         )
     asked = targets != IGNORED
     correct = (logits.argmax(-1) == targets) & asked

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from manticore.mad import checks, tasks
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from manticore.mad.settings import Setting
 
 Options = Mapping[str, Any]
-Objective = Literal["next-token", "reconstruction"]
 
 RECALL_AXES = {"length": (256, 512, 1024), "train_examples": (6400, 3200, 1600, 800)}
 VOCABULARIES = (32, 64, 128)
@@ -29,8 +28,8 @@ class Task:
         quick: what a setting that trains in minutes on two cores changes in the baseline.
         paper: what the suite of "Pretrained Hybrids with MAD Skills" changes in the baseline, or
             None where that leaves the task out.
-        objective: `next-token`: a causal language model's output at position t is asked for
-            `targets[:, t]`. `reconstruction`: all targets are decoded from the last position.
+        reconstructs: all targets are decoded from the last position, by a head for that; else a
+            causal language model's output at position t is asked for `targets[:, t]`.
     """
 
     generate: Callable[["Setting", tasks.Draw], tasks.Examples]
@@ -39,7 +38,7 @@ class Task:
     axes: Options
     quick: Options
     paper: Options | None
-    objective: Objective = "next-token"
+    reconstructs: bool = False
 
 
 def find_task(name: str) -> Task:
@@ -122,7 +121,7 @@ TASKS: dict[str, Task] = {
         },
         quick={"length": 8, "train_examples": 3_200, "test_examples": 320},
         paper=None,
-        objective="reconstruction",
+        reconstructs=True,
     ),
     "memorization": Task(
         tasks.memorization,

@@ -213,7 +213,7 @@ def compression(setting: Setting, draw: Draw) -> Examples:
     """Tokens drawn evenly, then a compression token (the last); all of them are asked. T = length.
 
     The targets are the inputs, each at its own position, and every one is to be decoded from the
-    last position's hidden state: see `manticore.mad.reconstruction`.
+    last position's hidden state: see `manticore.hybrid.reconstruction`.
     """
     inputs = np.full((draw.n_examples, setting.length), setting.vocabulary - 1)
     inputs[:, :-1] = draw.rng.integers(setting.vocabulary - 1, size=inputs[:, :-1].shape)

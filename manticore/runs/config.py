@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from manticore.mad.config import ProgramConfig
 from manticore.search.config import SearchConfig
 from manticore.train.config import (
     EvaluateConfig,
@@ -16,7 +17,7 @@ from manticore.train.config import (
 )
 
 MAX_COMPONENTS = 4
-StageName = Literal["search", "pretrain-projectors", "finetune", "evaluate"]
+StageName = Literal["search", "pretrain-projectors", "program", "finetune", "evaluate"]
 ProjectorInit = Literal["aligned", "identity", "random"]
 
 
@@ -148,9 +149,12 @@ class RunConfig(HybridConfig):
 
     stage: StageName = Field("search", description="what the run does")
     n_blocks: int = Field(ge=1, description="blocks of the hybrid, at most the shallowest depth")
-    data: dict[str, Any] = Field(description="the text, as TextData.spec describes it")
+    data: dict[str, Any] = Field(
+        description="the text, as TextData.spec describes it; of programming, nothing"
+    )
     search: SearchConfig = Field(default_factory=SearchConfig)
     pretrain_projectors: PretrainConfig = Field(default_factory=PretrainConfig)
+    program: ProgramConfig = Field(default_factory=ProgramConfig)
     finetune: FinetuneConfig = Field(default_factory=FinetuneConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     trackers: tuple[TrackerName, ...] = Field(
@@ -162,7 +166,7 @@ class RunConfig(HybridConfig):
     )
 
     @property
-    def options(self) -> TrainConfig | EvaluateConfig:
+    def options(self) -> TrainConfig | ProgramConfig | EvaluateConfig:
         """Those of the run's own stage."""
         return getattr(self, option_field(self.stage))
 

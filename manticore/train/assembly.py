@@ -25,7 +25,7 @@ class Assembly:
 
     def __init__(self, hybrid: "ManticoreForCausalLM", config: "RunConfig") -> None:
         self.hybrid = hybrid
-        name = config.options.strategy if config.stage == "search" else "fixed"
+        name = getattr(config.options, "strategy", "fixed")
         self.strategy = STRATEGIES[name](config.options, config.seed)
         self.strategy.begin(hybrid)
         self.adapters: LoraModel | None = None

@@ -53,7 +53,7 @@ class Checkpoints:
         self.accelerator.wait_for_everyone()
         try:
             self.accelerator.save_state(str(partial))
-            self._save_whole_weights(partial)
+            self.save_whole_weights(partial)
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
                 self._publish(partial, step)
@@ -62,7 +62,7 @@ class Checkpoints:
             raise
         self.accelerator.wait_for_everyone()
 
-    def _save_whole_weights(self, partial: Path) -> None:
+    def save_whole_weights(self, partial: Path) -> None:
         """Beside shards, which only these processes can put together: what a reader loads."""
         if self.accelerator.distributed_type != DistributedType.FSDP:
             return

@@ -19,6 +19,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,34 @@ EVENT_KINDS: tuple[str, ...] = tuple(EVENT_FIELDS)
 
 # The last word of a run must survive a power cut; a lost step event would only thin a curve.
 _SYNCED_KINDS = frozenset({"done", "failed"})
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a run that counts its own steps; in events the whole run's are counted.
+
+    Attributes:
+        total_steps: Of the whole run.
+        first_step: Steps of the run before this part.
+        name: Of the folder of its checkpoints, inside that of the run's.
+        labels: Fields that each event of it gets.
+    """
+
+    total_steps: int
+    first_step: int = 0
+    name: str = ""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+
+    def left(self, step: int) -> int:
+        """Steps that the run still has before it after so many of this part."""
+        return self.total_steps - self.first_step - step
+
+    def place(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """An event's fields as the run has them."""
+        placed = {**self.labels, **fields}
+        if "step" in placed:
+            placed["step"] += self.first_step
+        return placed
 
 
 class EventWriter:

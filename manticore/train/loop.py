@@ -22,7 +22,8 @@ from transformers import PreTrainedModel
 from manticore.train.batches import Batch, Batches
 from manticore.train.checkpoints import Checkpoints
 from manticore.train.config import TrackerName
-from manticore.train.events import EventWriter
+from manticore.train.events import EventWriter, Section
+from manticore.train.layout import CHECKPOINTS_FOLDER
 from manticore.train.schedules import learning_rate_factor
 from manticore.train.sharding import (
     average_gradients,
@@ -90,10 +91,11 @@ class Loop:
             none where only the strategy learns.
         dataset: Items with `input_ids` and `labels`, (T,) each.
         options: How long and how.
-        folder: Where checkpoints go, inside the run's folder.
+        folder: The run's.
         events: Where `step` events go.
         strategy: Moves the mixture weights; None where they stay.
         held_out: Text for the strategy.
+        section: The part of the run that this training is; all of it if None.
 
     Raises:
         ValueError: Fewer sequences than one batch takes; of a stream, none.
@@ -109,8 +111,10 @@ class Loop:
         events: EventWriter,
         strategy: "Strategy | None" = None,
         held_out: "HeldOut | None" = None,
+        section: Section | None = None,
     ) -> None:
         self.options = options
+        self.section = section or Section(options.steps)
         self.strategy = strategy
         self.accelerator = Accelerator(
             mixed_precision=options.mixed_precision,
@@ -120,15 +124,16 @@ class Loop:
             ),
             # A component that is pruned from a block leaves parameters without gradients.
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-            **tracker_arguments(folder.parent, options.trackers),
+            **tracker_arguments(folder, options.trackers),
         )
-        self.events = TrackedEvents(events, self.accelerator, folder.parent)
+        self.events = TrackedEvents(events, self.accelerator, folder, self.section)
         self.sharded = self.accelerator.distributed_type == DistributedType.FSDP
         self._prepare(model, groups)
         self.batches = Batches(self.accelerator, dataset, options.batch_size // options.accumulate)
         if strategy is not None:
             strategy.attach(self, held_out)
-        self.checkpoints = Checkpoints(folder, self.accelerator, self.warn)
+        checkpoints = folder / CHECKPOINTS_FOLDER / self.section.name
+        self.checkpoints = Checkpoints(checkpoints, self.accelerator, self.warn)
 
     def _prepare(self, model: PreTrainedModel, groups: list[dict]) -> None:
         if self.sharded:
@@ -227,7 +232,7 @@ class Loop:
                 loss=loss,
                 lr={group["name"]: group["lr"] for group in self.groups},
                 tokens_per_s=rate,
-                eta_s=(options.steps - step) * n_tokens / rate,
+                eta_s=self.section.left(step) * n_tokens / rate,
             )
             step_done(step)
             stopping = self._any(stop())

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manticore.mad.programming import program
 from manticore.train.evaluating import evaluate
 from manticore.train.events import EventWriter
 from manticore.train.training import train
@@ -17,6 +18,7 @@ STAGES: dict[str, Stage] = {
     "search": train,
     "pretrain-projectors": train,
     "finetune": train,
+    "program": program,
     "evaluate": evaluate,
 }
 

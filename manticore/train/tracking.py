@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from manticore.train.events import EventWriter, SilentEvents, read_events
+from manticore.train.events import EventWriter, Section, SilentEvents, read_events
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -51,13 +51,19 @@ class TrackedEvents:
         events: The stream.
         accelerator: Made with `tracker_arguments`; where it has no tracker, nothing is logged.
         folder: The run's folder, whose name becomes that of the trackers' run.
+        section: The part of the run that the events are of; all of it if None.
     """
 
     def __init__(
-        self, events: EventWriter | SilentEvents, accelerator: "Accelerator", folder: Path
+        self,
+        events: EventWriter | SilentEvents,
+        accelerator: "Accelerator",
+        folder: Path,
+        section: Section | None = None,
     ) -> None:
         self.events = events
         self.accelerator = accelerator
+        self.section = section
         earlier = [event for event in read_events(folder)[0] if "step" in event]
         self.logged = {(event["kind"], event["step"]) for event in earlier}
         self.step = max((event["step"] for event in earlier), default=0)
@@ -71,6 +77,8 @@ class TrackedEvents:
 
     def emit(self, kind: str, **fields: Any) -> None:
         """Write an event as `EventWriter.emit` does, and log what it says."""
+        if self.section is not None:
+            fields = self.section.place(fields)
         self.events.emit(kind, **fields)
         self.step = fields.get("step", self.step)
         if (kind, fields.get("step")) not in self.logged:
@@ -103,7 +111,10 @@ def tracked_values(kind: str, fields: Mapping[str, Any]) -> dict[str, float | st
         values = {"hybrid": metrics["perplexity"], **metrics["components"]}
         if metrics["floor"] is not None:
             values["floor"] = metrics["floor"]
-        return {f"perplexity/{name}": value for name, value in values.items()}
+        tracked = {f"perplexity/{name}": value for name, value in values.items()}
+        if "accuracy" in metrics:
+            tracked[f"accuracy/{fields['task']}"] = metrics["accuracy"]
+        return tracked
     if kind in ("sample", "warning"):
         return {kind: fields["text" if kind == "sample" else "message"]}
     return {}

@@ -11,15 +11,14 @@ from accelerate import PartialState
 from accelerate.utils import set_seed
 
 from manticore.data import TextData
-from manticore.evaluate import perplexity
+from manticore.evaluate import measure_text, perplexity
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
 from manticore.search.held_out import hold_out
 from manticore.train.assembly import Assembly
 from manticore.train.devices import use_device
-from manticore.train.events import EventWriter, last_per_step, read_events
+from manticore.train.events import EventWriter, Section, last_per_step, read_events
 from manticore.train.groups import parameter_groups
 from manticore.train.layout import (
-    CHECKPOINTS_FOLDER,
     HYBRID_FOLDER,
     METRICS_FILE,
     RESULT_FOLDER,
@@ -28,7 +27,7 @@ from manticore.train.layout import (
 from manticore.train.loop import Loop, LoopOptions
 from manticore.train.sharding import load_on_every_process
 from manticore.train.tracking import require_trackers
-from manticore.train.watcher import Watcher
+from manticore.train.watcher import Data, Measure, Watcher
 
 if TYPE_CHECKING:
     from manticore.runs.config import HybridConfig, RunConfig
@@ -50,8 +49,7 @@ def train(
     options = config.options
     require_trackers(config.trackers)
     load_on_every_process()
-    device = use_device(config.device)
-    processes = PartialState(cpu=device.type == "cpu")
+    processes = PartialState(cpu=use_device(config.device).type == "cpu")
     # One process makes what lies on the disk: the hybrid to start from, and the tokens.
     with processes.main_process_first():
         hybrid = starting_hybrid(folder, config).to(processes.device)
@@ -59,58 +57,117 @@ def train(
     events.emit("stage", name=config.stage, total_steps=options.steps)
     # Before training touches them: what each component can do alone.
     components = alone(folder, hybrid, data, options.batch_size, options.eval_batches)
-    # Adapters start at random: alike on every process.
-    set_seed(config.seed)
-    assembly = Assembly(hybrid, config)
-    strategy = assembly.strategy
-    if options.gradient_checkpointing:
-        hybrid.gradient_checkpointing_enable()
-    text, held_out = data.train, None
-    if strategy.needs_held_out:
-        text, held_out = hold_out(text, options.held_out, config.seed, options.batch_size)
-    loop = Loop(
-        hybrid,
-        parameter_groups(hybrid, options, strategy.shared_parameters()),
-        text,
-        LoopOptions(
-            steps=options.steps,
-            batch_size=options.batch_size,
-            accumulate=options.accumulate,
-            warmup_steps=options.warmup_steps,
-            max_grad_norm=options.max_grad_norm,
-            watch_every=options.eval_every,
-            checkpoint_every=options.checkpoint_every,
-            seed=config.seed,
-            mixed_precision=config.mixed_precision,
-            cpu=device.type == "cpu",
-            trackers=config.trackers,
-        ),
-        folder / CHECKPOINTS_FOLDER,
-        events,
-        strategy,
-        held_out,
+    training = Training(hybrid, data, config, folder, events, components)
+    metrics = training.run(should_stop)
+    if metrics is not None and processes.is_main_process:
+        save_whole(training.hybrid, folder / RESULT_FOLDER / HYBRID_FOLDER)
+        write_metrics(folder, metrics)
+    training.end()
+
+
+class Training:
+    """One hybrid trained on one data set, as a stage's options say: resumable, and watched.
+
+    Args:
+        hybrid: It is changed in place.
+        data: What it learns from, and is measured on.
+        config: Of the run.
+        folder: Of the run.
+        events: Of the run.
+        components: Perplexity of each component as it came; empty if that says nothing.
+        measure: What is measured on the held-out part.
+        section: The part of the run that this is; all of it if None.
+    """
+
+    def __init__(
+        self,
+        hybrid: ManticoreForCausalLM,
+        data: Data,
+        config: "RunConfig",
+        folder: Path,
+        events: EventWriter,
+        components: dict[str, float],
+        measure: Measure = measure_text,
+        section: Section | None = None,
+    ) -> None:
+        self.config, self.folder = config, folder
+        options = config.options
+        # Adapters start at random: alike on every process.
+        set_seed(config.seed)
+        self.assembly = Assembly(hybrid, config)
+        strategy = self.assembly.strategy
+        if options.gradient_checkpointing:
+            hybrid.gradient_checkpointing_enable()
+        text, held_out = data.train, None
+        if strategy.needs_held_out:
+            text, held_out = hold_out(text, options.held_out, config.seed, options.batch_size)
+        self.loop = Loop(
+            hybrid,
+            parameter_groups(hybrid, options, strategy.shared_parameters()),
+            text,
+            _loop_options(config),
+            folder,
+            events,
+            strategy,
+            held_out,
+            section,
+        )
+        self.watcher = Watcher(
+            hybrid, data, options, self.loop.events, components, self._losses, measure
+        )
+
+    @property
+    def hybrid(self) -> ManticoreForCausalLM:
+        """What was trained: after `run`, an ordinary hybrid."""
+        return self.watcher.hybrid
+
+    def run(self, should_stop: Callable[[], bool]) -> dict[str, Any] | None:
+        """Train to the end: what was measured there, or None if it was stopped before.
+
+        Args:
+            should_stop: Asked after every step.
+        """
+        steps = self.config.options.steps
+        if self.loop.run(self.watcher.watch, self.watcher.step_done, should_stop) < steps:
+            return None
+        found = self._finish()
+        metrics = self.watcher.metrics(steps) | found
+        self.watcher.warn()
+        return metrics | {"mixture_weights": self.hybrid.mixture_weights.tolist()}
+
+    def end(self) -> None:
+        """Close the trackers."""
+        self.loop.accelerator.end_training()
+
+    def _finish(self) -> dict[str, Any]:
+        """Make an ordinary hybrid of what was trained, and hand it to the watcher."""
+        if not self.loop.sharded:
+            return self.assembly.finish()
+        whole = starting_hybrid(self.folder, self.config).to(self.loop.accelerator.device)
+        self.watcher.hybrid = whole
+        return self.assembly.finish_on(Assembly(whole, self.config))
+
+    def _losses(self) -> list[float]:
+        steps = last_per_step(read_events(self.folder)[0], "step")
+        first = self.loop.section.first_step
+        return [event["loss"] for event in steps if event["step"] > first]
+
+
+def _loop_options(config: "RunConfig") -> LoopOptions:
+    options = config.options
+    return LoopOptions(
+        steps=options.steps,
+        batch_size=options.batch_size,
+        accumulate=options.accumulate,
+        warmup_steps=options.warmup_steps,
+        max_grad_norm=options.max_grad_norm,
+        watch_every=options.eval_every,
+        checkpoint_every=options.checkpoint_every,
+        seed=config.seed,
+        mixed_precision=config.mixed_precision,
+        cpu=use_device(config.device).type == "cpu",
+        trackers=config.trackers,
     )
-    watcher = Watcher(hybrid, data, options, loop.events, components, lambda: _losses(folder))
-    step = loop.run(watcher.watch, watcher.step_done, should_stop)
-    if step == options.steps:
-        found = _finish(assembly, loop, watcher, folder, config)
-        metrics = watcher.metrics(step) | found
-        metrics["mixture_weights"] = watcher.hybrid.mixture_weights.tolist()
-        if processes.is_main_process:
-            _save_whole(watcher.hybrid, folder / RESULT_FOLDER / HYBRID_FOLDER)
-            write_metrics(folder, metrics)
-        watcher.warn()
-    loop.accelerator.end_training()
-
-
-def _finish(
-    assembly: Assembly, loop: Loop, watcher: Watcher, folder: Path, config: "RunConfig"
-) -> dict[str, Any]:
-    """Make an ordinary hybrid of what was trained, and hand it to the watcher."""
-    if not loop.sharded:
-        return assembly.finish()
-    watcher.hybrid = starting_hybrid(folder, config).to(loop.accelerator.device)
-    return assembly.finish_on(Assembly(watcher.hybrid, config))
 
 
 def starting_hybrid(folder: Path, config: "RunConfig") -> ManticoreForCausalLM:
@@ -120,7 +177,7 @@ def starting_hybrid(folder: Path, config: "RunConfig") -> ManticoreForCausalLM:
         return ManticoreForCausalLM.from_pretrained(start, dtype="auto")
     hybrid = build_of(config)
     # A resumed worker, and whoever loads a checkpoint, need not build and align it again.
-    _save_whole(hybrid, start)
+    save_whole(hybrid, start)
     return hybrid
 
 
@@ -151,11 +208,7 @@ def alone(
     }
 
 
-def _losses(folder: Path) -> list[float]:
-    return [event["loss"] for event in last_per_step(read_events(folder)[0], "step")]
-
-
-def _save_whole(hybrid: ManticoreForCausalLM, folder: Path) -> None:
+def save_whole(hybrid: ManticoreForCausalLM, folder: Path) -> None:
     """Save a hybrid so that the folder appears in one rename, never half-written."""
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -167,8 +220,12 @@ def _save_whole(hybrid: ManticoreForCausalLM, folder: Path) -> None:
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     """Write `result/metrics.json` of a run in one piece."""
-    result = folder / RESULT_FOLDER
-    result.mkdir(parents=True, exist_ok=True)
-    partial = result / f"{METRICS_FILE}.partial"
-    partial.write_text(json.dumps(metrics, indent=2), encoding="utf-8")
-    os.replace(partial, result / METRICS_FILE)
+    write_whole(folder / RESULT_FOLDER / METRICS_FILE, metrics)
+
+
+def write_whole(path: Path, values: dict[str, Any]) -> None:
+    """Write values as JSON, in one piece; the folder is made if missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(values, indent=2), encoding="utf-8")
+    os.replace(partial, path)

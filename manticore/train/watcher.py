@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+from torch.utils.data import Dataset
 
-from manticore.data import TextData
-from manticore.evaluate import alignment_error, perplexity
+from manticore.evaluate import alignment_error, measure_text
 from manticore.train.events import EventWriter
 from manticore.train.sampling import sample_text
 
@@ -23,30 +23,49 @@ _ALIGNMENT_SEQUENCES = 16
 _RISE = 1.05
 
 
+Measure = Callable[..., dict[str, float]]
+"""Numbers by name, `perplexity` among them, of (model, dataset, batch_size=, max_batches=)."""
+
+
+class Data(Protocol):
+    """What a hybrid is trained and measured on.
+
+    Attributes:
+        train, valid: Items with `input_ids` and `labels`.
+        floor: Nats per token that no mean loss can be below; None where that is not known.
+    """
+
+    train: Dataset
+    valid: Dataset
+    floor: float | None
+
+
 class Watcher:
     """Turns what happens in training into events.
 
     Args:
         hybrid: What trains.
-        data: Its text; the held-out part is what is measured on.
+        data: The held-out part is what is measured on.
         options: Of the stage.
         events: The run's event stream.
         alone: Perplexity of each component as it came.
         losses: The training losses so far, oldest first, asked when they are needed.
+        measure: What is measured.
     """
 
     def __init__(
         self,
         hybrid: "ManticoreForCausalLM",
-        data: TextData,
+        data: Data,
         options: "TrainConfig",
         events: EventWriter,
         alone: dict[str, float],
         losses: Callable[[], list[float]],
+        measure: Measure = measure_text,
     ) -> None:
         self.hybrid, self.data, self.options = hybrid, data, options
         self.events, self.alone, self.losses = events, alone, losses
-        self.perplexity: float | None = None
+        self.measure, self.measured = measure, None
 
     def step_done(self, step: int) -> None:
         """Report the mixture weights."""
@@ -58,18 +77,18 @@ class Watcher:
         )
 
     def watch(self, step: int) -> None:
-        """Report held-out perplexity and a sample."""
+        """Report what is measured on the held-out part, and a sample."""
         if step == 0:
             self.step_done(0)
-        self.perplexity = self._measure()
+        self.measured = self._measure()
         self.events.emit("eval", step=step, metrics=self.metrics(step))
         prompt = self.options.sample_prompt
         if prompt:
             text = sample_text(self.hybrid, prompt, self.options.sample_tokens)
             self.events.emit("sample", step=step, prompt=prompt, text=text)
 
-    def _measure(self) -> float:
-        return perplexity(
+    def _measure(self) -> dict[str, float]:
+        return self.measure(
             self.hybrid,
             self.data.valid,
             batch_size=self.options.batch_size,
@@ -77,12 +96,12 @@ class Watcher:
         )
 
     def metrics(self, step: int) -> dict[str, Any]:
-        """The held-out perplexity of the hybrid beside each component alone."""
-        if self.perplexity is None:
-            self.perplexity = self._measure()
+        """What was measured of the hybrid, its perplexity beside that of each component alone."""
+        if self.measured is None:
+            self.measured = self._measure()
         return {
             "step": step,
-            "perplexity": self.perplexity,
+            **self.measured,
             "components": self.alone,
             "floor": None if self.data.floor is None else float(self.data.floor),
         }
@@ -133,10 +152,12 @@ class Watcher:
         ]
 
     def _worse(self) -> list[str]:
-        best = min(self.alone, key=self.alone.get)
-        if math.isfinite(self.perplexity) and self.perplexity <= self.alone[best]:
+        if not self.alone:
+            return []
+        best, reached = min(self.alone, key=self.alone.get), self.measured["perplexity"]
+        if math.isfinite(reached) and reached <= self.alone[best]:
             return []
         return [
-            f"The hybrid's perplexity {self.perplexity:.2f} is worse than that of '{best}' alone, "
+            f"The hybrid's perplexity {reached:.2f} is worse than that of '{best}' alone, "
             f"{self.alone[best]:.2f}: train for more steps."
         ]

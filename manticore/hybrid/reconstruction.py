@@ -1,4 +1,4 @@
-"""What decodes a whole sequence from one hidden state: the model's side of the compression task."""
+"""A head that decodes a whole sequence from one hidden state, as MAD's compression task asks."""
 
 import math
 

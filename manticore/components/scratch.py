@@ -1,0 +1,138 @@
+"""Components that start from nothing: a small model of one family over a vocabulary of numbers.
+
+`scratch:FAMILY?OPTION=VALUE&...` names one, with the options of `Scratch`; the same name gives the
+same weights. They are for tasks made of plain token ids, such as MAD's.
+"""
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+SCRATCH_PREFIX = "scratch:"
+HEAD_WIDTH = 32
+
+
+class Scratch(BaseModel):
+    """How large a component from nothing is, and which weights it starts with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    family: str
+    vocabulary: int = Field(16, ge=2)
+    """Its tokens are the numbers below this."""
+    length: PositiveInt = 256
+    """Positions, for families that learn an embedding of each."""
+    width: int = Field(128, ge=HEAD_WIDTH, multiple_of=HEAD_WIDTH)
+    layers: PositiveInt = 2
+    seed: int = Field(0, ge=0)
+
+    @classmethod
+    def parse(cls, source: str) -> "Scratch":
+        """What a name asks for.
+
+        Raises:
+            ValueError: An unknown family or option, or a value that cannot be.
+        """
+        family, _, query = source.removeprefix(SCRATCH_PREFIX).partition("?")
+        if family not in ARCHITECTURES:
+            near = difflib.get_close_matches(family, ARCHITECTURES, n=1, cutoff=0.3)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(
+                f"There is no family {family!r} to start from nothing: {hint}Choose of "
+                f"{', '.join(ARCHITECTURES)}."
+            )
+        try:
+            given = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+            return cls(family=family, **given)
+        except (ValidationError, ValueError) as error:
+            known = ", ".join(name for name in cls.model_fields if name != "family")
+            raise ValueError(
+                f"'{source}' cannot be made: write {SCRATCH_PREFIX}{family}?vocabulary=16&layers=2 "
+                f"with any of {known}. {error}"
+            ) from error
+
+    @property
+    def source(self) -> str:
+        """The name that gives this again."""
+        given = self.model_dump(exclude={"family"})
+        return f"{SCRATCH_PREFIX}{self.family}?" + "&".join(f"{k}={v}" for k, v in given.items())
+
+
+def is_scratch(source: str) -> bool:
+    """Whether the source names a component from nothing."""
+    return source.startswith(SCRATCH_PREFIX)
+
+
+def make_scratch(scratch: Scratch) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model, in evaluation mode, and its tokenizer of numbers."""
+    config = AutoConfig.for_model(
+        scratch.family,
+        vocab_size=scratch.vocabulary,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+        tie_word_embeddings=True,
+        **ARCHITECTURES[scratch.family](scratch),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(scratch.seed)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    return model, number_tokenizer(scratch.vocabulary)
+
+
+def number_tokenizer(vocabulary: int) -> PreTrainedTokenizerBase:
+    """Reads and writes token ids as numbers with spaces between."""
+    words = Tokenizer(models.WordLevel({str(id_): id_ for id_ in range(vocabulary)}, "0"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=words)
+
+
+def _attention(scratch: Scratch) -> dict[str, Any]:
+    return {
+        "hidden_size": scratch.width,
+        "num_hidden_layers": scratch.layers,
+        "num_attention_heads": scratch.width // HEAD_WIDTH,
+        "intermediate_size": 4 * scratch.width,
+        "max_position_embeddings": scratch.length,
+    }
+
+
+def _gpt_neo(scratch: Scratch) -> dict[str, Any]:
+    # Every layer sees everything: the windows of its local layers would be wider than most tasks.
+    return _attention(scratch) | {"attention_types": [[["global"], scratch.layers]]}
+
+
+def _llama(scratch: Scratch) -> dict[str, Any]:
+    # Three matrices in its gated layers where the others have two.
+    return _attention(scratch) | {"intermediate_size": 8 * scratch.width // 3}
+
+
+def _mamba(scratch: Scratch) -> dict[str, Any]:
+    return {"hidden_size": scratch.width, "num_hidden_layers": scratch.layers}
+
+
+def _mamba2(scratch: Scratch) -> dict[str, Any]:
+    heads = {"head_dim": HEAD_WIDTH, "num_heads": 2 * scratch.width // HEAD_WIDTH}
+    return _mamba(scratch) | heads | {"n_groups": 1, "state_size": 64, "chunk_size": 64}
+
+
+ARCHITECTURES: dict[str, Callable[[Scratch], dict[str, Any]]] = {
+    "gpt_neo": _gpt_neo,
+    "gpt_neox": _attention,
+    "llama": _llama,
+    "mamba": _mamba,
+    "mamba2": _mamba2,
+}
+"""Arguments of each family's configuration in Transformers."""

@@ -1,0 +1,56 @@
+"""From mixture weights found on tasks to those of the target: by skill, the best, or by length."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+LEAST_WEIGHT = 1e-3
+"""Taken for a weight that is below it where logarithms are fitted."""
+
+
+def weighted_mean(alphas: Sequence[torch.Tensor], skills: Sequence[float]) -> torch.Tensor:
+    """The mean of mixture weights (N, K) each, by skill: on the simplex again, in float64."""
+    total = sum(skills)
+    mean = sum(skill / total * alpha.double() for skill, alpha in zip(skills, alphas, strict=True))
+    return mean / mean.sum(dim=1, keepdim=True)
+
+
+def best_task(accuracies: Mapping[str, float], skills: Mapping[str, float]) -> str:
+    """The task of the greatest accuracy times skill; of equals the first."""
+    return max(accuracies, key=lambda task: accuracies[task] * skills[task])
+
+
+@dataclass(frozen=True)
+class LengthFit:
+    """Mixture weights as a function of sequence length.
+
+    Each row is a softmax of numbers that are linear in the logarithm of the length.
+
+    Attributes:
+        intercepts, slopes: (N, K); a slope is per doubling of the length.
+    """
+
+    intercepts: torch.Tensor
+    slopes: torch.Tensor
+
+    def at(self, length: int) -> torch.Tensor:
+        """Mixture weights (N, K) for a length in tokens."""
+        return torch.softmax(self.intercepts + self.slopes * math.log2(length), dim=1)
+
+
+def fit_lengths(lengths: Sequence[int], alphas: Sequence[torch.Tensor]) -> LengthFit:
+    """Fit mixture weights found at several lengths, by least squares on their logarithms.
+
+    Args:
+        lengths: Two or more, in tokens, no two alike.
+        alphas: (N, K) for each.
+    """
+    logs = torch.tensor([math.log2(length) for length in lengths], dtype=torch.float64)
+    wanted = torch.stack([alpha.double().clamp_min(LEAST_WEIGHT).log() for alpha in alphas])
+    # A row of a softmax is the same whatever is added to all of its numbers.
+    wanted = wanted - wanted.mean(dim=2, keepdim=True)  # (lengths, N, K)
+    inputs = torch.stack([torch.ones_like(logs), logs], dim=1)
+    solution = torch.linalg.lstsq(inputs, wanted.flatten(1)).solution.view(2, *wanted.shape[1:])
+    return LengthFit(*solution)

@@ -1,0 +1,119 @@
+"""What programming can be asked to do: one object for Python, a run's JSON and the shell."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from manticore.mad.registry import TASKS, find_task
+from manticore.mad.settings import Setting
+from manticore.search.config import SearchConfig
+
+PresetName = Literal["quick", "baseline", "paper"]
+Combination = Literal["mean", "best"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One search of the mixture weights on one task.
+
+    Attributes:
+        name: Of the task, with the length behind it where there are several.
+        setting: How large and hard the task is.
+        skill: How much the person cares for the task.
+    """
+
+    name: str
+    setting: Setting
+    skill: float
+
+
+class ProgramConfig(SearchConfig):
+    """Options of the stage `program`: a search on each task, and how the results are combined.
+
+    The options of a search hold for each task's search.
+    """
+
+    tasks: dict[str, PositiveFloat] = Field(
+        default_factory=lambda: dict.fromkeys(TASKS, 1.0), min_length=1
+    )
+    """Skills: the tasks that count, and how much each does."""
+    preset: PresetName = "quick"
+    """How large the tasks are."""
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """What a task changes in its preset: options of `manticore.mad.Setting`."""
+    combine: Combination = "mean"
+    """The mean of the tasks' mixture weights, by skill; or those of the task done best, by accuracy
+    times skill."""
+    lengths: tuple[PositiveInt, ...] = ()
+    """Lengths that every task is searched at, for mixture weights as a function of length."""
+    target_length: PositiveInt | None = None
+    """Tokens of the target's sequences: the mixture weights are those fitted for this length."""
+
+    steps: PositiveInt = 60
+    """Optimizer steps of each task's search."""
+    batch_size: PositiveInt = 32
+    component_lr: NonNegativeFloat = 1e-3
+    mixture_lr: PositiveFloat = 0.05
+    warmup_steps: int = Field(10, ge=0)
+    eval_every: PositiveInt = 30
+    eval_batches: PositiveInt = 10
+    sample_prompt: Literal[""] = ""
+    """Tasks are of numbers, not of words: there is no sample."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_names_are_a_list_or_skills(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("tasks"), list | tuple):
+            return {**values, "tasks": dict.fromkeys(values["tasks"], 1.0)}
+        return values
+
+    @model_validator(mode="after")
+    def _jobs_can_be_done(self) -> Self:
+        for task in self.settings.keys() - self.tasks.keys():
+            find_task(task)
+            raise ValueError(
+                f"settings name {task}, which is none of the tasks: leave it out, or add the task"
+            )
+        if len(self.lengths) == 1 or len(set(self.lengths)) != len(self.lengths):
+            raise ValueError(
+                f"lengths are {list(self.lengths)}: a function of length needs two or more, "
+                "each once"
+            )
+        if bool(self.lengths) != (self.target_length is not None):
+            raise ValueError(
+                "lengths and target_length go together: the lengths that tasks are searched at, "
+                "and the one that mixture weights are wanted for"
+            )
+        for job in self.jobs():
+            if job.setting.train_examples < self.batch_size:
+                raise ValueError(
+                    f"{job.name} has {job.setting.train_examples} examples, fewer than a batch of "
+                    f"{self.batch_size}: set a smaller batch_size"
+                )
+        return self
+
+    def jobs(self) -> list[Job]:
+        """The searches, in their order.
+
+        Raises:
+            ValueError: A task or a setting that cannot be.
+        """
+        return [
+            Job(
+                f"{task}-{length}" if length else task,
+                self._setting(task, length),
+                skill,
+            )
+            for task, skill in self.tasks.items()
+            for length in self.lengths or (None,)
+        ]
+
+    def _setting(self, task: str, length: int | None) -> Setting:
+        options = dict({"quick": find_task(task).quick, "baseline": {}}.get(self.preset, {}))
+        if self.preset == "paper":
+            options = find_task(task).paper
+            if options is None:
+                raise ValueError(f"the preset paper has no {task}: leave the task out")
+        own = self.settings.get(task, {})
+        return Setting(task=task, **{**options, **own, **({"length": length} if length else {})})

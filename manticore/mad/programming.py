@@ -1,0 +1,144 @@
+"""The stage `program`: mixture weights from MAD tasks, carried to the hybrid they are for.
+
+The paper (section 3.3) programs a hybrid by searching on MAD tasks instead of on its target. Each
+task here has a search of its own, on the hybrid's own blocks with fresh embeddings and head, and so
+mixture weights of its own; they are combined by the skills that the person wants.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from manticore.mad.combining import best_task, fit_lengths, weighted_mean
+from manticore.mad.config import Combination, Job, ProgramConfig
+from manticore.mad.data import make_task
+from manticore.mad.fresh import hybrid_for_task
+from manticore.mad.measuring import measure
+from manticore.train.devices import use_device
+from manticore.train.events import EventWriter, Section
+from manticore.train.layout import CHECKPOINTS_FOLDER, HYBRID_FOLDER, RESULT_FOLDER, TASKS_FOLDER
+from manticore.train.sharding import sharding_is_asked_for
+from manticore.train.tracking import require_trackers
+from manticore.train.training import (
+    Training,
+    save_whole,
+    starting_hybrid,
+    write_metrics,
+    write_whole,
+)
+
+if TYPE_CHECKING:
+    from manticore.hybrid import ManticoreForCausalLM
+    from manticore.runs.config import RunConfig
+
+
+def program(
+    folder: Path, config: "RunConfig", events: EventWriter, should_stop: Callable[[], bool]
+) -> None:
+    """Search on each task, combine the mixture weights, and carry them to the hybrid.
+
+    Writes `tasks/NAME.json` after each task, `result/hybrid` (the hybrid as it was, at the combined
+    mixture weights) and `result/metrics.json`.
+
+    Args:
+        folder: The run's folder.
+        config: What to do.
+        events: The run's event stream.
+        should_stop: Asked after every step.
+
+    Raises:
+        ValueError: Several processes, or a task that is too long for a component.
+    """
+    options = config.options
+    require_trackers(config.trackers)
+    if sharding_is_asked_for():
+        raise ValueError(
+            "Programming trains a hybrid for each task, on one process: run it without FSDP."
+        )
+    target = starting_hybrid(folder, config).to(use_device(config.device))
+    jobs = options.jobs()
+    total = len(jobs) * options.steps
+    events.emit("stage", name="program", total_steps=total)
+    found: dict[str, dict[str, Any]] = {}
+    for index, job in enumerate(jobs):
+        section = Section(total, index * options.steps, job.name, {"task": job.name})
+        result = _search(job, target, folder, config, events, should_stop, section)
+        if result is None:
+            return
+        found[job.name] = result
+    metrics = {"tasks": found, **_combine(options, jobs, found)}
+    target.set_mixture_weights(metrics["mixture_weights"])
+    events.emit(
+        "mixture",
+        step=total,
+        weights=target.mixture_weights,
+        components=target.component_names,
+        task="combined",
+    )
+    save_whole(target, folder / RESULT_FOLDER / HYBRID_FOLDER)
+    write_metrics(folder, metrics)
+
+
+def _search(
+    job: Job,
+    target: "ManticoreForCausalLM",
+    folder: Path,
+    config: "RunConfig",
+    events: EventWriter,
+    should_stop: Callable[[], bool],
+    section: Section,
+) -> dict[str, Any] | None:
+    """What a task's search found, from the disk if it was done before; None if it was stopped."""
+    path = folder / TASKS_FOLDER / f"{job.name}.json"
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    data = make_task(job.setting.task, job.setting, config.seed)
+    hybrid = hybrid_for_task(target, data, config.seed)
+    training = Training(hybrid, data, config, folder, events, {}, measure, section)
+    metrics = training.run(should_stop)
+    training.end()
+    if metrics is None:
+        return None
+    result = {name: metrics[name] for name in ("accuracy", "perplexity", "mixture_weights")} | {
+        "skill": job.skill,
+        "setting": job.setting.model_dump(exclude_none=True),
+    }
+    write_whole(path, result)
+    # Only now: a task whose result is not there is gone on with from its checkpoints.
+    shutil.rmtree(folder / CHECKPOINTS_FOLDER / section.name)
+    return result
+
+
+def _combine(
+    options: ProgramConfig, jobs: list[Job], found: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The mixture weights for the target, with what they were made of."""
+    if not options.lengths:
+        return _combine_tasks(options.combine, {job.name: job.skill for job in jobs}, found)
+    by_length = {}
+    for length in options.lengths:
+        skills = {job.name: job.skill for job in jobs if job.setting.length == length}
+        by_length[length] = _combine_tasks(options.combine, skills, found)["mixture_weights"]
+    fit = fit_lengths(options.lengths, [torch.tensor(alpha) for alpha in by_length.values()])
+    return {
+        "mixture_weights": fit.at(options.target_length).tolist(),
+        "target_length": options.target_length,
+        "lengths": {str(length): alpha for length, alpha in by_length.items()},
+        "length_fit": {"intercepts": fit.intercepts.tolist(), "slopes": fit.slopes.tolist()},
+    }
+
+
+def _combine_tasks(
+    combination: Combination, skills: dict[str, float], found: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    alphas = [torch.tensor(found[name]["mixture_weights"]) for name in skills]
+    best = best_task({name: found[name]["accuracy"] for name in skills}, skills)
+    combined = {
+        "mean": weighted_mean(alphas, list(skills.values())).tolist(),
+        "best": found[best]["mixture_weights"],
+    }
+    return {"mixture_weights": combined[combination], "best_task": best, "combined": combined}

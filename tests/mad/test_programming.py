@@ -1,0 +1,174 @@
+"""Programming: what tasks found is combined and carried to the hybrid; all else stays as it was."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import manticore as mc
+from manticore.mad.config import ProgramConfig
+from manticore.runs import Run, RunError
+
+TINY = {
+    "in-context-recall": {"length": 16, "train_examples": 64, "test_examples": 32},
+    "memorization": {"vocabulary": 16, "length": 8, "train_examples": 64, "test_examples": 32},
+    "compression": {"vocabulary": 4, "length": 4, "train_examples": 64, "test_examples": 32},
+}
+SMALL = {"batch_size": 8, "eval_every": 3, "mixture_lr": 0.3, "device": "cpu"}
+STEPS = 6
+
+
+@pytest.fixture
+def hybrid(component: Callable[..., str]) -> mc.ManticoreForCausalLM:
+    parts = [component("gpt_neo", layers=2), component("mamba", width=24)]
+    return mc.build_hybrid(parts, 2, mixture_weights=[[0.75, 0.25], [0.5, 0.5]])
+
+
+def programmed(
+    hybrid: mc.ManticoreForCausalLM, root: Path, tasks: dict[str, float], **options: object
+) -> Run:
+    settings = {task: TINY[task] for task in tasks}
+    given = {"settings": settings, "root": root, **SMALL, **options}
+    return mc.program(hybrid, tasks, STEPS, **given)
+
+
+@pytest.fixture
+def skills() -> dict[str, float]:
+    return {"in-context-recall": 1.0, "compression": 3.0}
+
+
+@pytest.fixture
+def run(
+    hybrid: mc.ManticoreForCausalLM,
+    skills: dict[str, float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return programmed(hybrid, tmp_path, skills).wait(300)
+
+
+def test_skills_weigh_what_the_tasks_found(
+    run: Run, hybrid: mc.ManticoreForCausalLM, skills: dict[str, float]
+) -> None:
+    metrics = run.metrics()
+    found = {task: torch.tensor(metrics["tasks"][task]["mixture_weights"]) for task in skills}
+    assert all((alpha - hybrid.mixture_weights).abs().max() > 0.01 for alpha in found.values())
+    mean = (found["in-context-recall"] + 3 * found["compression"]) / 4
+    torch.testing.assert_close(torch.tensor(metrics["mixture_weights"]), mean)
+    made = run.hybrid()
+    torch.testing.assert_close(made.mixture_weights, mean)
+    made.set_mixture_weights(hybrid.mixture_weights)
+    for name, tensor in hybrid.state_dict().items():
+        assert torch.equal(made.state_dict()[name], tensor), name
+
+
+def test_events_follow_the_tasks(run: Run, skills: dict[str, float]) -> None:
+    events = run.events()
+    steps = [(event["step"], event["task"]) for event in events if event["kind"] == "step"]
+    names = list(skills)
+    assert steps == [(step, names[(step - 1) // STEPS]) for step in range(1, 2 * STEPS + 1)]
+    measured = [event for event in events if event["kind"] == "eval"]
+    assert {event["task"] for event in measured} == set(skills)
+    assert all(0 <= event["metrics"]["accuracy"] <= 1 for event in measured)
+    left = [event["eta_s"] for event in events if event["kind"] == "step"]
+    assert left[0] > 0
+    assert left[-1] == 0
+    history = run.mixture_history()
+    assert history.shape == (2 * STEPS + 1, 2, 2)
+    torch.testing.assert_close(
+        torch.tensor(history[-1]), run.hybrid().mixture_weights.double(), rtol=0, atol=1e-6
+    )
+
+
+def test_a_programmed_hybrid_is_finetuned_at_its_mixture(run: Run, tmp_path: Path) -> None:
+    start = run.hybrid_to_finetune()
+    text = tmp_path / "text.txt"
+    text.write_text("The fox has the lantern. Where is the lantern?\n\n" * 60)
+    data = mc.load_text(text, tokenizer=start.tokenizer, seq_len=16, cache_dir=tmp_path / "cache")
+    options = {"batch_size": 4, "eval_every": 2, "eval_batches": 1, "sample_prompt": ""}
+    tuned = mc.finetune(run, data, 2, device="cpu", root=tmp_path, **options).wait(240)
+    assert torch.equal(tuned.hybrid().mixture_weights, start.mixture_weights)
+    assert tuned.config.start.parent.run == run.id
+    assert not tuned.config.start.parent.original
+
+
+def test_interrupted_is_uninterrupted(
+    hybrid: mc.ManticoreForCausalLM, run: Run, skills: dict[str, float], tmp_path: Path
+) -> None:
+    """Killed in the second task, and resumed: steps, losses and result are as if nothing was."""
+    killed = programmed(hybrid, tmp_path, skills, checkpoint_every=2)
+    deadline = time.monotonic() + 240
+    while len(killed.losses()[0]) < STEPS + 3:
+        assert killed.is_alive
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    killed.kill()
+    with pytest.raises(RunError):
+        killed.wait(60)
+    killed.resume().wait(240)
+    assert killed.losses()[1].tolist() == run.losses()[1].tolist()
+    assert killed.metrics()["tasks"] == run.metrics()["tasks"]
+    assert not list((killed.folder / "checkpoints").iterdir())
+    again = [event for event in killed.events() if event["kind"] == "stage"]
+    assert len(again) == 2
+
+
+def test_best_task_and_length(
+    hybrid: mc.ManticoreForCausalLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    run = programmed(
+        hybrid,
+        tmp_path,
+        {"memorization": 1.0},
+        lengths=[4, 8],
+        target_length=64,
+        combine="best",
+    ).wait(240)
+    metrics = run.metrics()
+    assert set(metrics["tasks"]) == {"memorization-4", "memorization-8"}
+    assert metrics["tasks"]["memorization-4"]["setting"]["length"] == 4
+    alpha = run.hybrid().mixture_weights
+    torch.testing.assert_close(alpha, torch.tensor(metrics["mixture_weights"]))
+    torch.testing.assert_close(alpha.sum(dim=1), torch.ones(2))
+    at_eight = torch.tensor(metrics["lengths"]["8"])
+    assert (alpha - at_eight).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"tasks": {"recall": 1.0}}, "no task 'recall'"),
+        ({"tasks": {}}, "tasks"),
+        ({"tasks": {"compression": -1.0}}, "tasks.compression"),
+        ({"tasks": ["compression"], "settings": {"memorization": {}}}, "none of the tasks"),
+        ({"tasks": ["compression"], "settings": {"compression": {"size": 3}}}, "size"),
+        ({"tasks": ["compression"], "preset": "paper"}, "paper has no compression"),
+        ({"tasks": ["compression"], "lengths": [8], "target_length": 64}, "two or more"),
+        ({"tasks": ["compression"], "lengths": [8, 16]}, "go together"),
+        ({"tasks": ["compression"], "target_length": 64}, "go together"),
+        ({"tasks": ["in-context-recall"], "lengths": [8, 9], "target_length": 64}, "even"),
+        ({"tasks": ["memorization"], "batch_size": 512}, "256 examples"),
+        ({"sample_prompt": "Once"}, "sample_prompt"),
+    ],
+)
+def test_what_cannot_be_programmed_is_refused(options: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        ProgramConfig(**options)
+
+
+def test_a_task_too_long_for_learned_positions_is_refused(
+    hybrid: mc.ManticoreForCausalLM, tmp_path: Path
+) -> None:
+    run = mc.program(hybrid, ["in-context-recall"], 2, preset="baseline", root=tmp_path)
+    with pytest.raises(RuntimeError, match=r"128 .* 64 learned positions: set a shorter length"):
+        run.wait(120)
+
+
+def test_the_configuration_survives_json() -> None:
+    config = ProgramConfig(tasks=["memorization"], lengths=[8, 16], target_length=100)
+    assert ProgramConfig.model_validate(json.loads(config.model_dump_json())) == config
