@@ -113,6 +113,29 @@ def test_projectors_are_pretrained(at):
     assert runs()[0].status.state == "done"
 
 
+def test_programming_then_finetuning(at):
+    tiny = '{"memorization": {"vocabulary": 16, "length": 8, "test_examples": 16}}'
+    result = manticore(
+        *("program", *TINY, "--task", "memorization=0.5", "--steps", 2, "--blocks", 2),
+        *("--batch-size", 4, "--combine", "best", "--set", f"settings={tiny}"),
+    )
+    assert result.exit_code == 0, result.output
+    run = runs()[0]
+    options = run.config.program
+    assert (options.tasks, options.combine) == ({"memorization": 0.5}, "best")
+    assert options.jobs()[0].setting.vocabulary == 16
+    text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2, "--steps", 2)
+    tuned = manticore("finetune", "last", *text)
+    assert tuned.exit_code == 0, tuned.output
+    assert runs()[0].mixture_history()[-1] == pytest.approx(run.mixture_history()[-1], abs=1e-6)
+    by_length = manticore(
+        *("program", *TINY, "--task", "memorization", "--steps", 1, "--blocks", 2),
+        *("--batch-size", 4, "--length", 4, "--length", 8, "--target-length", 100),
+    )
+    assert by_length.exit_code == 0, by_length.output
+    assert set(runs()[0].metrics()["lengths"]) == {"4", "8"}
+
+
 def test_stop_and_resume(at):
     search(at, "--no-watch", steps=4000)
     (run,) = runs()
@@ -263,6 +286,7 @@ def test_help_needs_no_torch():
         "demo",
         "search",
         "finetune",
+        "program",
         "recipe",
         "sweep",
         "reproduce",

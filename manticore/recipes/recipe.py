@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from ruamel.yaml import YAML, YAMLError
 
+from manticore.mad.config import ProgramConfig
 from manticore.runs.config import HybridConfig, absolute, option_field
 from manticore.search.config import SearchConfig
 from manticore.train.config import EvaluateConfig, FinetuneConfig, PretrainConfig, TrackerName
 
-STAGE_ORDER = ("pretrain-projectors", "search", "finetune", "evaluate")
+STAGE_ORDER = ("pretrain-projectors", "program", "search", "finetune", "evaluate")
 
 
 def _refuse_unknown(values: Any, known: Mapping[str, Any], what: str) -> None:
@@ -80,6 +81,16 @@ class SearchStage(_OfRecipe, SearchConfig):
     """`search` in a recipe."""
 
 
+class ProgramStage(_OfRecipe, ProgramConfig):
+    """`program` in a recipe."""
+
+    @field_validator("data")
+    @classmethod
+    def _no_text(cls, data: Text | None) -> None:
+        if data is not None:
+            raise ValueError("programming needs no text, its tasks are made: leave data out")
+
+
 class FinetuneStage(_OfRecipe, FinetuneConfig):
     """`finetune` in a recipe."""
 
@@ -97,6 +108,7 @@ class Stages(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pretrain_projectors: PretrainStage | None = None
+    program: ProgramStage | None = None
     search: SearchStage | None = None
     finetune: FinetuneStage | None = None
     evaluate: EvaluateStage | None = None
@@ -171,8 +183,13 @@ class Recipe(HybridConfig):
         plain = type(options).__bases__[-1]
         return plain(**options.model_dump(exclude={"data"}, exclude_unset=True))
 
-    def text(self, stage: str) -> Text:
-        """The stage's text; one of its own has the recipe's sequence length if it names none."""
+    def text(self, stage: str) -> Text | None:
+        """The stage's text; one of its own has the recipe's sequence length if it names none.
+
+        None for programming, which has none.
+        """
+        if stage == "program":
+            return None
         own = getattr(self.stages, option_field(stage)).data
         if own is None:
             return self.data

@@ -106,11 +106,12 @@ def _find(key: str, root: str | os.PathLike[str] | None) -> Run | None:
 
 def _key(recipe: Recipe, stage: str, before: Run | None) -> str:
     """A digest of all that decides what a stage does. Names and trackers do not."""
+    text = recipe.text(stage)
     said = {
         "hybrid": recipe.model_dump(mode="json", exclude={"name", "trackers", "data", "stages"}),
         "stage": stage,
         "options": recipe.options(stage).model_dump(mode="json"),
-        "text": recipe.text(stage).model_dump(mode="json"),
+        "text": None if text is None else text.model_dump(mode="json"),
         "before": None if before is None else before.id,
     }
     return digest(said)
@@ -123,11 +124,11 @@ def _start(
     root: str | os.PathLike[str] | None,
     key: str,
 ) -> Run:
-    hybrid = _hybrid(recipe, stage, before)
+    hybrid, text = _hybrid(recipe, stage, before), recipe.text(stage)
     return start_stage(
         stage,
         hybrid,
-        load_text(tokenizer=hybrid.tokenizer, **recipe.text(stage).model_dump()),
+        None if text is None else load_text(tokenizer=hybrid.tokenizer, **text.model_dump()),
         recipe.options(stage),
         name=" ".join(filter(None, [recipe.name, stage])),
         seed=recipe.seed,

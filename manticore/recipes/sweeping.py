@@ -124,6 +124,11 @@ def _plan(
     recipe: Recipe, vary: dict[str, list[Any]], seeds: list[int]
 ) -> list[tuple[dict[str, Any], int, Recipe]]:
     """Setting, seed and recipe of every trial, all of them checked."""
+    if recipe.stage_names[-1] == "program":
+        raise ValueError(
+            "a sweep compares perplexities, and a recipe that ends with program measures none: add "
+            "finetune or evaluate"
+        )
     if any(name.replace("-", "_") in {"seed", "name"} for name in vary):
         raise ValueError("seed and name are not varied: give the seeds as seeds")
     for name, values in {**vary, "seeds": seeds}.items():

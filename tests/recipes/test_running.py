@@ -45,6 +45,18 @@ def test_each_stage_starts_from_what_the_one_before_made_and_is_done_once(recipe
     assert changed(searched.hybrid(), measured.hybrid()) == set()
 
 
+def test_a_recipe_programs_and_finetunes(recipe, at):
+    task = {"memorization": {"vocabulary": 16, "length": 8, "test_examples": 16}}
+    program = {"tasks": ["memorization"], "settings": task, "mixture_lr": 0.3}
+    programmed, tuned = mc.run_recipe(recipe(program=program, finetune={}))
+    assert programmed.config.data == {}
+    assert changed(start_of(programmed), programmed.hybrid()) == {"mixture"}
+    assert changed(programmed.hybrid(), start_of(tuned)) == set()
+    # No text decides what programming finds.
+    other = recipe(program=program, finetune={}).with_options({"data.seq_len": 12})
+    assert mc.run_recipe(other)[0].id == programmed.id
+
+
 def test_a_killed_recipe_goes_on_with_the_run_that_it_was_in(recipe):
     two = recipe(search={}, finetune={"steps": 60, "checkpoint_every": 1})
 

@@ -38,6 +38,11 @@ def test_what_cannot_be_is_refused_before_anything_starts(plain, vary, seeds, sa
     assert len(runs()) == before
 
 
+def test_a_sweep_needs_a_measure(recipe):
+    with pytest.raises(ValueError, match="add finetune or evaluate"):
+        mc.sweep(recipe(program={"tasks": ["memorization"]}), {"program.steps": [1, 2]})
+
+
 def test_without_ray_it_says_what_to_install(plain, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r"pip install 'manticore-hybrids\[sweep\]'"):

@@ -1,0 +1,93 @@
+"""What the commands of stages share: their options, and how hybrid and text are made of them."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from manticore.commands.common import parsed_options, quiet_progress
+
+if TYPE_CHECKING:
+    from manticore.hybrid import ManticoreForCausalLM
+
+Components = Annotated[
+    list[str], typer.Argument(help="One to four of: zoo:NAME, a folder, a hub id.")
+]
+Data = Annotated[str, typer.Option(help="Text file, folder, hub/dataset:split, bundled:NAME.")]
+Steps = Annotated[int, typer.Option(min=1, help="Optimizer steps.")]
+Blocks = Annotated[
+    int | None, typer.Option(help="Blocks to cut into. [default: the shallowest depth]")
+]
+Projector = Annotated[str, typer.Option(help="linear, identity or mlp.")]
+ProjectorInit = Annotated[str, typer.Option(help="aligned, identity or random.")]
+Strategy = Annotated[
+    str, typer.Option(help="darts, darts-bilevel, gaea, dash, probe, random, sweep or fixed.")
+]
+Head = Annotated[str, typer.Option(help="mixed or new.")]
+SeqLen = Annotated[int, typer.Option(min=2, help="Tokens of a sequence.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Sequences of a step.")]
+MixtureLr = Annotated[float | None, typer.Option(help="Of the mixture weights.")]
+ProjectorLr = Annotated[float | None, typer.Option(help="Of projectors; 0 freezes.")]
+ComponentLr = Annotated[float | None, typer.Option(help="Of components; 0 freezes.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
+Trackers = Annotated[
+    list[str] | None,
+    typer.Option("--track", help="Log to tensorboard, trackio or wandb too; repeat it."),
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any other option of the stage; repeat it."),
+]
+
+
+def built(
+    components: list[str],
+    blocks: int | None,
+    projector: str,
+    projector_init: str,
+    head: str,
+    trust_remote_code: bool,
+    seed: int,
+) -> "ManticoreForCausalLM":
+    """A hybrid, with a word on every vocabulary that had to be transplanted."""
+    quiet_progress()
+    import manticore as mc
+
+    hybrid = mc.build_hybrid(
+        components,
+        blocks,
+        projector=projector,
+        projector_init=projector_init,
+        head=head,
+        trust_remote_code=trust_remote_code,
+        seed=seed,
+    )
+    for component, report in (hybrid.transplants or {}).items():
+        share = f"{100 * report.copied_share:.0f}%"
+        typer.echo(f"{component}: {share} of the hybrid's vocabulary copied, the rest averaged")
+    return hybrid
+
+
+def text_for(source: str, hybrid: "ManticoreForCausalLM", seq_len: int, seed: int) -> Any:
+    import manticore as mc
+
+    return mc.load_text(source, tokenizer=hybrid.tokenizer, seq_len=seq_len, seed=seed)
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """The values that are there."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def settings(options: list[str] | None) -> dict[str, Any]:
+    """What `--set` gives a stage: lists and tables as YAML writes them, all else as it stands.
+
+    Raises:
+        ValueError: A pair without an equals sign, a name that comes twice, or no YAML.
+    """
+    from manticore.recipes.recipe import parse_value
+
+    return {
+        name: parse_value(value) if value[:1] in ("[", "{") else value
+        for name, value in parsed_options(options).items()
+    }
