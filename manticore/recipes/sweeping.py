@@ -87,6 +87,7 @@ def sweep(
 
     Raises:
         ImportError: Ray is not installed.
+        ConnectionError: No cluster answers at the address.
         ValueError: An option or a value that cannot be, in any trial; nothing has started then.
     """
     if not isinstance(recipe, Recipe):
@@ -203,12 +204,18 @@ def _run(
     base.mkdir(parents=True, exist_ok=True)
     connected = not ray.is_initialized()
     if connected:
-        ray.init(
-            address or "local",
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
+        try:
+            ray.init(
+                address or "local",
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+        except ConnectionError as error:
+            raise ConnectionError(
+                f"the Ray cluster at {address} does not answer ({error}): start one with `ray "
+                "start --head`; if it asks for a token, set RAY_AUTH_MODE=token here too"
+            ) from error
     try:
         with tempfile.TemporaryDirectory(
             prefix=".sweep-", dir=base, ignore_cleanup_errors=True
