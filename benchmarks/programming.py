@@ -1,0 +1,143 @@
+"""The whole loop: MAD tasks, mixture weights, a programmed hybrid, and what it is worth on a text.
+
+Mixture weights are searched on MAD tasks, combined and carried to the hybrid, which is fine-tuned
+on each text with them frozen. Beside it: mixture weights searched on the text itself, even ones,
+and each component alone, all fine-tuned with the same data and steps. How far programming agrees
+with a direct search is the rank correlation of their mixture weights over blocks and seeds.
+
+    python -m benchmarks.programming --folder FOLDER
+
+FOLDER has tales_en.valid.txt, novels_es.valid.txt, shakespeare.txt and wikitext2.valid.txt; without
+it, only the bundled text is measured. If it is interrupted, the benchmark goes on with the
+trainings that are done.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import manticore as mc
+from benchmarks.harness import RESULTS, save_results
+from manticore.mad import TASKS
+
+PAIR = ("zoo:tales-neox", "zoo:novelas-mamba")
+SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS, EVAL_BATCHES = 128, 4, 200, 4, 40
+COMPONENT_LR, MIXTURE_LR, TASK_STEPS, SEEDS = 2e-3, 0.1, 100, (0, 1, 2)
+TEXTS = {
+    "stories-mixed": "bundled:stories-mixed",
+    "English tales": "tales_en.valid.txt",
+    "Spanish novels": "novels_es.valid.txt",
+    "Shakespeare": "shakespeare.txt",
+    "WikiText-2": "wikitext2.valid.txt",
+}
+RUNS = RESULTS.parent.parent / ".cache" / "programming"
+"""The trainings, until the table is complete."""
+
+
+def main() -> None:
+    """Program, search, fine-tune, print and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, help="of the texts that are not bundled")
+    parser.add_argument("--pair", nargs=2, default=PAIR, help="two components")
+    given = parser.parse_args()
+    pair = tuple(given.pair)
+    rows, agreement = [], []
+    for name, source in _texts(given.folder).items():
+        by_seed = [_measured(pair, source, seed) for seed in SEEDS]
+        for way in by_seed[0]["perplexity"]:
+            values = [measured["perplexity"][way] for measured in by_seed]
+            rows.append(
+                {
+                    "text": name,
+                    "mixture weights": way,
+                    "perplexity": round(mean(values), 4),
+                    "spread": round(stdev(values), 4),
+                }
+            )
+        agreement.append(_agreement(name, by_seed))
+        print(rows[-6:], agreement[-1], flush=True)
+    for table in (rows, agreement):
+        _print(table)
+    setup = {"components": pair, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE, "steps": STEPS}
+    setup |= {"task_steps": TASK_STEPS, "component_lr": COMPONENT_LR, "mixture_lr": MIXTURE_LR}
+    setup |= {"seeds": SEEDS, "tasks": list(TASKS), "preset": "quick", "n_blocks": N_BLOCKS}
+    print(save_results("programming", {"setup": setup, "rows": rows, "agreement": agreement}))
+    shutil.rmtree(RUNS)
+
+
+def _texts(folder: Path | None) -> dict[str, str]:
+    """Name and source of every text that is there."""
+    bundled = {name: text for name, text in TEXTS.items() if text.startswith("bundled:")}
+    if folder is None:
+        return bundled
+    return {
+        name: text if name in bundled else str(folder.resolve() / text)
+        for name, text in TEXTS.items()
+    }
+
+
+def _measured(pair: tuple[str, ...], source: str, seed: int) -> dict[str, Any]:
+    """Perplexity by the way that mixture weights came about, and the mixture weights."""
+    base = {"n_blocks": N_BLOCKS, "seed": seed, "data": {"source": source, "seq_len": SEQ_LEN}}
+    program = {"steps": TASK_STEPS, "mixture_lr": MIXTURE_LR}
+    tasks = _done(components=pair, stages={"program": program}, **base)
+    search = _options() | {"mixture_lr": MIXTURE_LR}
+    searched = _done(components=pair, stages={"search": search}, **base)["mixture_weights"]
+    ways = {
+        "programmed": (pair, tasks["combined"]["mean"]),
+        "programmed, best task": (pair, tasks["combined"]["best"]),
+        "searched on the text": (pair, searched),
+        "even": (pair, None),
+        **{f"{component.removeprefix('zoo:')} alone": ((component,), None) for component in pair},
+    }
+    tuned = {"finetune": _options()}
+    perplexity = {
+        way: _done(components=components, mixture_weights=alpha, stages=tuned, **base)["perplexity"]
+        for way, (components, alpha) in ways.items()
+    }
+    found = {name: task["mixture_weights"] for name, task in tasks["tasks"].items()}
+    found["programmed"] = tasks["combined"]["mean"]
+    return {"perplexity": perplexity, "found": found, "searched": searched}
+
+
+def _done(**recipe: Any) -> dict[str, Any]:
+    """What the last stage of a recipe measured, now or before."""
+    return mc.run_recipe(mc.Recipe(**recipe), root=RUNS)[-1].metrics()
+
+
+def _options() -> dict[str, Any]:
+    options = {"steps": STEPS, "batch_size": BATCH_SIZE, "component_lr": COMPONENT_LR}
+    options |= {"eval_every": STEPS, "eval_batches": EVAL_BATCHES, "checkpoint_every": STEPS}
+    return options | {"sample_prompt": ""}
+
+
+def _agreement(name: str, by_seed: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rank correlation with the direct search, of each task and of all together."""
+    searched = _ranks([seed["searched"] for seed in by_seed])
+    row: dict[str, Any] = {"text": name}
+    for task in by_seed[0]["found"]:
+        found = _ranks([seed["found"][task] for seed in by_seed])
+        row[task] = round(float(torch.corrcoef(torch.stack([found, searched]))[0, 1]), 3)
+    return row
+
+
+def _ranks(alphas: list[list[list[float]]]) -> torch.Tensor:
+    """Ranks of the first component's mixture weights, over seeds and blocks."""
+    return torch.tensor(alphas)[..., 0].flatten().argsort().argsort().float()
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    table = Table(*rows[0], title="Programmed and searched")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
