@@ -4,8 +4,9 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from manticore.plots import short_task
 from manticore.runs import RunConfig
-from manticore.runs.wording import PREPARING, STATE_WORDS, duration
+from manticore.runs.wording import STATE_WORDS, duration, preparing
 
 
 def run_label(run_id: str, config: RunConfig) -> str:
@@ -34,12 +35,13 @@ def status_html(row: Mapping[str, Any] | None, warnings: Sequence[str] = ()) -> 
     share = 100 * step / total if total else 0
     facts = [
         ("step", f"{step} of {total}" if total else ""),
+        ("task", short_task(row["task"] or "")),
         ("loss", "" if row["step"] is None else _number(row["loss"], ".3f")),
         ("tokens/s", _number(row["tokens_per_s"], ",.0f") if row["tokens_per_s"] else ""),
         ("remaining", duration(row["eta_s"])),
     ]
     if row["state"] in {"queued", "running"} and row["step"] is None:
-        facts = [("", PREPARING)]
+        facts = [("", preparing(row["stage"]))]
     cells = "".join(
         f'<span class="fact"><i>{label}</i>{html.escape(value)}</span>'
         for label, value in facts

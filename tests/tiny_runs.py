@@ -1,11 +1,13 @@
-"""A text for tiny components, and runs of them."""
+"""A text for tiny components, runs of them, and what a run leaves behind without a process."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from manticore.runs import RunConfig
+from manticore.runs import Run, RunConfig, write_status
 from manticore.runs.config import option_field
+from manticore.runs.launch import make_run_folder
+from manticore.train.events import EventWriter
 from tests.tiny import TEXT
 
 
@@ -44,3 +46,54 @@ def run_config(
         option_field(stage): options or {},
     }
     return RunConfig(**said | fields)
+
+
+PROGRAMMED = ["in-context-recall", "memorization"]
+
+
+def programming_events(n_blocks: int = 2, steps: int = 5) -> Iterator[dict[str, Any]]:
+    """What a programming run says: two tasks, each from even mixture weights, then both combined.
+
+    Args:
+        n_blocks: Of the hybrid of two components.
+        steps: Of each task.
+    """
+    names = ["zoo:a", "zoo:b"]
+    yield {"kind": "stage", "name": "program", "total_steps": 2 * steps}
+    for index, task in enumerate(PROGRAMMED):
+        for step in range(steps + 1):
+            where = {"step": index * steps + step, "task": task}
+            weights = [[0.5 + step / 20, 0.5 - step / 20]] * n_blocks
+            if step:
+                speed = {"lr": {}, "tokens_per_s": 900.0, "eta_s": 1.0}
+                yield {"kind": "step", "loss": 3.0 + index - step / 10, **where, **speed}
+            yield {"kind": "mixture", "weights": weights, "components": names, **where}
+            if step in (0, steps):
+                measured = {"accuracy": 0.125 if step == 0 else 0.5 + index / 4, "perplexity": 7.0}
+                yield {
+                    "kind": "eval",
+                    "metrics": {**measured, "components": {}, "floor": None},
+                    **where,
+                }
+    combined = {"weights": [[0.75, 0.25]] * n_blocks, "components": names}
+    yield {"kind": "mixture", "step": 2 * steps, "task": "combined", **combined}
+
+
+def programming_run(root: Path, state: str = "done", upto: int | None = None) -> Run:
+    """A programming run of `programming_events`, without a process.
+
+    Args:
+        root: Folder of runs.
+        state: Which it is in.
+        upto: So many of its events, all if None.
+    """
+    options = {"tasks": {PROGRAMMED[0]: 1.0, PROGRAMMED[1]: 0.5}}
+    config = RunConfig(
+        stage="program", components=["zoo:a", "zoo:b"], n_blocks=2, data={}, program=options
+    )
+    folder = make_run_folder(config, root=root)
+    with EventWriter(folder) as events:
+        for event in list(programming_events())[:upto]:
+            events.emit(**event)
+    write_status(folder, state)
+    return Run(folder)

@@ -2,8 +2,9 @@
 
 from manticore.plots.loss import loss_figure
 from manticore.plots.mixture import mixture_figure, mixture_heatmap
-from manticore.plots.perplexity import perplexity_figure, perplexity_label
-from manticore.plots.theme import component_colour, empty_figure, short_names
+from manticore.plots.perplexity import outcome_figure, perplexity_figure, perplexity_label
+from manticore.plots.tasks import task_accuracies, task_figure
+from manticore.plots.theme import component_colour, empty_figure, short_names, short_task
 
 __all__ = [
     "component_colour",
@@ -11,7 +12,11 @@ __all__ = [
     "loss_figure",
     "mixture_figure",
     "mixture_heatmap",
+    "outcome_figure",
     "perplexity_figure",
     "perplexity_label",
     "short_names",
+    "short_task",
+    "task_accuracies",
+    "task_figure",
 ]

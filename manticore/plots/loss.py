@@ -1,6 +1,6 @@
 """The loss over a run, with the lowest loss that is possible where it is known."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from manticore.plots.theme import (
     thin,
     translucent,
 )
-from manticore.train.events import last_per_step
+from manticore.train.events import last_per_step_by_task
 
 NO_LOSS = "The loss appears here<br>with the first step"
 
@@ -25,25 +25,27 @@ def loss_figure(
 ) -> go.Figure:
     """Training loss over the steps of a run, in nats per token: each step faint, their trend bold.
 
+    Where one task of a programming run ends and the next begins there is a gap.
+
     Args:
         events: of one run, as `Run.events` or `read_events` gives them; other kinds are ignored.
         floor: the text's own entropy in nats per token, below which no model gets on average;
             drawn as a dashed line. None: not known.
         run_id: keeps a reader's zoom through refreshes.
     """
-    recorded = last_per_step(events, "step")
-    steps = np.array([event["step"] for event in recorded])
-    losses = np.array([event.get("loss") for event in recorded], dtype=np.float64)
-    finite = np.isfinite(losses)
-    if not finite.any():
+    of_task = last_per_step_by_task(events, "step").values()
+    curves = [curve for curve in map(_curve, of_task) if len(curve)]
+    if not curves:
         return empty_figure(NO_LOSS, run_id)
-    steps, losses = steps[finite], losses[finite]
-    kept = thin(len(steps), MAX_POINTS // 2)
-    trend = smooth(losses, window=len(losses) // 25 * 2 + 1)
+    curves = [curve[thin(len(curve), MAX_POINTS // 2 // len(curves) - 1)] for curve in curves]
+    # A task starts anew: nothing leads from the loss of one to that of the next.
+    gap = np.full((1, 3), np.nan)
+    parts = [part for curve in curves for part in (curve, gap)][:-1]
+    steps, losses, trend = np.concatenate(parts).T
     figure = new_figure(run_id)
     figure.add_scatter(
-        x=steps[kept],
-        y=losses[kept].round(5),
+        x=steps,
+        y=losses.round(5),
         name="each step",
         showlegend=False,
         mode="lines",
@@ -51,8 +53,8 @@ def loss_figure(
         hoverinfo="skip",
     )
     figure.add_scatter(
-        x=steps[kept],
-        y=trend[kept].round(5),
+        x=steps,
+        y=trend.round(5),
         name="loss, smoothed",
         showlegend=True,
         mode="lines",
@@ -71,6 +73,18 @@ def loss_figure(
     figure.update_xaxes(title="step", showgrid=False)
     figure.update_yaxes(title="loss (nats per token)", rangemode="normal")
     return figure
+
+
+def _curve(recorded: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Step, loss and smoothed loss, float64 (S, 3), of the S steps whose loss is finite."""
+    steps = np.array([event["step"] for event in recorded], dtype=np.float64)
+    losses = np.array([event.get("loss") for event in recorded], dtype=np.float64)
+    finite = np.isfinite(losses)
+    steps, losses = steps[finite], losses[finite]
+    if not len(losses):
+        return np.empty((0, 3))
+    trend = smooth(losses, window=len(losses) // 25 * 2 + 1)
+    return np.stack([steps, losses, trend], axis=1)
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:

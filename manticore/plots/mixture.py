@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,23 +18,47 @@ from manticore.plots.theme import (
     empty_figure,
     new_figure,
     short_names,
+    short_task,
     thin,
     translucent,
 )
-from manticore.train.events import last_per_step
+from manticore.train.events import last_per_step_by_task
 
 # More panels than this are too small to read: the blocks become the rows of a heatmap.
 MAX_PANELS = 12
 # No weight, under dark figures, on a light page and a dark one.
 PALE = "#e3e8ee"
+COMBINED = "combined"
+"""The task of the event with what all tasks come to."""
+COMBINED_WIDTH = 0.12
+DIVIDER = "#f8fafc"
 NO_MIXTURE = "The mixture weights appear here<br>with the first step of the search"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Mixture weights that follow each other: of a whole run, or of one task's search.
+
+    Attributes:
+        label: short name of the task; "" for a run without tasks.
+        steps: where they are drawn, float64 (S,).
+        alpha: float64 (S, N, K).
+        hover: where a reader points, in Plotly's terms.
+    """
+
+    label: str
+    steps: np.ndarray
+    alpha: np.ndarray
+    hover: str
 
 
 def mixture_figure(events: Iterable[Mapping[str, Any]], run_id: str = "") -> go.Figure:
     """The mixture weights over the steps of a run.
 
     Up to 12 blocks: one small panel per block, in which the components' weights, which sum to 1,
-    share the height. More: one heatmap per component, blocks as rows and steps as columns.
+    share the height. More: one heatmap per component, blocks as rows and steps as columns. A
+    programming run searches each task from the hybrid's own mixture weights again: its tasks stand
+    side by side under their names, and what they combine to at the end.
 
     Args:
         events: of one run, as `Run.events` or `read_events` gives them; other kinds are ignored.
@@ -42,9 +67,10 @@ def mixture_figure(events: Iterable[Mapping[str, Any]], run_id: str = "") -> go.
     Raises:
         ValueError: the mixture events differ in shape.
     """
-    mixtures = last_per_step(events, "mixture")
-    if not mixtures:
+    of_task = last_per_step_by_task(events, "mixture")
+    if not of_task:
         return empty_figure(NO_MIXTURE, run_id)
+    mixtures = [event for of_one in of_task.values() for event in of_one]
     shapes = {np.shape(event["weights"]) for event in mixtures}
     if len(shapes) != 1 or len(next(iter(shapes))) != 2:
         raise ValueError(
@@ -53,13 +79,14 @@ def mixture_figure(events: Iterable[Mapping[str, Any]], run_id: str = "") -> go.
         )
     n_blocks, K = next(iter(shapes))
     names = short_names(mixtures[-1]["components"])
-    columns = thin(len(mixtures), max(2, MAX_POINTS // (min(n_blocks, MAX_PANELS) * K)))
-    if n_blocks > MAX_PANELS:
-        columns = thin(len(mixtures), max(2, MAX_POINTS // n_blocks))
-    steps = np.array([mixtures[i]["step"] for i in columns])
-    alpha = np.array([mixtures[i]["weights"] for i in columns], dtype=np.float64)  # (S, N, K)
+    room = MAX_POINTS // (n_blocks if n_blocks > MAX_PANELS else n_blocks * K)
+    last = max(event["step"] for event in mixtures)
+    stretches = [
+        _stretch(task, of_one, room // len(of_task), last) for task, of_one in of_task.items()
+    ]
     draw = _panels if n_blocks <= MAX_PANELS else _heatmaps
-    figure = draw(steps, alpha, names)
+    figure = draw(stretches, names)
+    _name_tasks(figure, stretches)
     figure.update_layout(template=TEMPLATE, uirevision=run_id)
     return figure
 
@@ -106,48 +133,69 @@ def mixture_heatmap(alpha: Any, components: Sequence[str], run_id: str = "") -> 
     return figure
 
 
-def _panels(steps: np.ndarray, alpha: np.ndarray, names: Sequence[str]) -> go.Figure:
+def _stretch(task: str, mixtures: Sequence[Mapping[str, Any]], at_most: int, last: int) -> Stretch:
+    kept = [mixtures[i] for i in thin(len(mixtures), max(2, at_most))]
+    steps = np.array([event["step"] for event in kept], dtype=np.float64)
+    alpha = np.array([event["weights"] for event in kept], dtype=np.float64)
+    label, hover = short_task(task), "step %{x:.0f}"
+    if task == COMBINED:
+        # One moment, given a width after the last task to be seen.
+        steps, alpha = last * np.array([1, 1 + COMBINED_WIDTH]), alpha.repeat(2, axis=0)
+        hover = label
+    elif task:
+        hover = f"{label}, {hover}"
+    return Stretch(label, steps, alpha, hover)
+
+
+def _panels(stretches: Sequence[Stretch], names: Sequence[str]) -> go.Figure:
     """One stacked-area panel per block."""
-    n_blocks = alpha.shape[1]
+    n_blocks = stretches[0].alpha.shape[1]
     n_columns = n_blocks if n_blocks <= 4 else 3 if n_blocks in {5, 6, 9} else 4
     n_rows = math.ceil(n_blocks / n_columns)
+    now = stretches[-1].alpha[-1]
     figure = make_subplots(
         rows=n_rows,
         cols=n_columns,
         shared_xaxes="all",
         shared_yaxes="all",
-        subplot_titles=[_panel_title(block, alpha[-1, block], names) for block in range(n_blocks)],
+        subplot_titles=[_panel_title(block, now[block], names) for block in range(n_blocks)],
         horizontal_spacing=0.04,
         vertical_spacing=0.3 / n_rows,
     )
     for block in range(n_blocks):
         row, column = divmod(block, n_columns)
-        for k, name in enumerate(names):
-            figure.add_scatter(
-                x=steps,
-                y=alpha[:, block, k].round(4),
-                name=name,
-                legendgroup=name,
-                showlegend=block == 0,
-                stackgroup=str(block),
-                mode="lines",
-                line={"width": 1.2, "color": component_colour(k)},
-                fillcolor=translucent(component_colour(k), 0.86),
-                hovertemplate=f"{name} %{{y:.1%}}<extra>step %{{x}}</extra>",
-                row=row + 1,
-                col=column + 1,
-            )
+        figure.add_traces(_areas(block, stretches, names), rows=row + 1, cols=column + 1)
     figure.update_annotations(font={"size": 13, "color": INK})
     figure.update_yaxes(range=[0, 1], tickvals=[0, 0.5, 1], tickformat=".0%", showgrid=False)
-    figure.update_xaxes(showgrid=False, nticks=3, range=_x_range(steps))
+    figure.update_xaxes(showgrid=False, nticks=3, range=_x_range(stretches))
     figure.update_xaxes(title={"text": "step", "standoff": 6}, row=n_rows)
     figure.update_layout(height=112 + 148 * n_rows, margin={"t": 66, "r": 12})
     return figure
 
 
-def _heatmaps(steps: np.ndarray, alpha: np.ndarray, names: Sequence[str]) -> go.Figure:
+def _areas(block: int, stretches: Sequence[Stretch], names: Sequence[str]) -> list[go.Scatter]:
+    """The traces of a panel; each stretch is a stack of its own, so that none runs on."""
+    return [
+        go.Scatter(
+            x=stretch.steps,
+            y=stretch.alpha[:, block, k].round(4),
+            name=name,
+            legendgroup=name,
+            showlegend=block == 0 and index == 0,
+            stackgroup=f"{block} {stretch.label}".strip(),
+            mode="lines",
+            line={"width": 1.2, "color": component_colour(k)},
+            fillcolor=translucent(component_colour(k), 0.86),
+            hovertemplate=f"{name} %{{y:.1%}}<extra>{stretch.hover}</extra>",
+        )
+        for index, stretch in enumerate(stretches)
+        for k, name in enumerate(names)
+    ]
+
+
+def _heatmaps(stretches: Sequence[Stretch], names: Sequence[str]) -> go.Figure:
     """One heatmap of blocks by steps per component; of two components one says all."""
-    n_blocks, K = alpha.shape[1:]
+    n_blocks, K = stretches[0].alpha.shape[1:]
     shown = [0] if K == 2 else list(range(K))
     titles = [names[k] for k in shown]
     if K == 2:
@@ -155,28 +203,45 @@ def _heatmaps(steps: np.ndarray, alpha: np.ndarray, names: Sequence[str]) -> go.
     figure = make_subplots(
         rows=1, cols=len(shown), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03
     )
-    for column, k in enumerate(shown):
-        figure.add_heatmap(
-            z=alpha[:, :, k].T.round(4),
-            x=steps,
-            y=list(range(1, n_blocks + 1)),
-            zmin=0,
-            zmax=1,
-            colorscale=_between(component_colour(1), component_colour(0))
-            if K == 2
-            else _scale(component_colour(k)),
-            showscale=K == 2,
-            colorbar={"tickformat": ".0%", "thickness": 10, "outlinewidth": 0},
-            hovertemplate=f"block %{{y}}, step %{{x}}: {names[k]} %{{z:.1%}}<extra></extra>",
-            row=1,
-            col=column + 1,
-        )
+    for column, k in enumerate(shown, start=1):
+        for index, stretch in enumerate(stretches):
+            figure.add_heatmap(
+                z=stretch.alpha[:, :, k].T.round(4),
+                x=_edges(stretch.steps),
+                y=list(range(1, n_blocks + 1)),
+                zmin=0,
+                zmax=1,
+                colorscale=_between(component_colour(1), component_colour(0))
+                if K == 2
+                else _scale(component_colour(k)),
+                showscale=K == 2 and index == 0,
+                colorbar={"tickformat": ".0%", "thickness": 10, "outlinewidth": 0},
+                hovertemplate=f"block %{{y}}, {names[k]}: %{{z:.1%}}<extra>{stretch.hover}</extra>",
+                row=1,
+                col=column,
+            )
     figure.update_annotations(font={"size": 13, "color": INK})
     figure.update_yaxes(autorange="reversed", showgrid=False, dtick=max(1, n_blocks // 12))
     figure.update_yaxes(title="block", col=1)
     figure.update_xaxes(title="step", showgrid=False, nticks=4)
     figure.update_layout(height=130 + 8 * n_blocks, margin={"t": 40})
     return figure
+
+
+def _name_tasks(figure: go.Figure, stretches: Sequence[Stretch]) -> None:
+    """Put a line where a task begins, and its name under it in place of the steps."""
+    if not stretches[0].label:
+        return
+    for stretch in stretches[1:]:
+        figure.add_vline(x=stretch.steps[0], line={"width": 2, "color": DIVIDER})
+    figure.update_xaxes(
+        title="",
+        tickvals=[(stretch.steps[0] + stretch.steps[-1]) / 2 for stretch in stretches],
+        ticktext=[stretch.label for stretch in stretches],
+        tickfont={"size": 11},
+        autotickangles=[0, -45, -90],
+    )
+    figure.layout.height += 30 if len(stretches) <= 3 else 60
 
 
 def _panel_title(block: int, weights: np.ndarray, names: Sequence[str]) -> str:
@@ -197,8 +262,15 @@ def _write_weights(figure: go.Figure, weights: np.ndarray) -> None:
             )
 
 
-def _x_range(steps: np.ndarray) -> list[float]:
-    first, last = float(steps[0]), float(steps[-1])
+def _edges(steps: np.ndarray) -> np.ndarray:
+    """Where the cells of steps (S,) end, (S + 1,), so that none reaches into another stretch."""
+    if len(steps) == 1:
+        return steps
+    return np.concatenate([steps[:1], (steps[1:] + steps[:-1]) / 2, steps[-1:]])
+
+
+def _x_range(stretches: Sequence[Stretch]) -> list[float]:
+    first, last = float(stretches[0].steps[0]), float(stretches[-1].steps[-1])
     return [first, last if last > first else first + 1]
 
 

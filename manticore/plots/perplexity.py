@@ -1,16 +1,32 @@
-"""The hybrid's perplexity beside that of each of its components."""
+"""How good a hybrid is: its perplexity beside that of each of its components, or by task."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
+from manticore.plots.tasks import task_figure
 from manticore.plots.theme import INK, component_colour, empty_figure, new_figure, short_names
 
 NO_PERPLEXITY = "Perplexity appears here<br>after the first evaluation"
 # Beyond this ratio a linear axis would leave the good bars invisible.
 _LOG_RATIO = 20.0
+
+
+def outcome_figure(events: Iterable[Mapping[str, Any]], stage: str, run_id: str = "") -> go.Figure:
+    """What was measured last: of programming the accuracy on each task, else perplexity.
+
+    Args:
+        events: of one run, as `Run.events` or `read_events` gives them; other kinds are ignored.
+        stage: of the run.
+        run_id: keeps a reader's zoom through refreshes.
+    """
+    if stage == "program":
+        return task_figure(events, run_id)
+    measured = [event["metrics"] for event in events if event["kind"] == "eval"]
+    metrics = measured[-1] if measured else {}
+    return perplexity_figure(metrics, metrics.get("floor"), run_id)
 
 
 def perplexity_figure(

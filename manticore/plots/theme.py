@@ -5,6 +5,7 @@ serves light and dark pages. Only basic traces are used (scatter, heatmap, bar),
 plotly.js draws alike.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -89,6 +90,11 @@ def short_names(components: Sequence[str]) -> list[str]:
         seen[name] += 1
         result.append(f"{name} ({seen[name]})" if total[name] > 1 else name)
     return result
+
+
+def short_task(task: str) -> str:
+    """A MAD task's name for axes and tables, such as `noisy recall`; a length behind it stays."""
+    return re.sub("in-context-|selective-", "", task).replace("-", " ")
 
 
 def component_colour(component: int) -> str:

@@ -130,8 +130,8 @@ class Run:
         """The run in one flat row, for tables and status lines.
 
         Keys: id, name, stage, state, message, components, n_blocks, created, step, total_steps,
-        loss, tokens_per_s, eta_s, metrics (of the last evaluation), remedy. What is not known yet
-        is None.
+        loss, tokens_per_s, eta_s, task (at which programming is), metrics (of the last evaluation),
+        remedy. What is not known yet is None.
         """
         events, status = self.events(), self.status
         last = {event["kind"]: event for event in events}
@@ -150,6 +150,7 @@ class Run:
             "loss": step.get("loss"),
             "tokens_per_s": step.get("tokens_per_s"),
             "eta_s": step.get("eta_s") if status.is_active else None,
+            "task": None if status.state == "done" else step.get("task"),
             "metrics": last.get("eval", {}).get("metrics"),
             "remedy": failed.get("remedy") if status.state == "failed" else None,
         }

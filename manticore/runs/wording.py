@@ -11,8 +11,12 @@ STATE_WORDS = {
     "failed": "failed",
     "died": "interrupted",
 }
-PREPARING = "loading components, aligning projectors and measuring each component alone"
-"""What a run does before its first step."""
+
+
+def preparing(stage: str) -> str:
+    """What a run of this stage does before its first step."""
+    then = "making the first task" if stage == "program" else "measuring each component alone"
+    return f"loading components, aligning projectors and {then}"
 
 
 def duration(seconds: float | None) -> str:

@@ -7,17 +7,18 @@ from rich.table import Table
 
 from manticore.plots import perplexity_label
 from manticore.runs import Run
+from manticore.terminal.tables import outcome_label
 
 
 def stages_table(runs: Sequence[Run]) -> Table:
-    """The stages of a recipe that is done: the run of each, and the perplexity it ended at."""
+    """The stages of a recipe that is done: the run of each, and how good it was in the end."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("stage", no_wrap=True)
     # An id is there to be copied, whole.
     table.add_column("run", no_wrap=True, min_width=max(len(run.id) for run in runs))
     table.add_column("perplexity", justify="right", no_wrap=True)
     for run in runs:
-        table.add_row(run.config.stage, run.id, perplexity_label(run.metrics()["perplexity"]))
+        table.add_row(run.config.stage, run.id, outcome_label(run, run.metrics()))
     return table
 
 

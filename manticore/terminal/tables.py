@@ -1,12 +1,13 @@
 """Listings: runs, and the bundled components."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from manticore.plots import perplexity_label
+from manticore.plots import perplexity_label, task_accuracies
 from manticore.runs import Run
 from manticore.runs.wording import STATE_WORDS, duration
 
@@ -22,15 +23,28 @@ def runs_table(runs: Sequence[Run]) -> Table:
     for run in runs:
         row = run.summary()
         left = f", {duration(row['eta_s'])} left" if row["eta_s"] is not None else ""
-        metrics = row["metrics"]
         table.add_row(
             row["id"],
             STATE_WORDS[row["state"]] + left,
             " + ".join(name.removeprefix("zoo:") for name in row["components"]),
             "" if row["step"] is None else f"{row['step']}/{row['total_steps']}",
-            "" if metrics is None else perplexity_label(metrics["perplexity"]),
+            outcome_label(run, row["metrics"]),
         )
     return table
+
+
+def outcome_label(run: Run, metrics: Mapping[str, Any] | None) -> str:
+    """A run's perplexity, or of programming the mean accuracy on its tasks; "" if not known yet.
+
+    Args:
+        metrics: of the run, as measured last.
+    """
+    if metrics is None:
+        return ""
+    if run.config.stage == "program":
+        measured = task_accuracies(run.events()).values()
+        return f"{fmean(values[-1] for values in measured):.0%} right"
+    return perplexity_label(metrics["perplexity"])
 
 
 def zoo_table(cards: Mapping[str, Mapping[str, Any]]) -> Table:

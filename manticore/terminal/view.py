@@ -10,9 +10,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from manticore.plots import component_colour, perplexity_label, short_names
+from manticore.plots import (
+    component_colour,
+    perplexity_label,
+    short_names,
+    short_task,
+    task_accuracies,
+)
 from manticore.runs import Run
-from manticore.runs.wording import PREPARING, STATE_WORDS, duration
+from manticore.runs.wording import STATE_WORDS, duration, preparing
 
 BAR_WIDTH = 44
 _STATE_STYLE = {"done": "green", "failed": "bold red", "died": "bold red", "stopped": "yellow"}
@@ -29,7 +35,10 @@ def run_view(run: Run) -> RenderableType:
     if "mixture" in last:
         parts.append(mixture_table(last["mixture"]["weights"], last["mixture"]["components"]))
     if "eval" in last:
-        parts.append(perplexity_table(last["eval"]["metrics"]))
+        if row["stage"] == "program":
+            parts.append(accuracy_table(events))
+        else:
+            parts.append(perplexity_table(last["eval"]["metrics"]))
     if "sample" in last:
         parts.append(Padding(sample_text(last["sample"]), (1, 0)))
     parts += [Text(event["message"], "yellow") for event in events if event["kind"] == "warning"]
@@ -39,14 +48,16 @@ def run_view(run: Run) -> RenderableType:
 
 
 def headline(row: Mapping[str, Any]) -> Text:
-    """State, step, loss, speed and remaining time of a run in one line."""
+    """State, step, task, loss, speed and remaining time of a run in one line."""
     text = Text()
     text.append(STATE_WORDS[row["state"]], _STATE_STYLE.get(row["state"], "bold cyan"))
     if row["step"] is None:
-        text.append(f"  {PREPARING}" if row["state"] in {"queued", "running"} else "")
+        preparation = preparing(row["stage"])
+        text.append(f"  {preparation}" if row["state"] in {"queued", "running"} else "")
     else:
         loss = "not finite" if row["loss"] is None else f"{row['loss']:.3f}"
-        text.append(f"  step {row['step']} of {row['total_steps']}  loss {loss}")
+        task = f"  {short_task(row['task'])}" if row["task"] else ""
+        text.append(f"  step {row['step']} of {row['total_steps']}{task}  loss {loss}")
         if row["tokens_per_s"] and row["eta_s"] is not None:
             text.append(f"  {row['tokens_per_s']:,.0f} tokens/s  {duration(row['eta_s'])} left")
     text.append(f"  {row['id']}", "dim")
@@ -89,6 +100,21 @@ def perplexity_table(metrics: Mapping[str, Any]) -> Table:
         table.add_row(
             Text("no model can go below", "dim"), perplexity_label(math.exp(metrics["floor"]))
         )
+    return table
+
+
+def accuracy_table(events: Sequence[Mapping[str, Any]]) -> Table:
+    """Accuracy on the test examples of each task: before its search, and as measured last.
+
+    Args:
+        events: of a programming run.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("accuracy", style="dim", no_wrap=True)
+    for column in ("before", "now"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for task, values in task_accuracies(events).items():
+        table.add_row(task, f"{values[0]:.1%}", Text(f"{values[-1]:.1%}", "bold"))
     return table
 
 

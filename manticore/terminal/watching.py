@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from manticore.plots import short_names
+from manticore.plots import short_names, short_task
 from manticore.runs import Run
-from manticore.runs.wording import PREPARING
+from manticore.runs.wording import preparing
 from manticore.terminal.view import run_view
 
 TICK = 0.5
@@ -31,7 +31,7 @@ def watch(run: Run, console: Console) -> None:
 
 def _watch_by_lines(run: Run, console: Console) -> None:
     lines, seen, alive = MixtureLines(), 0, True
-    console.print(PREPARING)
+    console.print(preparing(run.config.stage))
     while alive:
         alive = run.is_alive
         events = run.events()
@@ -49,6 +49,7 @@ class MixtureLines:
     def __init__(self) -> None:
         self.total_steps = 1
         self.loss: float | None = None
+        self.task: str | None = None
         self._headed = False
 
     def of(self, event: Mapping[str, Any]) -> list[str]:
@@ -58,13 +59,20 @@ class MixtureLines:
             self.total_steps = event["total_steps"]
         elif kind == "step":
             self.loss = event["loss"]
-        elif kind == "mixture" and self._is_due(event["step"]):
-            return [*self._heading(event), self._row(event["step"], event["weights"])]
+        elif kind == "mixture" and self._is_due(event):
+            heading = [*self._heading(event), *self._task(event.get("task"))]
+            return [*heading, self._row(event["step"], event["weights"])]
+        elif kind == "eval" and "task" in event:
+            task, accuracy = short_task(event["task"]), event["metrics"]["accuracy"]
+            return [f"{event['step']:>6}  accuracy on {task} {accuracy:.1%}"]
         elif kind == "eval" and event["metrics"]["perplexity"] is not None:
             return [f"{event['step']:>6}  held-out perplexity {event['metrics']['perplexity']:.3f}"]
         return []
 
-    def _is_due(self, step: int) -> bool:
+    def _is_due(self, event: Mapping[str, Any]) -> bool:
+        step = event["step"]
+        if event.get("task") != self.task:
+            return True
         return step % max(1, self.total_steps // LINES) == 0 or step == self.total_steps
 
     def _heading(self, event: Mapping[str, Any]) -> list[str]:
@@ -75,6 +83,13 @@ class MixtureLines:
         width = len(_cell(event["weights"][0]))
         blocks = "  ".join(f"block {b}".rjust(width) for b in range(1, len(event["weights"]) + 1))
         return [f"mixture weights of {names}", f"{'step':>6}  {'loss':>7}  {blocks}"]
+
+    def _task(self, task: str | None) -> list[str]:
+        if task == self.task:
+            return []
+        # The loss is that of another task.
+        self.task, self.loss = task, None
+        return [f"{short_task(task)}:"]
 
     def _row(self, step: int, alpha: Sequence[Sequence[float]]) -> str:
         loss = "" if self.loss is None else f"{self.loss:.3f}"

@@ -227,6 +227,21 @@ def last_per_step(events: Iterable[Mapping[str, Any]], kind: str) -> list[Mappin
     return [latest[step] for step in sorted(latest)]
 
 
+def last_per_step_by_task(
+    events: Iterable[Mapping[str, Any]], kind: str
+) -> dict[str, list[Mapping[str, Any]]]:
+    """`last_per_step` of each task of a run, in the order in which the tasks begin.
+
+    Where one task ends the next begins, at the same step of the run; a run without tasks has all
+    under "".
+    """
+    of_task: dict[str, list[Mapping[str, Any]]] = {}
+    for event in events:
+        if event["kind"] == kind:
+            of_task.setdefault(event.get("task", ""), []).append(event)
+    return {task: last_per_step(own, kind) for task, own in of_task.items()}
+
+
 def _check(kind: str, fields: Mapping[str, Any]) -> None:
     if kind not in EVENT_FIELDS:
         raise ValueError(f"unknown event kind {kind!r}: use one of {', '.join(EVENT_KINDS)}")

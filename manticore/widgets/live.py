@@ -11,9 +11,9 @@ import ipywidgets
 import plotly.graph_objects as go
 from IPython.display import display
 
-from manticore.plots import loss_figure, mixture_figure, perplexity_figure
+from manticore.plots import loss_figure, mixture_figure, outcome_figure, short_task
 from manticore.runs import Run
-from manticore.runs.wording import PREPARING, STATE_WORDS, duration
+from manticore.runs.wording import STATE_WORDS, duration, preparing
 
 TICK = 0.5
 WIDTHS = (840, 420, 420)
@@ -21,7 +21,7 @@ WIDTHS = (840, 420, 420)
 
 
 class LiveView(ipywidgets.VBox):
-    """Status, mixture weights, loss, perplexity and last sample of a run.
+    """Status, mixture weights, loss, perplexity or accuracy on tasks, and last sample of a run.
 
     Args:
         run: The run, at work or ended.
@@ -84,7 +84,7 @@ class LiveView(ipywidgets.VBox):
         return [
             mixture_figure(events, self.run.id),
             loss_figure(events, floor, self.run.id),
-            perplexity_figure(metrics, floor, self.run.id),
+            outcome_figure(events, self.run.config.stage, self.run.id),
         ]
 
 
@@ -127,10 +127,11 @@ def status_line(row: dict[str, Any]) -> str:
     """
     facts = [f"<b>{STATE_WORDS[row['state']]}</b>"]
     if row["step"] is None:
-        facts.append(PREPARING if row["state"] in {"queued", "running"} else "")
+        facts.append(preparing(row["stage"]) if row["state"] in {"queued", "running"} else "")
     else:
         loss = "not finite" if row["loss"] is None else f"{row['loss']:.3f}"
-        facts += [f"step {row['step']} of {row['total_steps']}", f"loss {loss}"]
+        facts.append(f"step {row['step']} of {row['total_steps']}")
+        facts += [short_task(row["task"] or ""), f"loss {loss}"]
     if row["eta_s"] is not None:
         facts.append(f"{duration(row['eta_s'])} left")
     trouble = f"{row['message']} {row['remedy'] or ''}" if row["message"] else ""

@@ -124,18 +124,20 @@ def test_another_run_redraws_everything(tmp_path, run_id):
 def test_nothing_from_a_run_reaches_the_page_as_markup():
     row = {
         "id": "a-1",
+        "stage": "program",
         "state": "failed",
         "message": "<script>x</script>",
         "remedy": "<b>",
         "step": 1,
         "total_steps": 2,
+        "task": "<em>",
         "loss": 1.0,
         "tokens_per_s": 2.0,
         "eta_s": None,
     }
     shown = status_html(row, ["<i>w</i>"]) + catalogue.cards_html(["<img src=x>", "zoo:<u>"])
     shown += sample_html({"step": 1, "prompt": "<p>", "text": "<p><script>"})
-    for tag in ("<script>", "<img", "<i>w", "<u>"):
+    for tag in ("<script>", "<img", "<i>w", "<u>", "<em>"):
         assert tag not in shown
     assert "&lt;script&gt;" in shown
 

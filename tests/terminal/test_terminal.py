@@ -1,6 +1,7 @@
 """Runs in a terminal: what is drawn, and what is written where nothing can be drawn."""
 
 import io
+import json
 
 import pytest
 from hypothesis import given
@@ -13,9 +14,12 @@ from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.runs.status import write_status
 from manticore.terminal.chat import chat
+from manticore.terminal.recipes import stages_table
+from manticore.terminal.tables import runs_table
 from manticore.terminal.view import BAR_WIDTH, mixture_table, run_view
 from manticore.terminal.watching import MixtureLines, watch
 from manticore.train.events import EventWriter
+from tests.tiny_runs import programming_run
 
 NAMES = ["zoo:first", "zoo:second"]
 METRICS = {"perplexity": 2.5, "components": {"zoo:first": 4321.0, "zoo:second": None}, "floor": 0.0}
@@ -98,6 +102,42 @@ def test_lines_show_every_few_steps_and_the_last(run):
     assert steps == [str(step) for step in range(0, 41, 2)]
     assert "0.900/0.100" in rows[-2]
     assert rows[-1].split() == ["40", "held-out", "perplexity", "2.500"]
+
+
+def test_a_programming_run_shows_accuracy_by_task(tmp_path):
+    run = programming_run(tmp_path)
+    text = shown(run_view(run))
+    assert [line.split() for line in text.splitlines()[-3:]] == [
+        ["accuracy", "before", "now"],
+        ["recall", "12.5%", "50.0%"],
+        ["memorization", "12.5%", "75.0%"],
+    ]
+    assert "perplexity" not in text
+    assert "62% right" in shown(runs_table([run]))
+    assert "62% right" in shown(stages_table([finished(run)]))
+
+
+def finished(run):
+    path = run.folder / "result" / "metrics.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"tasks": {}, "mixture_weights": [[0.75, 0.25]] * 2}))
+    return run
+
+
+def test_headline_says_at_which_task_programming_is(tmp_path):
+    text = shown(run_view(programming_run(tmp_path, "stopped", upto=6)))
+    assert "step 2 of 10  recall  loss 2.800" in text
+    assert "making the first task" in shown(run_view(programming_run(tmp_path, "queued", upto=0)))
+
+
+def test_lines_of_programming_begin_each_task_anew(tmp_path):
+    lines = MixtureLines()
+    rows = [line for event in programming_run(tmp_path).events() for line in lines.of(event)]
+    at = rows.index("memorization:")
+    assert rows[at - 1].split() == ["5", "accuracy", "on", "recall", "50.0%"]
+    assert rows[at + 1].split() == ["5", "0.500/0.500", "0.500/0.500"], "no loss of another task"
+    assert rows[-2] == "combined:"
+    assert rows[-1].split() == ["10", "0.750/0.250", "0.750/0.250"]
 
 
 def test_watching_into_a_file_ends_with_the_run(run):

@@ -10,7 +10,8 @@ from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.runs.status import write_status
 from manticore.train.events import EventWriter
-from manticore.widgets.live import status_line
+from manticore.widgets.live import LiveView, status_line
+from tests.tiny_runs import programming_events, programming_run
 
 WRITE = """
 import threading, time
@@ -69,6 +70,22 @@ def test_the_output_of_a_cell_follows_the_run(run):
     weights, bars = json.loads(notebook.cells[5].outputs[0].text)
     assert [0.5, 0.75, 0.75, 0.75, 0.75] in weights
     assert bars == [2.5, 4.0, 5.0]
+
+
+def test_programming_is_watched_by_task(tmp_path):
+    run = programming_run(tmp_path, "stopped", upto=10)
+    view = LiveView(run)
+    assert "recall" in view.status.value
+    with EventWriter(run.folder) as events:
+        for event in list(programming_events())[10:]:
+            events.emit(**event)
+    write_status(run.folder, "done")
+    view.start().wait(60)
+    mixture, _, bars = view.figures
+    assert list(bars.data[0].y) == ["recall", "memorization"]
+    assert list(bars.data[0].x) == [0.5, 0.75]
+    assert list(mixture.layout.xaxis.ticktext)[-1] == "combined"
+    assert "recall" not in view.status.value
 
 
 def test_a_run_that_failed_says_why(run):
