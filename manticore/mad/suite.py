@@ -1,0 +1,210 @@
+"""The suite: models from nothing on MAD tasks, under one protocol, one training after the other."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from manticore.data.cache import digest
+from manticore.mad.data import TaskData, make_task
+from manticore.mad.protocol import DEFAULT_MODELS, PROTOCOLS, Cell, Protocol, task_scores
+from manticore.mad.registry import find_task
+from manticore.mad.results import Results
+from manticore.mad.settings import PRESETS, Setting
+from manticore.mad.stacks import find_stack
+from manticore.mad.training import train_cell
+from manticore.runs.folder import runs_root
+from manticore.train.devices import use_device
+
+SUITE_FOLDER = "mad"
+UNFINISHED_FOLDER = "unfinished"
+_LOCK_FILE = "suite.lock"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a suite is.
+
+    Attributes:
+        cell: The training under way, or just left out, as its setting has a score already.
+        step: Optimizer steps done of it.
+        accuracy: Last measured; None before that.
+        finished, total: Trainings.
+        share: Of all tokens to train on, how many are done, from 0 to 1.
+    """
+
+    cell: Cell
+    step: int
+    accuracy: float | None
+    finished: int
+    total: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a suite has found.
+
+    Attributes:
+        outcomes: One for each training: its `cell`, `accuracy`, `parameters`, `mixture_weights`
+            (N, K) and more, as in the file.
+        path: Of the file.
+    """
+
+    outcomes: list[dict[str, Any]]
+    path: Path
+
+    def rows(self) -> list[dict[str, Any]]:
+        """For each model: `model`, live `parameters` (least, most), and by task in `tasks`, and in
+        `mean` over the tasks, the `score` (mean over seeds), `spread` (their standard deviation,
+        None of one) and `by_seed`."""
+        scores = task_scores(self.outcomes)
+        return [self._row(model, scores) for model in dict.fromkeys(model for model, _ in scores)]
+
+    def _row(self, model: str, scores: dict[tuple[str, str], dict[int, float]]) -> dict[str, Any]:
+        own = {task: by_seed for (name, task), by_seed in scores.items() if name == model}
+        sizes = [o["parameters"] for o in self.outcomes if o["cell"].model == model]
+        seeds = next(iter(own.values()))
+        means = {seed: mean(by_seed[seed] for by_seed in own.values()) for seed in seeds}
+        return {
+            "model": model,
+            "parameters": (min(sizes), max(sizes)),
+            "tasks": {task: _over_seeds(by_seed) for task, by_seed in own.items()},
+            "mean": _over_seeds(means),
+        }
+
+
+def mad_suite(
+    preset: str = "quick",
+    models: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    *,
+    seeds: Sequence[int] | None = None,
+    folder: str | Path | None = None,
+    device: str = "auto",
+    report: Callable[[Progress], object] = lambda progress: None,
+    **protocol: Any,
+) -> Suite:
+    """Train models from nothing on MAD tasks and score them (Poli et al., arXiv 2403.17844).
+
+    Each finished training is a line of `results.jsonl` in the folder. What is there is not trained
+    again, whichever call it was of: the same call goes on where an earlier one was interrupted.
+
+    Args:
+        preset: Settings and protocol: `quick` (minutes on two cores), `baseline`, `full` (all
+            difficulty settings) or `paper`.
+        models: Of `manticore.mad.stacks.STACKS`, or FAMILY+FAMILY.
+        tasks: All that the preset has if not given.
+        seeds: One score for each; the preset's if not given.
+        folder: `mad` in the folder of runs if not given.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
+        report: Called after every step.
+        protocol: Fields of `Protocol` that are to differ from the preset's, such as `epochs`.
+
+    Raises:
+        ValueError: No such preset, model, task, device or field of the protocol.
+        RuntimeError: Another suite is at work in the folder.
+    """
+    chosen = _protocol(preset, protocol if seeds is None else {**protocol, "seeds": tuple(seeds)})
+    for model in models or ():
+        find_stack(model)
+    cells = chosen.cells(dict.fromkeys(models or DEFAULT_MODELS), _settings(preset, tasks))
+    where = Path(folder) if folder is not None else runs_root() / SUITE_FOLDER
+    where.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(where / _LOCK_FILE, timeout=0):
+            return _run(cells, where, device, report)
+    except Timeout as error:
+        raise RuntimeError(
+            f"Another suite is at work in {where}: wait for it, or give another folder."
+        ) from error
+
+
+def _run(
+    cells: list[Cell], folder: Path, device: str, report: Callable[[Progress], object]
+) -> Suite:
+    results = Results(folder)
+    total, before = sum(cell.tokens for cell in cells), 0
+    outcomes: list[dict[str, Any]] = []
+    decided: set[tuple[str, Setting, int]] = set()
+    for index, cell in enumerate(cells):
+
+        def say(step: int, accuracy: float | None, cell: Cell = cell) -> None:
+            share = (before + cell.tokens * step / cell.steps) / total
+            report(Progress(cell, step, accuracy, index, len(cells), share))
+
+        if cell.contest not in decided:
+            identity = cell.model_dump(mode="json", exclude_none=True)
+            done = results.done.get(digest(identity))
+            if done is None:
+                done = _train(cell, identity, folder, device, say)
+                results.add(done)
+                shutil.rmtree(folder / UNFINISHED_FOLDER / done["id"], ignore_errors=True)
+            outcomes.append({**done, "cell": cell})
+            if done["accuracy"] >= cell.enough:
+                decided.add(cell.contest)
+        before += cell.tokens
+        accuracy = outcomes[-1]["accuracy"]
+        report(Progress(cell, cell.steps, accuracy, index + 1, len(cells), before / total))
+    return Suite(outcomes, results.path)
+
+
+def _train(
+    cell: Cell,
+    identity: dict[str, Any],
+    folder: Path,
+    device: str,
+    report: Callable[[int, float | None], object],
+) -> dict[str, Any]:
+    """The line of results that a training ends with."""
+    started, used = time.monotonic(), use_device(device)
+    identifier = digest(identity)
+    working = folder / UNFINISHED_FOLDER / identifier
+    working.mkdir(parents=True, exist_ok=True)
+    outcome = train_cell(cell, _data(cell.setting, cell.seed), working, used, report)
+    return {
+        "id": identifier,
+        **outcome,
+        "cell": identity,
+        "seconds": round(time.monotonic() - started, 1),
+        "device": used.type,
+    }
+
+
+@lru_cache(maxsize=1)
+def _data(setting: Setting, seed: int) -> TaskData:
+    """Of the models that follow each other on a setting."""
+    return make_task(setting.task, setting, seed)
+
+
+def _protocol(preset: str, changes: dict[str, Any]) -> Protocol:
+    if preset not in PROTOCOLS:
+        raise ValueError(f"There is no preset {preset!r}: choose of {', '.join(PROTOCOLS)}.")
+    return Protocol(**{**PROTOCOLS[preset].model_dump(), **changes})
+
+
+def _settings(preset: str, tasks: Iterable[str] | None) -> list[Setting]:
+    settings = PRESETS[preset]
+    if tasks is None:
+        return settings
+    there = {setting.task for setting in settings}
+    for task in tasks:
+        find_task(task)
+        if task not in there:
+            raise ValueError(f"The preset {preset} has no {task}: choose of {', '.join(there)}.")
+    return [setting for setting in settings if setting.task in tasks]
+
+
+def _over_seeds(by_seed: dict[int, float]) -> dict[str, Any]:
+    scores = list(by_seed.values())
+    return {
+        "score": mean(scores),
+        "spread": stdev(scores) if len(scores) > 1 else None,
+        "by_seed": by_seed,
+    }

@@ -1,0 +1,147 @@
+"""One training of the suite: a model from nothing on a task, resumable."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from manticore.hybrid import ManticoreForCausalLM
+from manticore.mad.data import TaskData
+from manticore.mad.measuring import measure
+from manticore.mad.protocol import Cell
+from manticore.mad.stacks import build_stack, find_stack, live_parameters
+from manticore.search.config import SearchConfig
+from manticore.search.strategies import STRATEGIES
+from manticore.search.strategy import Strategy
+from manticore.train.events import EventWriter, last_per_step, read_events
+from manticore.train.groups import parameter_groups
+from manticore.train.loop import DivergedError, Loop, LoopOptions
+
+CHECKPOINT_EVERY = 500
+"""Steps that a kill can cost."""
+_PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+def train_cell(
+    cell: Cell,
+    data: TaskData,
+    folder: Path,
+    device: torch.device,
+    report: Callable[[int, float | None], object],
+) -> dict[str, Any]:
+    """Train, or go on with a training that was interrupted.
+
+    Args:
+        cell: What to train, and how.
+        data: Of its setting and seed.
+        folder: For events and checkpoints; it must exist, and may go afterwards.
+        device: Where.
+        report: Called after each step with their number, and the accuracy last measured.
+
+    Returns:
+        The `accuracy` on the test examples at the end and the `step` of it, live `parameters`, the
+        `mixture_weights` (N, K), and whether it `diverged`.
+    """
+    with EventWriter(folder) as events:
+        course = _Course(cell, data, folder, device, events, report)
+        if not course.ended():
+            course.run()
+        return course.last
+
+
+class _Course:
+    """A training and what was measured of it so far."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        data: TaskData,
+        folder: Path,
+        device: torch.device,
+        events: EventWriter,
+        report: Callable[[int, float | None], object],
+    ) -> None:
+        self.cell, self.data, self.folder, self.device = cell, data, folder, device
+        self.events, self.report = events, report
+        earlier = read_events(folder)[0]
+        steps, measured = last_per_step(earlier, "step"), last_per_step(earlier, "eval")
+        self.step = steps[-1]["step"] if steps else 0
+        self.last: dict[str, Any] | None = measured[-1]["metrics"] if measured else None
+        # So seldom that measuring takes at most a sixth of the time, a forward pass being a third
+        # of a step.
+        epochs = math.ceil(2 * cell.setting.test_examples / cell.setting.train_examples)
+        self.measure_every = epochs * cell.steps_per_epoch
+
+    def ended(self) -> bool:
+        """Whether there is nothing left to learn, or no step left."""
+        if self.last is None:
+            return False
+        return self.last["accuracy"] >= self.cell.enough or self.last["step"] == self.cell.steps
+
+    def run(self) -> None:
+        cell = self.cell
+        size = {"width": cell.width, "n_blocks": cell.n_blocks}
+        self.hybrid = build_stack(cell.model, self.data, cell.seed, **size).to(self.device)
+        self.parameters = live_parameters(self.hybrid)
+        options = _options(cell)
+        strategy = STRATEGIES[options.strategy](options, cell.seed)
+        strategy.begin(self.hybrid)
+        loop = self._loop(options, strategy)
+        try:
+            loop.run(lambda step: None, self._step_done, self.ended)
+        except DivergedError:
+            self._measure(self.step, diverged=True)
+        loop.accelerator.free_memory()
+
+    def _loop(self, options: SearchConfig, strategy: Strategy) -> Loop:
+        return Loop(
+            self.hybrid,
+            parameter_groups(self.hybrid, options, strategy.shared_parameters()),
+            self.data.train,
+            LoopOptions(
+                steps=options.steps,
+                batch_size=options.batch_size,
+                warmup_steps=options.warmup_steps,
+                max_grad_norm=options.max_grad_norm,
+                watch_every=options.steps,
+                checkpoint_every=CHECKPOINT_EVERY,
+                seed=self.cell.seed,
+                mixed_precision=_PRECISIONS[self.cell.dtype],
+                cpu=self.device.type == "cpu",
+            ),
+            self.folder,
+            self.events,
+            strategy,
+        )
+
+    def _step_done(self, step: int) -> None:
+        self.step = step
+        if step % self.measure_every == 0 or step == self.cell.steps:
+            self._measure(step)
+        self.report(step, self.last and self.last["accuracy"])
+
+    def _measure(self, step: int, diverged: bool = False) -> None:
+        self.last = {
+            "accuracy": measure(self.hybrid, self.data.test)["accuracy"],
+            "step": step,
+            "parameters": self.parameters,
+            "mixture_weights": self.hybrid.mixture_weights.tolist(),
+            "diverged": diverged,
+        }
+        self.events.emit("eval", step=step, metrics=self.last)
+
+
+def _options(cell: Cell) -> SearchConfig:
+    searched = {"mixture_lr": cell.mixture_lr} if find_stack(cell.model).searched else {}
+    return SearchConfig(
+        strategy="darts" if searched else "fixed",
+        steps=cell.steps,
+        batch_size=cell.batch_size,
+        component_lr=cell.learning_rate,
+        projector_lr=cell.learning_rate,
+        weight_decay=cell.weight_decay,
+        warmup_steps=cell.warmup_steps,
+        **searched,
+    )
