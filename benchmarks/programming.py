@@ -3,7 +3,8 @@
 Mixture weights are searched on MAD tasks, combined and carried to the hybrid, which is fine-tuned
 on each text with them frozen. Beside it: mixture weights searched on the text itself, even ones,
 and each component alone, all fine-tuned with the same data and steps. How far programming agrees
-with a direct search is the rank correlation of their mixture weights over blocks and seeds.
+with a direct search is the rank correlation of their mixture weights over blocks and seeds; beside
+it stands what `manticore.mad.trust` says of it, from the tasks and the text alone.
 
     python -m benchmarks.programming --folder FOLDER
 
@@ -25,9 +26,10 @@ from rich.table import Table
 import manticore as mc
 from benchmarks.harness import RESULTS, save_results
 from manticore.mad import TASKS
+from manticore.mad.trust import rank_correlation, text_skills, trust
 
 PAIR = ("zoo:tales-neox", "zoo:novelas-mamba")
-SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS, EVAL_BATCHES = 128, 4, 200, 4, 40
+SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS, EVAL_BATCHES, PROFILED = 128, 4, 200, 4, 40, 500
 COMPONENT_LR, MIXTURE_LR, TASK_STEPS, SEEDS = 2e-3, 0.1, 100, (0, 1, 2)
 TEXTS = {
     "stories-mixed": "bundled:stories-mixed",
@@ -60,14 +62,18 @@ def main() -> None:
                     "spread": round(stdev(values), 4),
                 }
             )
-        agreement.append(_agreement(name, by_seed))
+        agreement.append({"text": name, **_agreement(source, by_seed)})
         print(rows[-6:], agreement[-1], flush=True)
-    for table in (rows, agreement):
-        _print(table)
+    for title, table in (("Fine-tuned", rows), ("Agreement with a direct search", agreement)):
+        _print(title, table)
+    told = [[row[name] for row in agreement] for name in ("trust", "programmed")]
+    told = rank_correlation(*torch.tensor(told)) if len(agreement) > 2 else None
+    print(f"rank correlation of trust and agreement over texts: {told}")
     setup = {"components": pair, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE, "steps": STEPS}
     setup |= {"task_steps": TASK_STEPS, "component_lr": COMPONENT_LR, "mixture_lr": MIXTURE_LR}
     setup |= {"seeds": SEEDS, "tasks": list(TASKS), "preset": "quick", "n_blocks": N_BLOCKS}
-    print(save_results("programming", {"setup": setup, "rows": rows, "agreement": agreement}))
+    measured = {"rows": rows, "agreement": agreement, "trust_and_agreement": told}
+    print(save_results("programming", {"setup": setup, **measured}))
     shutil.rmtree(RUNS)
 
 
@@ -117,23 +123,27 @@ def _options() -> dict[str, Any]:
     return options | {"sample_prompt": ""}
 
 
-def _agreement(name: str, by_seed: list[dict[str, Any]]) -> dict[str, Any]:
-    """Rank correlation with the direct search, of each task and of all together."""
-    searched = _ranks([seed["searched"] for seed in by_seed])
-    row: dict[str, Any] = {"text": name}
-    for task in by_seed[0]["found"]:
-        found = _ranks([seed["found"][task] for seed in by_seed])
-        row[task] = round(float(torch.corrcoef(torch.stack([found, searched]))[0, 1]), 3)
-    return row
+def _agreement(source: str, by_seed: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rank correlations with the direct search, and what was to be expected; means over seeds."""
+    tokenizer = mc.build_hybrid([PAIR[0]], N_BLOCKS).tokenizer
+    text = mc.load_text(source, tokenizer=tokenizer, seq_len=SEQ_LEN).train
+    ids = torch.stack([text[index]["input_ids"] for index in range(min(len(text), PROFILED))])
+    skills = text_skills(ids, len(tokenizer))
+    searched = [torch.tensor(seed["searched"]) for seed in by_seed]
+    found = [
+        {task: torch.tensor(alpha) for task, alpha in seed["found"].items()} for seed in by_seed
+    ]
+    row = {"trust": mean(trust({task: seed[task] for task in TASKS}, skills) for seed in found)}
+    for task in found[0]:
+        pairs = zip(found, searched, strict=True)
+        row[task] = mean(rank_correlation(seed[task], alpha) for seed, alpha in pairs)
+    return {name: round(value, 3) for name, value in row.items()} | {
+        f"skill {task}": round(value, 3) for task, value in skills.items()
+    }
 
 
-def _ranks(alphas: list[list[list[float]]]) -> torch.Tensor:
-    """Ranks of the first component's mixture weights, over seeds and blocks."""
-    return torch.tensor(alphas)[..., 0].flatten().argsort().argsort().float()
-
-
-def _print(rows: list[dict[str, Any]]) -> None:
-    table = Table(*rows[0], title="Programmed and searched")
+def _print(title: str, rows: list[dict[str, Any]]) -> None:
+    table = Table(*rows[0], title=title)
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     Console().print(table)
