@@ -110,6 +110,9 @@ def test_interrupted_is_uninterrupted(
     with pytest.raises(RunError):
         killed.wait(60)
     killed.resume().wait(240)
+    # The first task was not done again; the second went on from a checkpoint.
+    steps = [event["task"] for event in killed.events() if event["kind"] == "step"]
+    assert steps.count("in-context-recall") == STEPS
     assert killed.losses()[1].tolist() == run.losses()[1].tolist()
     assert killed.metrics()["tasks"] == run.metrics()["tasks"]
     assert not list((killed.folder / "checkpoints").iterdir())
