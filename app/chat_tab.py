@@ -5,8 +5,8 @@ from typing import Any
 
 import gradio as gr
 
-from app.watching import Watcher, hybrid_of, last_event
-from manticore.plots import perplexity_figure
+from app.watching import Watcher, hybrid_of
+from manticore.plots import outcome_figure, perplexity_figure
 from manticore.runs.wording import explain
 from manticore.runs.writing import continue_text, join_texts
 
@@ -67,14 +67,14 @@ def build(watcher: Watcher, shown: gr.Dropdown) -> None:
     stop.click(None, cancels=writing, api_visibility="private")
     clear.click(lambda: [], None, chat, cancels=writing, **quietly)
 
-    def show_perplexity(run_id: str | None) -> Any:
+    def show_outcome(run_id: str | None) -> Any:
         run = watcher.find(run_id)
-        evaluated = last_event(run.events(), "eval") if run else None
-        metrics = evaluated["metrics"] if evaluated else None
-        return perplexity_figure(metrics, (metrics or {}).get("floor"), run_id or "")
+        if run is None:
+            return perplexity_figure(None)
+        return outcome_figure(run.events(), run.config.stage, run.id)
 
-    shown.change(show_perplexity, shown, bars, concurrency_limit=None, **quietly)
-    gr.Timer(5).tick(show_perplexity, shown, bars, concurrency_limit=None, **quietly)
+    shown.change(show_outcome, shown, bars, concurrency_limit=None, **quietly)
+    gr.Timer(5).tick(show_outcome, shown, bars, concurrency_limit=None, **quietly)
 
 
 def answer(

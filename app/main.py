@@ -11,7 +11,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from app import chat_tab, search_tab
+from app import chat_tab, program_tab, search_tab
 from app.style import CSS, REMEMBER_RUN, THEME
 from app.watching import Watcher
 from manticore.runs import runs_root
@@ -40,20 +40,25 @@ def build_page(root: Path) -> gr.Blocks:
                     allow_custom_value=True,
                     elem_id="run",
                 )
-        with gr.Tab("Build and search"):
-            search_tab.build(watcher, shown)
-        with gr.Tab("Chat"):
-            chat_tab.build(watcher, shown)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Build and search", id="search"):
+                search_tab.build(watcher, shown)
+            with gr.Tab("Program", id="program"):
+                program_tab.build(watcher, shown)
+            with gr.Tab("Chat", id="chat"):
+                chat_tab.build(watcher, shown)
 
         def restore(last: str, request: gr.Request) -> Any:
             asked = request.query_params.get("run") or last
-            if asked and watcher.find(asked) is None:
+            run = watcher.find(asked)
+            if asked and run is None:
                 gr.Warning("There is no such run here. Choose one from the list.")
-                asked = None
-            return gr.Dropdown(choices=watcher.choices(), value=asked or None)
+            choices = gr.Dropdown(choices=watcher.choices(), value=run.id if run else None)
+            programming = run is not None and run.config.stage == "program"
+            return choices, gr.Tabs(selected="program") if programming else gr.skip()
 
         quietly = {"show_progress": "hidden", "api_visibility": "private"}
-        page.load(restore, last_run, shown, concurrency_limit=None, **quietly)
+        page.load(restore, last_run, [shown, tabs], concurrency_limit=None, **quietly)
         shown.change(None, shown, last_run, js=REMEMBER_RUN, **quietly)
         shown.focus(
             lambda: gr.Dropdown(choices=watcher.choices()),

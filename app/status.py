@@ -1,11 +1,12 @@
 """A run's state in words and small pieces of HTML."""
 
 import html
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manticore.plots import short_task
-from manticore.runs import RunConfig
+from manticore.runs import Run, RunConfig, runs_root
 from manticore.runs.wording import STATE_WORDS, duration, preparing
 
 
@@ -18,19 +19,35 @@ def run_label(run_id: str, config: RunConfig) -> str:
     return f"{config.name or names} · {config.n_blocks} blocks · {when}"
 
 
-def status_html(row: Mapping[str, Any] | None, warnings: Sequence[str] = ()) -> str:
+def idle_html(run: Run | None, programming: bool) -> str:
+    """The status panel of a tab that has no run to show.
+
+    Args:
+        run: the page's run, which belongs on the other tab; None if there is none.
+        programming: the tab is that of programming.
+    """
+    button = "Program" if programming else "Start"
+    text = (
+        f"<b>No run yet.</b> Choose components on the left and press {button}. The search goes on "
+        "in the background, even if you close this page."
+    )
+    if run is not None:
+        kind = run.config.stage.replace("-", " ")
+        place = "Build and search" if programming else "Program"
+        text = (
+            f"The run chosen above ({kind}) is shown on the tab <b>{place}</b>. Press {button} for "
+            "a new one here."
+        )
+    return f'<div class="status"><div class="status-line"><span>{text}</span></div></div>'
+
+
+def status_html(row: Mapping[str, Any], warnings: Sequence[str] = ()) -> str:
     """The status panel of a run.
 
     Args:
-        row: `Run.summary()`; None if no run is shown.
+        row: `Run.summary()`.
         warnings: messages of the run's `warning` events.
     """
-    if row is None:
-        return (
-            '<div class="status"><div class="status-line"><b>No run yet.</b> Choose components on '
-            "the left and press Start. The search goes on in the background, even if you close "
-            "this page.</div></div>"
-        )
     step, total = row["step"] or 0, row["total_steps"]
     share = 100 * step / total if total else 0
     facts = [
@@ -66,6 +83,34 @@ def sample_html(sample: Mapping[str, Any] | None) -> str:
     return (
         f'<div class="sample"><i>Sample at step {sample["step"]}</i>'
         f"<p><b>{html.escape(prompt)}</b>{html.escape(rest)}</p></div>"
+    )
+
+
+def going_on_html(run: Run) -> str:
+    """What a programming run has come to, and how to go on from there; "" before its end."""
+    if run.status.state != "done":
+        return ""
+    options = run.config.program
+    skills = ", ".join(f"{short_task(task)} {skill:g}" for task, skill in options.tasks.items())
+    made = f"the mean of the tasks by skill ({skills})"
+    if options.combine == "best" and not options.lengths:
+        made = f"those of {short_task(run.metrics()['best_task'])}, done best by skill ({skills})"
+    if options.lengths:
+        made = f"those fitted for {options.target_length} tokens, from skills {skills}"
+    elsewhere = run.folder.parent if run.folder.parent != runs_root() else None
+    shell = f"manticore finetune {run.id} --data TEXT.txt"
+    shell += f" --runs-root {shlex.quote(str(elsewhere))}" if elsewhere else ""
+    found = f'"{run.id}", {str(elsewhere)!r}' if elsewhere else f'"{run.id}"'
+    python = (
+        f"run = mc.get_run({found})\n"
+        'mc.finetune(run, mc.load_text("TEXT.txt", tokenizer=run.hybrid().tokenizer))'
+    )
+    return (
+        '<div class="going-on"><b>The hybrid is programmed.</b> Its mixture weights are '
+        f"{html.escape(made)}; everything else is as it was pretrained. Talk with it on the tab "
+        "Chat, or fine-tune it on a text of yours, its mixture weights held:"
+        f"<pre>{html.escape(shell)}</pre>or in Python, after <code>import manticore as mc</code>:"
+        f"<pre>{html.escape(python)}</pre></div>"
     )
 
 

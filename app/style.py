@@ -58,6 +58,10 @@ footer { display: none !important; }
 .note.bad { border-color: #c2453d; background: rgba(194, 69, 61, 0.12); }
 .sample { border-left: 3px solid var(--border-color-primary); padding: 2px 12px; }
 .sample i { color: var(--body-text-color-subdued); font-size: 0.82rem; font-style: normal; }
+.going-on { border-left: 3px solid #17a07c; padding: 2px 12px; font-size: 0.92rem; }
+.going-on pre { margin: 6px 0; padding: 7px 11px; border-radius: 8px; overflow-x: auto;
+  background: var(--background-fill-secondary); font-size: 0.82rem; }
+#skills-how p { color: var(--body-text-color-subdued); font-size: 0.9rem; }
 .sample p { margin: 2px 0; white-space: pre-wrap; }
 """
 

@@ -91,13 +91,16 @@ def mixture_figure(events: Iterable[Mapping[str, Any]], run_id: str = "") -> go.
     return figure
 
 
-def mixture_heatmap(alpha: Any, components: Sequence[str], run_id: str = "") -> go.Figure:
+def mixture_heatmap(
+    alpha: Any, components: Sequence[str], run_id: str = "", task: str = ""
+) -> go.Figure:
     """The mixture weights at one moment: blocks from left to right, a row per component.
 
     Args:
         alpha: (N, K) weights of N blocks and K components, a tensor, array or nested list.
         components: K names.
         run_id: keeps a reader's zoom through refreshes.
+        task: of programming, the one that the weights are of; said under the blocks.
 
     Raises:
         ValueError: `alpha` has not two axes, or not one column per name.
@@ -126,7 +129,8 @@ def mixture_heatmap(alpha: Any, components: Sequence[str], run_id: str = "") -> 
         )
     if n_blocks <= 16:
         _write_weights(figure, weights)
-    figure.update_xaxes(title="block", dtick=max(1, n_blocks // 12), showgrid=False)
+    title = f"block ({short_task(task)})" if task else "block"
+    figure.update_xaxes(title=title, dtick=max(1, n_blocks // 12), showgrid=False)
     figure.update_yaxes(tickvals=list(range(K)), ticktext=names, showgrid=False)
     figure.update_yaxes(range=[K - 0.5, -0.5])
     figure.update_layout(margin={"t": 16})

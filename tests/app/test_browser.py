@@ -122,7 +122,7 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     page.goto(f"{app.url}?run={run.id}")
     page.locator(f'.status[data-run="{run.id}"]').wait_for()
     page.locator('.status[data-state="done"]').wait_for()
-    page.locator("#perplexity .bartext").first.wait_for()
+    page.locator("#outcome .bartext").first.wait_for()
 
     page.get_by_role("tab", name="Chat").click()
     page.locator("#message textarea").fill("Once upon a time")

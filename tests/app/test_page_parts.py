@@ -6,7 +6,9 @@ import pytest
 
 from app import catalogue
 from app.chat_tab import said, text_so_far
-from app.search_tab import STRATEGIES, config_from, draw
+from app.hybrid_form import STRATEGIES
+from app.run_panel import draw
+from app.search_tab import config_from
 from app.status import run_label, sample_html, status_html
 from app.watching import Watcher
 from manticore.runs import RunConfig
@@ -109,7 +111,7 @@ def test_a_look_draws_what_is_new_and_only_that(tmp_path, run_id):
     assert "7 of 20" in drawn[0]
     assert "not finite" in drawn[0]
     assert "1,23" in drawn[0]
-    assert drawn[3].layout.uirevision == run_id
+    assert drawn[1].layout.uirevision == run_id
 
 
 def test_another_run_redraws_everything(tmp_path, run_id):
@@ -117,7 +119,7 @@ def test_another_run_redraws_everything(tmp_path, run_id):
     write_status(other, "stopped")
     watcher = Watcher(tmp_path)
     seen = draw(watcher.find(run_id), None)[-1]
-    assert draw(watcher.find(other.name), seen)[3].layout.uirevision == other.name
+    assert draw(watcher.find(other.name), seen)[1].layout.uirevision == other.name
     assert "No run yet" in draw(None, seen)[0]
 
 

@@ -1,0 +1,108 @@
+"""The inputs that describe a hybrid and how its mixture weights are searched, on every tab."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from app import catalogue
+from manticore.zoo import zoo_path
+
+STRATEGIES = [
+    ("DARTS: descend the loss together", "darts"),
+    ("DARTS, two levels: on held-out text", "darts-bilevel"),
+    ("GAEA: exponentiated gradient", "gaea"),
+    ("DASH: Gumbel-softmax", "dash"),
+    ("Probe: measured line search", "probe"),
+    ("Random points, the best", "random"),
+    ("Sweep of the simplex, tied blocks", "sweep"),
+    ("Fixed: no search", "fixed"),
+]
+
+
+def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
+    """Lay out which components are mixed, their cards, and in how many blocks.
+
+    Args:
+        tab: begins the elements' ids.
+    """
+    chosen = catalogue.default_components()
+    depth = catalogue.max_blocks(chosen)
+    components = gr.Dropdown(
+        catalogue.component_choices(),
+        value=chosen,
+        multiselect=True,
+        max_choices=4,
+        allow_custom_value=True,
+        label="Components",
+        info="Two to four; or type a hub id or a folder",
+        elem_id=f"{tab}components",
+    )
+    cards = gr.HTML(catalogue.cards_html(chosen), elem_id=f"{tab}cards", padding=False)
+    n_blocks = gr.Slider(
+        1,
+        depth,
+        value=min(4, depth),
+        step=1,
+        label="Blocks",
+        elem_id=f"{tab}blocks",
+    )
+
+    def choose(names: list[str], blocks: float) -> Any:
+        deepest = catalogue.max_blocks(names)
+        slider = gr.Slider(maximum=deepest, value=min(blocks, deepest))
+        return catalogue.cards_html(names), slider
+
+    components.change(
+        choose,
+        [components, n_blocks],
+        [cards, n_blocks],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return components, n_blocks
+
+
+def strategy_input(tab: str = "") -> gr.Dropdown:
+    """Lay out how mixture weights are found. `tab` begins the element's id."""
+    return gr.Dropdown(
+        STRATEGIES,
+        value="darts",
+        label="Strategy",
+        info="How mixture weights are found",
+        elem_id=f"{tab}strategy",
+    )
+
+
+def projector_inputs() -> tuple[gr.Dropdown, gr.Dropdown]:
+    """Lay out the kind of the projectors and how they start."""
+    with gr.Row():
+        return (
+            gr.Dropdown(
+                ["linear", "identity", "mlp"], value="linear", label="Projectors", min_width=120
+            ),
+            gr.Dropdown(
+                ["aligned", "identity", "random"], value="aligned", label="start as", min_width=120
+            ),
+        )
+
+
+def name_input() -> gr.Textbox:
+    """Lay out the name of the run."""
+    return gr.Textbox(label="Name of the run", max_length=120, placeholder="optional")
+
+
+def check_hybrid(components: Sequence[str], n_blocks: float) -> None:
+    """Refuse what is known to be impossible before a run is started for it.
+
+    Raises:
+        ValueError, LookupError: in words for the reader of the page.
+    """
+    for component in components:
+        if component.startswith("zoo:"):
+            zoo_path(component)
+    deepest = catalogue.max_blocks(components)
+    if n_blocks > deepest:
+        raise ValueError(
+            f"{n_blocks:g} blocks are too many: the shallowest component has {deepest} layers"
+        )

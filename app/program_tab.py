@@ -1,0 +1,218 @@
+"""The tab that programs a hybrid: mixture weights from MAD tasks, weighted as skills."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from app import hybrid_form
+from app.run_panel import RunPanel
+from app.watching import Watcher
+from manticore.mad import TASKS
+from manticore.mad.config import ProgramConfig
+from manticore.plots import short_task
+from manticore.runs import RunConfig
+
+HOW = (
+    "Mixture weights without a text: they are searched on small synthetic tasks, then combined. "
+    "How much should each skill count?"
+)
+SKILLS = {"in-context-recall": 1.0, "memorization": 0.5}
+ASKS = {
+    "in-context-recall": "what followed this before?",
+    "fuzzy-in-context-recall": "the same, for groups of tokens",
+    "noisy-in-context-recall": "the same, amid noise",
+    "selective-copying": "repeat all but the blanks",
+    "compression": "all from the last state",
+    "memorization": "facts that the weights keep",
+}
+_DEFAULTS = ProgramConfig()
+
+
+@dataclass(frozen=True)
+class Form:
+    """The inputs that describe a run, in the order of `config_from`."""
+
+    components: gr.Dropdown
+    n_blocks: gr.Slider
+    skills: list[gr.Slider]
+    preset: gr.Radio
+    steps: gr.Slider
+    strategy: gr.Dropdown
+    combine: gr.Radio
+    target_length: gr.Number
+    lengths: gr.Textbox
+    name: gr.Textbox
+    projector: gr.Dropdown
+    projector_init: gr.Dropdown
+    batch_size: gr.Slider
+    mixture_lr: gr.Number
+    seed: gr.Number
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        """All of them, the skills last."""
+        others = [value for name, value in self.__dict__.items() if name != "skills"]
+        return [*others, *self.skills]
+
+
+def config_from(
+    components: list[str],
+    n_blocks: float,
+    preset: str,
+    steps: float,
+    strategy: str,
+    combine: str,
+    target_length: float | None,
+    lengths: str,
+    name: str,
+    projector: str,
+    projector_init: str,
+    batch_size: float,
+    mixture_lr: float,
+    seed: float,
+    *skills: float,
+) -> RunConfig:
+    """The run that the form describes; a skill for each of `TASKS`, 0 for one that is not used.
+
+    Raises:
+        ValueError: a value is impossible, in words for the reader of the page.
+    """
+    hybrid_form.check_hybrid(components, n_blocks)
+    tasks = {task: skill for task, skill in zip(TASKS, skills, strict=True) if skill > 0}
+    if not tasks:
+        raise ValueError("No task is chosen: move at least one skill above 0.")
+    steps = int(steps)
+    return RunConfig(
+        stage="program",
+        name=(name or "").strip() or None,
+        components=tuple(components),
+        n_blocks=n_blocks,
+        projector=projector,
+        projector_init=projector_init,
+        data={},
+        program=ProgramConfig(
+            tasks=tasks,
+            preset=preset,
+            steps=steps,
+            strategy=strategy,
+            combine=combine,
+            target_length=target_length or None,
+            lengths=_lengths(lengths),
+            batch_size=batch_size,
+            **({"mixture_lr": mixture_lr} if mixture_lr else {}),
+            eval_every=max(1, steps // 5),
+            checkpoint_every=max(1, steps // 3),
+        ),
+        seed=seed,
+    )
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    words = re.split(r"[\s,;]+", (text or "").strip())
+    for word in filter(None, words):
+        if not word.isdecimal():
+            raise ValueError(
+                f"{word!r} is no length: give numbers of tokens with commas between, such as "
+                "32, 64, 128"
+            )
+    return tuple(int(word) for word in words if word)
+
+
+def build(watcher: Watcher, shown: gr.Dropdown) -> None:
+    """Lay the tab out and wire it; arguments as for the search tab."""
+    with gr.Row():
+        with gr.Column(scale=4, min_width=340):
+            start = gr.Button("Program", variant="primary", elem_id="program", render=False)
+            form = _form(start)
+        with gr.Column(scale=9, min_width=480):
+            panel = RunPanel(watcher, shown, programming=True)
+    panel.start_with(start, form.inputs, config_from)
+
+
+def _form(start: gr.Button) -> Form:
+    components, n_blocks = hybrid_form.component_inputs("program-")
+    gr.Markdown(HOW, elem_id="skills-how")
+    skills = _skills()
+    with gr.Row():
+        preset = gr.Radio(
+            [("Quick", "quick"), ("Baseline", "baseline")],
+            value="quick",
+            label="Size of the tasks",
+            info="Quick takes minutes",
+            min_width=150,
+            elem_id="program-preset",
+        )
+        combine = gr.Radio(
+            [("Mean, by skill", "mean"), ("Best task", "best")],
+            value=_DEFAULTS.combine,
+            label="Combine",
+            info="Into one mixture",
+            min_width=150,
+            elem_id="program-combine",
+        )
+    steps = gr.Slider(
+        10,
+        1000,
+        value=_DEFAULTS.steps,
+        step=10,
+        label="Steps of each task",
+        elem_id="program-steps",
+    )
+    strategy = hybrid_form.strategy_input("program-")
+    start.render()
+    return Form(
+        components, n_blocks, skills, preset, steps, strategy, combine, *_length(), *_advanced()
+    )
+
+
+def _skills() -> list[gr.Slider]:
+    """A slider for each task, two in a row."""
+    sliders = []
+    tasks = list(TASKS)
+    for pair in (tasks[i : i + 2] for i in range(0, len(tasks), 2)):
+        with gr.Row():
+            sliders += [
+                gr.Slider(
+                    0,
+                    1,
+                    value=SKILLS.get(task, 0.0),
+                    step=0.05,
+                    label=short_task(task).capitalize(),
+                    info=ASKS.get(task),
+                    min_width=150,
+                    elem_id=f"skill-{task}",
+                )
+                for task in pair
+            ]
+    return sliders
+
+
+def _length() -> tuple[gr.Number, gr.Textbox]:
+    with gr.Accordion("For a length of text", open=False):
+        gr.Markdown(
+            "Every task is searched at several lengths, and the mixture weights are those fitted "
+            "for the length of the target's sequences."
+        )
+        with gr.Row():
+            target = gr.Number(
+                None, precision=0, minimum=0, label="Target length (tokens)", min_width=130
+            )
+            lengths = gr.Textbox(
+                label="Lengths of the tasks", placeholder="32, 64, 128", min_width=130
+            )
+    return target, lengths
+
+
+def _advanced() -> list[Any]:
+    with gr.Accordion("Advanced", open=False):
+        name = hybrid_form.name_input()
+        projector, projector_init = hybrid_form.projector_inputs()
+        batch_size = gr.Slider(
+            1, 128, value=_DEFAULTS.batch_size, step=1, label="Examples per step"
+        )
+        with gr.Row():
+            mixture_lr = gr.Number(0, label="Mixture learning rate", info="0: the strategy's own")
+            seed = gr.Number(0, precision=0, minimum=0, label="Seed")
+    return [name, projector, projector_init, batch_size, mixture_lr, seed]
