@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from manticore.data import load_text
     from manticore.evaluate import alignment_error, perplexity
     from manticore.hybrid import ManticoreConfig, ManticoreForCausalLM, build_hybrid
+    from manticore.mad.suite import mad_suite
     from manticore.recipes.recipe import Recipe
     from manticore.recipes.reproducing import reproduce
     from manticore.recipes.running import run_recipe
@@ -41,6 +42,7 @@ _HOMES = {
     "build_hybrid": "manticore.hybrid",
     "load_component": "manticore.components.loading",
     "load_text": "manticore.data",
+    "mad_suite": "manticore.mad.suite",
     "perplexity": "manticore.evaluate",
     "reproduce": "manticore.recipes.reproducing",
     "run_recipe": "manticore.recipes.running",
@@ -59,6 +61,7 @@ __all__ = [
     "get_run",
     "load_component",
     "load_text",
+    "mad_suite",
     "perplexity",
     "pretrain_projectors",
     "program",

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from manticore.commands import machine, programming, recipes, runs, stages, zoo
+from manticore.commands import machine, mad, programming, recipes, runs, stages, zoo
 from manticore.commands.common import Explaining
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Build, search and explore pretrained hybrid language models.",
 )
-for module in (stages, programming, recipes, runs, machine):
+for module in (stages, programming, mad, recipes, runs, machine):
     app.add_typer(module.commands)
 app.add_typer(zoo.commands, name="zoo")
 

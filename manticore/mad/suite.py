@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -109,7 +109,7 @@ def mad_suite(
 
     Raises:
         ValueError: No such preset, model, task, device or field of the protocol.
-        RuntimeError: Another suite is at work in the folder.
+        BlockingIOError: Another suite is at work in the folder.
     """
     chosen = _protocol(preset, protocol if seeds is None else {**protocol, "seeds": tuple(seeds)})
     for model in models or ():
@@ -121,7 +121,7 @@ def mad_suite(
         with FileLock(where / _LOCK_FILE, timeout=0):
             return _run(cells, where, device, report)
     except Timeout as error:
-        raise RuntimeError(
+        raise BlockingIOError(
             f"Another suite is at work in {where}: wait for it, or give another folder."
         ) from error
 
@@ -134,11 +134,7 @@ def _run(
     outcomes: list[dict[str, Any]] = []
     decided: set[tuple[str, Setting, int]] = set()
     for index, cell in enumerate(cells):
-
-        def say(step: int, accuracy: float | None, cell: Cell = cell) -> None:
-            share = (before + cell.tokens * step / cell.steps) / total
-            report(Progress(cell, step, accuracy, index, len(cells), share))
-
+        say = partial(_say, report, cell, index, len(cells), before / total, cell.tokens / total)
         if cell.contest not in decided:
             identity = cell.model_dump(mode="json", exclude_none=True)
             done = results.done.get(digest(identity))
@@ -150,9 +146,23 @@ def _run(
             if done["accuracy"] >= cell.enough:
                 decided.add(cell.contest)
         before += cell.tokens
-        accuracy = outcomes[-1]["accuracy"]
-        report(Progress(cell, cell.steps, accuracy, index + 1, len(cells), before / total))
+        _say(report, cell, index + 1, len(cells), before / total, 0, 0, outcomes[-1]["accuracy"])
     return Suite(outcomes, results.path)
+
+
+def _say(
+    report: Callable[[Progress], object],
+    cell: Cell,
+    finished: int,
+    total: int,
+    before: float,
+    own: float,
+    step: int,
+    accuracy: float | None,
+) -> None:
+    """Report a step of a cell that is `own` of the whole, with `before` done."""
+    share = before + own * step / cell.steps
+    report(Progress(cell, step, accuracy, finished, total, share))
 
 
 def _train(

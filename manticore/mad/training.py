@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from manticore.hybrid import ManticoreForCausalLM
 from manticore.mad.data import TaskData
 from manticore.mad.measuring import measure
 from manticore.mad.protocol import Cell

@@ -1,0 +1,116 @@
+"""The command that runs the MAD suite."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from manticore.commands.common import Explaining
+from manticore.commands.stage_options import Device
+
+if TYPE_CHECKING:
+    from manticore.mad.suite import Progress as SuiteProgress
+
+commands = typer.Typer(cls=Explaining)
+
+
+@commands.command()
+def mad(
+    preset: Annotated[
+        str,
+        typer.Option(help="quick (minutes on two cores), baseline, full (all settings) or paper."),
+    ] = "quick",
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="gpt_neo, gpt_neox, llama, mamba, mamba2, any FAMILY+FAMILY, mambaformer or "
+            "striped; repeat it. [default: gpt_neo, mamba, gpt_neo+mamba, mambaformer, striped]",
+        ),
+    ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="TASK", help="Repeat it. [default: all of the preset]"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of each training. [default: the preset's]")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Of the results. [default: mad in the folder of runs]")
+    ] = None,
+    device: Device = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="float32, or bfloat16 or float16 for mixed precision.")
+    ] = "float32",
+) -> None:
+    """Train models from nothing on MAD tasks, and score them.
+
+    Every finished training is kept: the same command goes on where it was interrupted.
+    """
+    import manticore as mc
+
+    # Each checkpoint would say that heads share their embedding's weights.
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    changes = {"dtype": dtype} | ({} if epochs is None else {"epochs": epochs})
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        found = mc.mad_suite(
+            preset,
+            models,
+            tasks,
+            seeds=range(seeds),
+            folder=folder,
+            device=device,
+            report=_shown(bar),
+            **changes,
+        )
+    console.print(suite_table(found.rows()))
+    console.print(found.path, highlight=False, soft_wrap=True)
+
+
+def suite_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Scores of models on tasks, in percent, with the spread over seeds.
+
+    Args:
+        rows: As `Suite.rows` gives them.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("model", no_wrap=True)
+    tasks = list(rows[0]["tasks"])
+    for column in ("parameters", *tasks, "mean"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        scores = [_score(row["tasks"][task]) for task in tasks]
+        table.add_row(row["model"], _size(*row["parameters"]), *scores, _score(row["mean"]))
+    return table
+
+
+def _shown(bar: Progress) -> Callable[["SuiteProgress"], None]:
+    """What moves a progress bar."""
+    shown = bar.add_task("", total=1.0)
+
+    def show(progress: "SuiteProgress") -> None:
+        cell = progress.cell
+        measured = "" if progress.accuracy is None else f" {progress.accuracy:.1%}"
+        words = f"{progress.finished}/{progress.total} {cell.model}, {cell.setting.task}{measured}"
+        bar.update(shown, completed=progress.share, description=words)
+
+    return show
+
+
+def _score(found: Mapping[str, Any]) -> str:
+    spread = "" if found["spread"] is None else f" ± {100 * found['spread']:.1f}"
+    return f"{100 * found['score']:.1f}{spread}"
+
+
+def _size(least: int, most: int) -> str:
+    sizes = dict.fromkeys(f"{size / 1e6:.2f}M" for size in (least, most))
+    return "–".join(sizes)
