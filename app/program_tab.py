@@ -20,12 +20,12 @@ HOW = (
 )
 SKILLS = {"in-context-recall": 1.0, "memorization": 0.5}
 ASKS = {
-    "in-context-recall": "what followed this before?",
-    "fuzzy-in-context-recall": "the same, for groups of tokens",
-    "noisy-in-context-recall": "the same, amid noise",
-    "selective-copying": "repeat all but the blanks",
-    "compression": "all from the last state",
-    "memorization": "facts that the weights keep",
+    "in-context-recall": "which value went with this key, earlier in the sequence?",
+    "fuzzy-in-context-recall": "the same, with keys and values of several tokens",
+    "noisy-in-context-recall": "the same, with noise in between",
+    "selective-copying": "which tokens came, in their order, among blanks?",
+    "compression": "the whole sequence, from the last position alone",
+    "memorization": "which value belongs to this key, in all sequences alike?",
 }
 _DEFAULTS = ProgramConfig()
 
@@ -135,6 +135,8 @@ def _form(start: gr.Button) -> Form:
     components, n_blocks = hybrid_form.component_inputs("program-")
     gr.Markdown(HOW, elem_id="skills-how")
     skills = _skills()
+    with gr.Accordion("What the tasks ask", open=False):
+        gr.Markdown("\n".join(f"- **{short_task(task)}**: {asks}" for task, asks in ASKS.items()))
     with gr.Row():
         preset = gr.Radio(
             [("Quick", "quick"), ("Baseline", "baseline")],
@@ -180,8 +182,8 @@ def _skills() -> list[gr.Slider]:
                     value=SKILLS.get(task, 0.0),
                     step=0.05,
                     label=short_task(task).capitalize(),
-                    info=ASKS.get(task),
-                    min_width=150,
+                    min_width=140,
+                    buttons=[],
                     elem_id=f"skill-{task}",
                 )
                 for task in pair

@@ -1,6 +1,7 @@
 """A run's state in words and small pieces of HTML."""
 
 import html
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -100,7 +101,7 @@ def going_on_html(run: Run) -> str:
     elsewhere = run.folder.parent if run.folder.parent != runs_root() else None
     shell = f"manticore finetune {run.id} --data TEXT.txt"
     shell += f" --runs-root {shlex.quote(str(elsewhere))}" if elsewhere else ""
-    found = f'"{run.id}", {str(elsewhere)!r}' if elsewhere else f'"{run.id}"'
+    found = f'"{run.id}", {json.dumps(str(elsewhere))}' if elsewhere else f'"{run.id}"'
     python = (
         f"run = mc.get_run({found})\n"
         'mc.finetune(run, mc.load_text("TEXT.txt", tokenizer=run.hybrid().tokenizer))'

@@ -38,7 +38,7 @@ def hybrid_for_task(
         ValueError: A component that learns an embedding of each position has fewer of them than the
             task's examples have tokens.
     """
-    _check_length(hybrid, data)
+    check_length(hybrid, data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         components = [copy.deepcopy(model).cpu() for model in hybrid.components]
@@ -49,7 +49,8 @@ def hybrid_for_task(
     return made.to(hybrid.device).eval()
 
 
-def _check_length(hybrid: ManticoreForCausalLM, data: TaskData) -> None:
+def check_length(hybrid: ManticoreForCausalLM, data: TaskData) -> None:
+    """Refuse a task (ValueError) that is longer than a component has learned positions."""
     limit = hybrid.max_length
     if limit is not None and data.length > limit:
         raise ValueError(

@@ -16,7 +16,7 @@ import torch
 from manticore.mad.combining import best_task, fit_lengths, weighted_mean
 from manticore.mad.config import Combination, Job, ProgramConfig
 from manticore.mad.data import make_task
-from manticore.mad.fresh import hybrid_for_task
+from manticore.mad.fresh import check_length, hybrid_for_task
 from manticore.mad.measuring import measure
 from manticore.train.devices import use_device
 from manticore.train.events import EventWriter, Section
@@ -61,6 +61,10 @@ def program(
         )
     target = starting_hybrid(folder, config).to(use_device(config.device))
     jobs = options.jobs()
+    for job in jobs:
+        # Now, not after the tasks before it were searched; one example is as long as many.
+        small = job.setting.model_copy(update={"train_examples": 1, "test_examples": 1})
+        check_length(target, make_task(small.task, small, config.seed))
     total = len(jobs) * options.steps
     events.emit("stage", name="program", total_steps=total)
     found: dict[str, dict[str, Any]] = {}

@@ -169,11 +169,11 @@ def _panels(stretches: Sequence[Stretch], names: Sequence[str]) -> go.Figure:
     for block in range(n_blocks):
         row, column = divmod(block, n_columns)
         figure.add_traces(_areas(block, stretches, names), rows=row + 1, cols=column + 1)
-    figure.update_annotations(font={"size": 13, "color": INK})
+    figure.update_annotations(font={"size": 12, "color": INK})
     figure.update_yaxes(range=[0, 1], tickvals=[0, 0.5, 1], tickformat=".0%", showgrid=False)
     figure.update_xaxes(showgrid=False, nticks=3, range=_x_range(stretches))
     figure.update_xaxes(title={"text": "step", "standoff": 6}, row=n_rows)
-    figure.update_layout(height=112 + 148 * n_rows, margin={"t": 66, "r": 12})
+    figure.update_layout(height=128 + 160 * n_rows, margin={"t": 80, "r": 12})
     return figure
 
 
@@ -243,15 +243,15 @@ def _name_tasks(figure: go.Figure, stretches: Sequence[Stretch]) -> None:
         tickvals=[(stretch.steps[0] + stretch.steps[-1]) / 2 for stretch in stretches],
         ticktext=[stretch.label for stretch in stretches],
         tickfont={"size": 11},
-        autotickangles=[0, -45, -90],
+        tickangle=-45,
     )
-    figure.layout.height += 30 if len(stretches) <= 3 else 60
+    figure.layout.height += 60
 
 
 def _panel_title(block: int, weights: np.ndarray, names: Sequence[str]) -> str:
     k = int(weights.argmax())
     leading = f'<span style="color:{component_colour(k)}">{names[k]} {weights[k]:.0%}</span>'
-    return f"<b>Block {block + 1}</b>  {leading}"
+    return f"<b>Block {block + 1}</b><br>{leading}"
 
 
 def _write_weights(figure: go.Figure, weights: np.ndarray) -> None:

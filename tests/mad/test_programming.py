@@ -167,9 +167,12 @@ def test_what_cannot_be_programmed_is_refused(options: dict[str, object], says: 
 def test_a_task_too_long_for_learned_positions_is_refused(
     hybrid: mc.ManticoreForCausalLM, tmp_path: Path
 ) -> None:
-    run = mc.program(hybrid, ["in-context-recall"], 2, preset="baseline", root=tmp_path)
+    settings = {"memorization": TINY["memorization"]}
+    tasks = ["memorization", "in-context-recall"]
+    run = mc.program(hybrid, tasks, 2, preset="baseline", settings=settings, root=tmp_path, **SMALL)
     with pytest.raises(RuntimeError, match=r"128 .* 64 learned positions: set a shorter length"):
         run.wait(120)
+    assert not len(run.losses()[0]), "refused before any task was searched"
 
 
 def test_the_configuration_survives_json() -> None:
