@@ -146,7 +146,8 @@ def _run(
             if done["accuracy"] >= cell.enough:
                 decided.add(cell.contest)
         before += cell.tokens
-        _say(report, cell, index + 1, len(cells), before / total, 0, 0, outcomes[-1]["accuracy"])
+        accuracy = outcomes[-1]["accuracy"]
+        report(Progress(cell, cell.steps, accuracy, index + 1, len(cells), before / total))
     return Suite(outcomes, results.path)
 
 
