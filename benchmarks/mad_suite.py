@@ -1,0 +1,113 @@
+"""Is a hybrid from nothing better than its components and than stacks made by hand, on MAD tasks?
+
+The protocol is the preset's (`manticore.mad.protocol`), but for what is given here. If it is
+interrupted, the benchmark goes on with the trainings that are done.
+
+    python -m benchmarks.mad_suite --preset baseline --task in-context-recall --seeds 3
+    python -m benchmarks.mad_suite --preset paper --task memorization --model mamba --epochs 20
+"""
+
+import argparse
+from typing import Any
+
+from rich.console import Console
+
+import manticore as mc
+from benchmarks.harness import RESULTS, save_results
+from manticore.commands.mad import suite_table
+from manticore.mad import PRESETS, TASKS
+from manticore.mad.protocol import DEFAULT_MODELS, PROTOCOLS, Regime
+from manticore.mad.suite import Progress, Suite
+
+FOLDER = RESULTS.parent.parent / ".cache" / "mad"
+"""The trainings."""
+
+
+def main() -> None:
+    """Measure, print and save."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", choices=tuple(PROTOCOLS), default="baseline")
+    parser.add_argument("--task", choices=tuple(TASKS), action="append", help="repeat it")
+    parser.add_argument("--model", action="append", help="repeat it")
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--epochs", type=int, help="the preset's if not given")
+    parser.add_argument("--learning-rate", type=float, action="append", help="repeat it")
+    parser.add_argument("--weight-decay", type=float, action="append", help="repeat it")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--device", default="auto")
+    given = parser.parse_args()
+    changes = {
+        "epochs": given.epochs,
+        "learning_rates": given.learning_rate,
+        "weight_decays": given.weight_decay,
+    }
+    found = mc.mad_suite(
+        given.preset,
+        given.model or DEFAULT_MODELS,
+        given.task,
+        seeds=range(given.seeds),
+        folder=FOLDER,
+        device=given.device,
+        report=_print,
+        dtype=given.dtype,
+        **{name: value for name, value in changes.items() if value is not None},
+    )
+    rows = found.rows()
+    Console().print(suite_table(rows))
+    measured = {"setup": _setup(given, found), "rows": rows, "trainings": _by_model(found)}
+    print(save_results(f"mad_suite-{given.preset}", measured))
+
+
+def _setup(given: argparse.Namespace, found: Suite) -> dict[str, Any]:
+    """What was run, as the trainings themselves say it."""
+    cells = [outcome["cell"] for outcome in found.outcomes]
+    tasks = list(dict.fromkeys(cell.setting.task for cell in cells))
+    return {
+        "preset": given.preset,
+        "tasks": tasks,
+        "left_out": sorted({setting.task for setting in PRESETS[given.preset]} - set(tasks)),
+        "settings": [
+            setting.model_dump(exclude_none=True)
+            for setting in dict.fromkeys(cell.setting for cell in cells)
+        ],
+        "seeds": sorted({cell.seed for cell in cells}),
+        "learning_rates": given.learning_rate or PROTOCOLS[given.preset].learning_rates,
+        "weight_decays": given.weight_decay or PROTOCOLS[given.preset].weight_decays,
+        **cells[0].model_dump(include=set(Regime.model_fields)),
+        "trainings": len(cells),
+        "devices": sorted({outcome["device"] for outcome in found.outcomes}),
+        "hours": round(sum(outcome["seconds"] for outcome in found.outcomes) / 3600, 2),
+    }
+
+
+def _by_model(found: Suite) -> dict[str, list[dict[str, Any]]]:
+    """Each training's outcome, with the mixture weights of hybrids."""
+    kept = ("accuracy", "step", "mixture_weights", "diverged")
+    by_model: dict[str, list[dict[str, Any]]] = {}
+    for outcome in found.outcomes:
+        cell = outcome["cell"]
+        grid = {
+            "task": cell.setting.task,
+            "seed": cell.seed,
+            "learning_rate": cell.learning_rate,
+            "weight_decay": cell.weight_decay,
+        }
+        by_model.setdefault(cell.model, []).append(grid | {name: outcome[name] for name in kept})
+    return by_model
+
+
+def _print(progress: Progress) -> None:
+    if progress.step == progress.cell.steps:
+        cell = progress.cell
+        print(
+            f"{progress.finished}/{progress.total} ({progress.share:.0%}) seed {cell.seed} "
+            f"{cell.setting.task} {cell.model} {cell.learning_rate:g} {cell.weight_decay:g}: "
+            f"{progress.accuracy:.4f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
