@@ -14,6 +14,7 @@ import pytest
 from manticore.runs import runs
 from tests.app.zoo import make_zoo
 from tests.tiny import TEXT
+from tests.tiny_runs import PROGRAMMED
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -78,9 +79,9 @@ def page():
         browser.close()
 
 
-def shares(page):
+def shares(page, tab=""):
     """The heatmap's numbers, as the reader sees them."""
-    return page.locator("#heatmap .annotation-text").all_text_contents()
+    return page.locator(f"#{tab}heatmap .annotation-text").all_text_contents()
 
 
 def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
@@ -162,3 +163,36 @@ def test_stop_resume_and_a_mistake(app, page, tmp_path):
 
     page.goto(f"{app.url}?run=../../etc")
     page.get_by_text("There is no such run here").first.wait_for()
+
+
+def test_program_by_skill_watch_refresh_and_go_on(app, page):
+    page.goto(app.url)
+    page.get_by_role("tab", name="Program").click()
+    page.locator("#program-cards .card").nth(1).wait_for()
+    skills = {task: page.locator(f"#skill-{task} input[type=number]") for task in PROGRAMMED}
+    for skill in skills.values():
+        skill.fill("0")
+        skill.press("Tab")
+    page.locator("#program").click()
+    page.get_by_text("No task is chosen").first.wait_for()
+    assert runs(app.root) == []
+    for skill in skills.values():
+        skill.fill("0.5")
+        skill.press("Tab")
+    page.locator("#program-steps input[type=number]").fill("20")
+    page.locator("#program-steps input[type=number]").press("Tab")
+    page.locator("#program").click()
+
+    # It starts, its tasks come one after the other, and a refresh finds it on its tab again.
+    page.wait_for_url("**/?run=*")
+    page.locator('.status[data-state="running"] >> text=recall').wait_for()
+    page.reload()
+    page.locator("#program-status .status[data-run]").wait_for()
+    page.locator('.status[data-state="done"]').wait_for()
+    page.locator("#program-outcome .bartext").nth(1).wait_for()
+    page.locator("#program-mixture").get_by_text("combined").first.wait_for()
+    (run,) = runs(app.root)
+    combined = run.metrics()["mixture_weights"]
+    columns = [f"{weight:.2f}" for row in combined for weight in row]
+    assert sorted(shares(page, "program-")) == sorted(columns)
+    page.locator("#program-words").get_by_text(f"manticore finetune {run.id}").wait_for()

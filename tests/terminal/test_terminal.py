@@ -132,12 +132,18 @@ def test_headline_says_at_which_task_programming_is(tmp_path):
 
 def test_lines_of_programming_begin_each_task_anew(tmp_path):
     lines = MixtureLines()
-    rows = [line for event in programming_run(tmp_path).events() for line in lines.of(event)]
+    # Of so many steps that each fifth gets a line, but where a task begins.
+    first, *events = programming_run(tmp_path).events()
+    events = [{**first, "total_steps": 100}, *events]
+    events = [
+        {**event, "step": event["step"] + 1} if "step" in event else event for event in events
+    ]
+    rows = [line for event in events for line in lines.of(event)]
     at = rows.index("memorization:")
-    assert rows[at - 1].split() == ["5", "accuracy", "on", "recall", "50.0%"]
-    assert rows[at + 1].split() == ["5", "0.500/0.500", "0.500/0.500"], "no loss of another task"
+    assert rows[at - 1].split() == ["6", "accuracy", "on", "recall", "50.0%"]
+    assert rows[at + 1].split() == ["6", "0.500/0.500", "0.500/0.500"], "no loss of another task"
     assert rows[-2] == "combined:"
-    assert rows[-1].split() == ["10", "0.750/0.250", "0.750/0.250"]
+    assert rows[-1].split() == ["11", "0.750/0.250", "0.750/0.250"]
 
 
 def test_watching_into_a_file_ends_with_the_run(run):

@@ -85,7 +85,7 @@ def test_programming_is_watched_by_task(tmp_path):
     assert list(bars.data[0].y) == ["recall", "memorization"]
     assert list(bars.data[0].x) == [0.5, 0.75]
     assert list(mixture.layout.xaxis.ticktext)[-1] == "combined"
-    assert "recall" not in view.status.value
+    assert "memorization" not in view.status.value
 
 
 def test_a_run_that_failed_says_why(run):

@@ -1,0 +1,97 @@
+"""The tab Program without a browser: what the form means, and what is shown of which run."""
+
+import re
+
+import pytest
+
+from app import program_tab
+from app.run_panel import draw
+from manticore.mad import TASKS
+from manticore.runs.config import RunConfig
+from manticore.runs.launch import make_run_folder
+from manticore.runs.wording import explain
+from tests.app.zoo import make_zoo
+from tests.tiny_runs import programming_run
+
+FORM = {
+    "components": ["zoo:tiny-neox", "zoo:tiny-mamba"],
+    "n_blocks": 2,
+    "preset": "quick",
+    "steps": 20,
+    "strategy": "darts",
+    "combine": "mean",
+    "target_length": None,
+    "lengths": "",
+    "name": None,
+    "projector": "linear",
+    "projector_init": "identity",
+    "batch_size": 16,
+    "mixture_lr": 0,
+    "seed": 0,
+}
+SKILLS = {"in-context-recall": 1.0, "memorization": 0.5}
+
+
+@pytest.fixture(autouse=True)
+def _zoo(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("MANTICORE_ZOO", str(make_zoo(tmp_path_factory.getbasetemp() / "zoo")))
+
+
+def config_from(skills=SKILLS, **change):
+    values = [skills.get(task, 0) for task in TASKS]
+    return program_tab.config_from(*(FORM | change).values(), *values)
+
+
+def test_skills_above_zero_are_the_tasks():
+    config = config_from()
+    assert config.stage == "program"
+    assert config.program.tasks == SKILLS
+    assert config.program.mixture_lr == 0.05, "a rate of 0 is the strategy's own"
+    assert config_from(strategy="gaea").program.mixture_lr == 0.1
+
+
+def test_lengths_are_read_as_people_write_them():
+    options = config_from(target_length=100, lengths=" 16, 32;64 ").program
+    assert (options.target_length, options.lengths) == (100, (16, 32, 64))
+
+
+@pytest.mark.parametrize(
+    ("skills", "change", "says"),
+    [
+        ({}, {}, "No task is chosen: move at least one skill"),
+        (SKILLS, {"lengths": "16, many"}, "'many' is no length: give numbers"),
+        (SKILLS, {"lengths": "16, 32"}, "lengths and target_length go together"),
+        (SKILLS, {"lengths": "15, 32", "target_length": 40}, "length=15 .* even lengths"),
+        (SKILLS, {"batch_size": 512}, "256 examples, fewer than a batch"),
+        (SKILLS, {"n_blocks": 5}, "shallowest component has 4"),
+        (SKILLS, {"components": ["zoo:tiny-nex"]}, "tiny-neox"),
+    ],
+)
+def test_what_is_impossible_is_said_in_words(skills, change, says):
+    with pytest.raises((ValueError, LookupError)) as error:
+        config_from(skills, **change)
+    assert re.search(says, explain(error.value))
+
+
+def test_each_tab_shows_its_own_runs_and_names_the_other(tmp_path):
+    programmed = programming_run(tmp_path)
+    status, mixture, *_ = draw(programmed, None, programming=True)
+    assert 'data-state="done"' in status
+    assert list(mixture.layout.xaxis.ticktext) == ["recall", "memorization", "combined"]
+    elsewhere = draw(programmed, None)
+    assert "tab <b>Program</b>" in elsewhere[0]
+    assert not elsewhere[1].data
+    config = RunConfig(components=["zoo:a"], n_blocks=1, data={"source": "x"})
+    searched = type(programmed)(make_run_folder(config, root=tmp_path))
+    assert "tab <b>Build and search</b>" in draw(searched, None, programming=True)[0]
+
+
+def test_a_run_at_its_end_says_how_to_go_on(tmp_path, monkeypatch):
+    running = programming_run(tmp_path, "stopped", upto=6)
+    assert draw(running, None, programming=True)[5] == ""
+    run = programming_run(tmp_path)
+    words = draw(run, None, programming=True)[5]
+    assert "recall 1, memorization 0.5" in words
+    assert f"manticore finetune {run.id} --data TEXT.txt --runs-root {tmp_path}" in words
+    monkeypatch.setenv("MANTICORE_RUNS", str(tmp_path))
+    assert "--runs-root" not in draw(run, None, programming=True)[5]
