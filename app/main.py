@@ -12,7 +12,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from app import chat_tab, program_tab, search_tab
-from app.style import CSS, REMEMBER_RUN, THEME
+from app.style import CSS, FIT_FIGURES, REMEMBER_RUN, THEME
 from app.watching import Watcher
 from manticore.runs import runs_root
 
@@ -59,6 +59,7 @@ def build_page(root: Path) -> gr.Blocks:
 
         quietly = {"show_progress": "hidden", "api_visibility": "private"}
         page.load(restore, last_run, [shown, tabs], concurrency_limit=None, **quietly)
+        tabs.change(None, None, None, js=FIT_FIGURES, **quietly)
         shown.change(None, shown, last_run, js=REMEMBER_RUN, **quietly)
         shown.focus(
             lambda: gr.Dropdown(choices=watcher.choices()),

@@ -184,6 +184,7 @@ def _skills() -> list[gr.Slider]:
                     label=short_task(task).capitalize(),
                     min_width=140,
                     buttons=[],
+                    elem_classes="skill",
                     elem_id=f"skill-{task}",
                 )
                 for task in pair
@@ -195,12 +196,10 @@ def _length() -> tuple[gr.Number, gr.Textbox]:
     with gr.Accordion("For a length of text", open=False):
         gr.Markdown(
             "Every task is searched at several lengths, and the mixture weights are those fitted "
-            "for the length of the target's sequences."
+            "for the length, in tokens, of the target's sequences."
         )
         with gr.Row():
-            target = gr.Number(
-                None, precision=0, minimum=0, label="Target length (tokens)", min_width=130
-            )
+            target = gr.Number(None, precision=0, minimum=0, label="Target length", min_width=130)
             lengths = gr.Textbox(
                 label="Lengths of the tasks", placeholder="32, 64, 128", min_width=130
             )

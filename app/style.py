@@ -61,9 +61,14 @@ footer { display: none !important; }
 .going-on { border-left: 3px solid #17a07c; padding: 2px 12px; font-size: 0.92rem; }
 .going-on pre { margin: 6px 0; padding: 7px 11px; border-radius: 8px; overflow-x: auto;
   background: var(--background-fill-secondary); font-size: 0.82rem; }
+.skill label { font-size: 0.88rem; }
+.skill input[type="number"] { width: 3.1rem; }
 #skills-how p { color: var(--body-text-color-subdued); font-size: 0.9rem; }
 .sample p { margin: 2px 0; white-space: pre-wrap; }
 """
+
+# A figure that was drawn on a hidden tab has no right width: have it look again.
+FIT_FIGURES = "() => setTimeout(() => window.dispatchEvent(new Event('resize')), 60)"
 
 # Keeps ?run=ID in the address bar, so that a refresh, a bookmark or a link shows the same run.
 REMEMBER_RUN = """
