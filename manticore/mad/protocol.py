@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     model_validator,
@@ -36,13 +37,15 @@ class Regime(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: PositiveInt = 200
+    least_steps: NonNegativeInt = 0
+    """Optimizer steps that a training has on tasks whose epochs are shorter."""
     batch_size: PositiveInt = 128
     width: PositiveInt = 128
     n_blocks: PositiveInt = 4
     """Of a stack and of a hybrid; stacks made by hand have as many as make them equal in size."""
     mixture_lr: PositiveFloat = 0.02
     """Learning rate of the mixture weights of a hybrid, which DARTS searches."""
-    warmup_steps: int = Field(0, ge=0)
+    warmup_steps: NonNegativeInt = 0
     enough: float = Field(0.999, gt=0)
     """Test accuracy at which there is nothing left to learn; above 1 to go on to the end."""
     dtype: Dtype = "float32"
@@ -101,7 +104,7 @@ class Cell(Regime):
     @property
     def steps(self) -> int:
         """Optimizer steps of the whole training."""
-        return self.epochs * self.steps_per_epoch
+        return max(self.epochs * self.steps_per_epoch, self.least_steps)
 
     @property
     def tokens(self) -> int:
@@ -111,7 +114,8 @@ class Cell(Regime):
 
 PROTOCOLS: dict[str, Protocol] = {
     "quick": Protocol(
-        epochs=12,
+        epochs=4,
+        least_steps=400,
         batch_size=32,
         width=64,
         n_blocks=2,

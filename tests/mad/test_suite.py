@@ -21,7 +21,14 @@ RECALL = Setting(
 COMPRESSION = Setting(
     task="compression", vocabulary=4, length=4, train_examples=64, test_examples=32
 )
-SMALL = {"epochs": 2, "batch_size": 16, "width": 32, "n_blocks": 2, "device": "cpu"}
+SMALL = {
+    "epochs": 2,
+    "least_steps": 0,
+    "batch_size": 16,
+    "width": 32,
+    "n_blocks": 2,
+    "device": "cpu",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +132,13 @@ def test_enough_is_enough(tmp_path):
     (outcome,) = found.outcomes
     assert outcome["step"] == 4  # Of 8: one epoch.
     assert (report[-1].finished, report[-1].total, report[-1].share) == (2, 2, 1)
+
+
+def test_short_epochs_go_on_to_the_least_steps(tmp_path):
+    options = {"tasks": ["compression"], "enough": 2.0}
+    for least, steps in ((3, 8), (11, 11)):
+        found = suite(tmp_path, ["gpt_neox"], least_steps=least, **options)
+        assert found.outcomes[0]["step"] == steps
 
 
 def test_a_score_is_the_mean_over_settings_of_the_best():
