@@ -109,7 +109,7 @@ def pretrain_projectors(
 def program(
     hybrid: "ManticoreForCausalLM",
     tasks: Mapping[str, float] | Sequence[str] | None = None,
-    steps: int = 60,
+    steps: int = 100,
     *,
     name: str | None = None,
     seed: int = 0,

@@ -50,7 +50,7 @@ def program(
     preset: Annotated[
         str, typer.Option(help="How large the tasks are: quick, baseline or paper.")
     ] = "quick",
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each task.")] = 60,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each task.")] = 100,
     strategy: Strategy = "darts",
     combine: Annotated[
         str, typer.Option(help="mean: of all tasks by skill; best: of the task done best.")

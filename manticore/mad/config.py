@@ -50,13 +50,13 @@ class ProgramConfig(SearchConfig):
     target_length: PositiveInt | None = None
     """Tokens of the target's sequences: the mixture weights are those fitted for this length."""
 
-    steps: PositiveInt = 60
+    steps: PositiveInt = 100
     """Optimizer steps of each task's search."""
     batch_size: PositiveInt = 32
     component_lr: NonNegativeFloat = 1e-3
     mixture_lr: PositiveFloat = 0.05
     warmup_steps: int = Field(10, ge=0)
-    eval_every: PositiveInt = 30
+    eval_every: PositiveInt = 50
     eval_batches: PositiveInt = 10
     sample_prompt: Literal[""] = ""
     """Tasks are of numbers, not of words: there is no sample."""
