@@ -110,7 +110,7 @@ def _do_stage(
 ) -> None:
     # Imported here, so that a broken installation becomes the run's failure, with its remedy.
     from manticore.runs.config import RunConfig
-    from manticore.train.stages import run_stage
+    from manticore.runs.stages import run_stage
 
     config = RunConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
     run_stage(folder, config, events, should_stop)

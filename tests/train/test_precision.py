@@ -10,8 +10,8 @@ from accelerate.state import AcceleratorState
 from manticore.hybrid import build_hybrid
 from manticore.runs import Run
 from manticore.runs.launch import make_run_folder
+from manticore.runs.stages import run_stage
 from manticore.train.events import EventWriter
-from manticore.train.stages import run_stage
 from tests.tiny import FAMILY_NAMES, VOCAB_SIZE
 from tests.tiny_runs import run_config
 
