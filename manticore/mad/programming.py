@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate import PartialState
 
 from manticore.mad.combining import best_task, fit_lengths, weighted_mean
 from manticore.mad.config import Combination, Job, ProgramConfig
@@ -51,15 +52,17 @@ def program(
         should_stop: Asked after every step.
 
     Raises:
-        ValueError: Several processes, or a task that is too long for a component.
+        ValueError: A task that is too long for a component, or shards are asked for.
     """
     options = config.options
     require_trackers(config.trackers)
     if sharding_is_asked_for():
         raise ValueError(
-            "Programming trains a hybrid for each task, on one process: run it without FSDP."
+            "Programming trains another hybrid for each task, and FSDP shards one: run it without."
         )
-    target = starting_hybrid(folder, config).to(use_device(config.device))
+    processes = PartialState(cpu=use_device(config.device).type == "cpu")
+    with processes.main_process_first():
+        target = starting_hybrid(folder, config).to(processes.device)
     jobs = options.jobs()
     for job in jobs:
         # Now, not after the tasks before it were searched; one example is as long as many.
@@ -83,8 +86,10 @@ def program(
         components=target.component_names,
         task="combined",
     )
-    save_whole(target, folder / RESULT_FOLDER / HYBRID_FOLDER)
-    write_metrics(folder, metrics)
+    if processes.is_main_process:
+        save_whole(target, folder / RESULT_FOLDER / HYBRID_FOLDER)
+        write_metrics(folder, metrics)
+    processes.destroy_process_group()
 
 
 def _search(
@@ -104,16 +109,20 @@ def _search(
     hybrid = hybrid_for_task(target, data, config.seed)
     training = Training(hybrid, data, config, folder, events, {}, measure, section)
     metrics = training.run(should_stop)
-    training.end()
+    training.close_trackers()
     if metrics is None:
         return None
     result = {name: metrics[name] for name in ("accuracy", "perplexity", "mixture_weights")} | {
         "skill": job.skill,
         "setting": job.setting.model_dump(exclude_none=True),
     }
-    write_whole(path, result)
-    # Only now: a task whose result is not there is gone on with from its checkpoints.
-    shutil.rmtree(folder / CHECKPOINTS_FOLDER / section.name)
+    processes = PartialState()
+    if processes.is_main_process:
+        write_whole(path, result)
+        # Only now: a task whose result is not there is gone on with from its checkpoints.
+        shutil.rmtree(folder / CHECKPOINTS_FOLDER / section.name)
+    # No process looks for a result of the next task before all have left this one.
+    processes.wait_for_everyone()
     return result
 
 

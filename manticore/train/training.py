@@ -62,7 +62,8 @@ def train(
     if metrics is not None and processes.is_main_process:
         save_whole(training.hybrid, folder / RESULT_FOLDER / HYBRID_FOLDER)
         write_metrics(folder, metrics)
-    training.end()
+    training.close_trackers()
+    processes.destroy_process_group()
 
 
 class Training:
@@ -135,9 +136,10 @@ class Training:
         self.watcher.warn()
         return metrics | {"mixture_weights": self.hybrid.mixture_weights.tolist()}
 
-    def end(self) -> None:
-        """Close the trackers."""
-        self.loop.accelerator.end_training()
+    def close_trackers(self) -> None:
+        """Let them write what they still hold; the processes stay together, for more trainings."""
+        for tracker in self.loop.accelerator.trackers:
+            tracker.finish()
 
     def _finish(self) -> dict[str, Any]:
         """Make an ordinary hybrid of what was trained, and hand it to the watcher."""

@@ -136,6 +136,25 @@ def check_alike(run: Run, whole: Run) -> None:
     assert perplexities[0] == pytest.approx(perplexities[1], rel=1e-3)
 
 
+def test_two_processes_program_like_one(component: Callable[..., str], tmp_path: Path) -> None:
+    tasks = {"memorization": {"vocabulary": 16, "length": 8, "test_examples": 16}}
+    tasks["compression"] = {"vocabulary": 4, "length": 4, "train_examples": 64}
+    options = {"tasks": list(tasks), "settings": tasks, "steps": STEPS, "batch_size": 4}
+    parts = [component("gpt_neo"), component("mamba", width=24)]
+    config = run_config(tmp_path, parts, "program", options | MOVING, data={})
+    two, one = (run_it(config, tmp_path / str(n), n) for n in (2, 1))
+    assert two.status.state == "done"
+    close = {"rtol": 0, "atol": 1e-4}
+    losses = torch.tensor(two.losses()[1])
+    assert len(losses) == 2 * STEPS
+    torch.testing.assert_close(losses, torch.tensor(one.losses()[1]), **close)
+    for task in tasks:
+        found, expected = (run.metrics()["tasks"][task]["mixture_weights"] for run in (two, one))
+        torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=0, atol=1e-3)
+    ranks = [json.loads((two.folder.parent / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+    assert ranks[0]["alpha"] == ranks[1]["alpha"]
+
+
 @pytest.mark.parametrize("work", DDP_WORK)
 def test_two_processes_are_one(
     config: Callable[[str], RunConfig], tmp_path: Path, work: str
