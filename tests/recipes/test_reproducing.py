@@ -141,3 +141,16 @@ def test_a_configuration_does_not_decide_to_run_code_from_elsewhere(hybrid, data
 def test_what_is_not_there_is_named(at, what):
     with pytest.raises((FileNotFoundError, KeyError), match=what.replace(".", r"\.")):
         mc.reproduce(what)
+
+
+def test_programming_is_done_again_from_its_configuration_alone(tmp_path):
+    parts = [f"scratch:{family}?width=32&length=16" for family in ("gpt_neo", "mamba")]
+    hybrid = mc.build_hybrid(parts, projector_init="identity")
+    tiny = {"memorization": {"vocabulary": 16, "length": 8, "test_examples": 16}}
+    options = {"settings": tiny, "batch_size": 4, "mixture_lr": 0.3, "device": "cpu"}
+    run = mc.program(hybrid, ["memorization"], 3, root=tmp_path / "runs", **options).wait(240)
+    alone = tmp_path / "config.json"
+    alone.write_bytes((run.folder / "config.json").read_bytes())
+    again = mc.reproduce(alone, root=tmp_path / "elsewhere").wait(240)
+    assert again.losses()[1].tolist() == run.losses()[1].tolist()
+    assert again.metrics() == run.metrics()
