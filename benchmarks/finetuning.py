@@ -10,11 +10,14 @@ in shorter trainings on a seed of its own. Beside them:
 - the hybrid at even mixture weights, which needs no search;
 - the hybrid with only the component of greatest weight left in each block, fine-tuned.
 
+The hybrid's projectors are fitted at the mixture weights that it has; for WikiText-2 they are then
+trained on general text, components frozen, as the paper does before all else.
+
     python -m benchmarks.finetuning stories-mixed
     python -m benchmarks.finetuning wikitext2 --folder FOLDER
 
-FOLDER has wikitext2.valid.txt, which is trained on, and wikitext2.test.txt. If it is interrupted,
-the benchmark goes on with the trainings that are done.
+FOLDER has wikitext2.valid.txt, which is trained on, wikitext2.test.txt, and tales_en.train.txt. If
+it is interrupted, the benchmark goes on with the trainings that are done.
 """
 
 import argparse
@@ -40,6 +43,7 @@ PAIR = ("zoo:tales-neox", "zoo:novelas-mamba")
 NAMES = ("tales-neox", "novelas-mamba")
 SEQ_LEN, BATCH_SIZE, N_BLOCKS, TUNING_BATCHES, SPEED_ROUNDS = 128, 4, 4, 40, 5
 TUNING_STEPS = SEARCH_STEPS = 200
+PRETRAINING = {"steps": 300, "batch_size": 8, "projector_lr": 3e-3}
 RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 TUNING_SEED, SEEDS = 100, (0, 1, 2)
 ENSEMBLE_WEIGHTS = tuple(step / 10 for step in range(11))
@@ -58,6 +62,8 @@ class Task:
         test: Measured on, at the end only.
         steps: Of each fine-tuning.
         mixture_lr: Of the search.
+        projector_lr: Of the search and of each fine-tuning.
+        general: Text that projectors are trained on first, if any.
     """
 
     name: str
@@ -66,6 +72,8 @@ class Task:
     test: Dataset
     steps: int
     mixture_lr: float
+    projector_lr: float = 1e-3
+    general: str | None = None
 
     @property
     def tuning(self) -> Dataset:
@@ -121,7 +129,8 @@ def main() -> None:
     _print(task, rows)
     setup = {"text": task.name, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE, "steps": task.steps}
     setup |= {"tuning_steps": TUNING_STEPS, "search_steps": SEARCH_STEPS}
-    setup |= {"mixture_lr": task.mixture_lr}
+    setup |= {"mixture_lr": task.mixture_lr, "projector_lr": task.projector_lr}
+    setup |= {"projectors_pretrained": PRETRAINING if task.general else None}
     setup |= {"seeds": SEEDS, "tuning_seed": TUNING_SEED, "component_lr": rates}
     setup |= {"training_tokens": task.data.n_tokens, "test_sequences": len(task.test)}
     measured = {"setup": setup, "rows": rows, "tuning": tuned, "timings": costs["timings"]}
@@ -151,7 +160,9 @@ def _task(name: str, folder: Path | None) -> Task:
     test = ConcatDataset([text.train, text.valid])
     # Every fourth sequence, so that all articles are in it.
     test = Subset(test, range(0, len(test), 4))
-    return Task(name, str(source), data, test, steps=800, mixture_lr=0.1)
+    general = str(folder.resolve() / "tales_en.train.txt")
+    options = {"mixture_lr": 0.1, "projector_lr": 3e-4, "general": general}
+    return Task(name, str(source), data, test, steps=800, **options)
 
 
 def _tuned(task: Task, components: tuple[str, ...]) -> dict[float, float]:
@@ -183,15 +194,13 @@ def _one_seed(task: Task, rates: dict[str, float], seed: int) -> dict[str, Any]:
         key=lambda weight: perplexity(Ensemble(components, weight), task.tuning, batch_size=16),
     )
     measured["ensemble"] = test(Ensemble(components, chosen))
-    rate = rates["hybrid"]
-    search = _options(rate, SEARCH_STEPS) | {"mixture_lr": task.mixture_lr}
-    hybrid = _finetuned(task, PAIR, rate, seed, task.steps, before={"search": search})
-    measured["hybrid"] = test(hybrid)
-    measured["hybrid, even"] = test(_finetuned(task, PAIR, rate, seed, task.steps))
-    alpha = hybrid.mixture_weights
-    picks = torch.nn.functional.one_hot(alpha.argmax(dim=1), alpha.shape[1]).tolist()
-    pruned = _finetuned(task, PAIR, rate, seed, task.steps, mixture_weights=picks)
-    measured["hybrid, pruned"] = test(pruned)
+    alpha = _searched(task, rates["hybrid"], seed)
+    K = alpha.shape[1]
+    picks = torch.nn.functional.one_hot(alpha.argmax(dim=1), K).float()
+    mixtures = {"hybrid": alpha, "hybrid, even": torch.full_like(alpha, 1 / K)}
+    for name, weights in (mixtures | {"hybrid, pruned": picks}).items():
+        tuned = _finetuned(task, PAIR, rates["hybrid"], seed, task.steps, weights)
+        measured[name] = test(tuned)
     return measured | {"found": {"alpha": alpha.tolist(), "ensemble_weight": chosen}}
 
 
@@ -199,10 +208,10 @@ def _build(components: tuple[str, ...]) -> ManticoreForCausalLM:
     return mc.build_hybrid(list(components), N_BLOCKS)
 
 
-def _options(rate: float, steps: int) -> dict[str, Any]:
+def _options(task: Task, rate: float, steps: int) -> dict[str, Any]:
     options = {"steps": steps, "batch_size": BATCH_SIZE, "component_lr": rate}
-    options |= {"eval_every": steps, "eval_batches": 1, "checkpoint_every": min(steps, 200)}
-    return options | {"sample_prompt": ""}
+    options |= {"projector_lr": task.projector_lr, "eval_every": steps, "eval_batches": 1}
+    return options | {"checkpoint_every": min(steps, 200), "sample_prompt": ""}
 
 
 def _finetuned(
@@ -211,18 +220,33 @@ def _finetuned(
     rate: float,
     seed: int,
     steps: int,
-    before: dict[str, dict[str, Any]] | None = None,
-    **fields: Any,
+    alpha: torch.Tensor | None = None,
 ) -> ManticoreForCausalLM:
-    """Fine-tuned after the stages `before`, or found among the trainings that are done."""
-    recipe = mc.Recipe(
-        components=components,
-        n_blocks=N_BLOCKS,
-        seed=seed,
-        data={"source": task.source, "seq_len": SEQ_LEN},
-        stages={**(before or {}), "finetune": _options(rate, steps)},
-        **fields,
-    )
+    """Fine-tuned at mixture weights (N, K), even ones if None; found again if it was done."""
+    stages = {}
+    if task.general is not None and (alpha is None or (alpha < 1).all()) and len(components) > 1:
+        stages["pretrain-projectors"] = {
+            **PRETRAINING,
+            "data": task.general,
+            "eval_every": PRETRAINING["steps"],
+            "eval_batches": 1,
+            "sample_prompt": "",
+        }
+    stages["finetune"] = _options(task, rate, steps)
+    given = None if alpha is None else alpha.tolist()
+    return _done(task, seed, components=components, mixture_weights=given, stages=stages)
+
+
+def _searched(task: Task, rate: float, seed: int) -> torch.Tensor:
+    """The mixture weights that DARTS finds, (N, K)."""
+    options = _options(task, rate, SEARCH_STEPS) | {"mixture_lr": task.mixture_lr}
+    return _done(task, seed, components=PAIR, stages={"search": options}).mixture_weights
+
+
+def _done(task: Task, seed: int, **recipe: Any) -> ManticoreForCausalLM:
+    """What a recipe makes, now or before."""
+    data = {"source": task.source, "seq_len": SEQ_LEN}
+    recipe = mc.Recipe(n_blocks=N_BLOCKS, seed=seed, data=data, **recipe)
     return mc.run_recipe(recipe, root=RUNS / task.name)[-1].hybrid().eval()
 
 
@@ -254,10 +278,14 @@ def _costs(task: Task) -> dict[str, Any]:
         rows[f"{name}, twice the steps"] = row([name], 2 * task.steps)
     rows["ensemble"] = row(list(NAMES), task.steps)
     rows["hybrid, even"] = row(["hybrid"], task.steps)
-    # Those that a search came before have paid for it.
-    for name in ("hybrid", "hybrid, pruned"):
-        search = counted["hybrid"][1] * SEARCH_STEPS / 1e15
-        total = rows[name]["training_pflops"] + search
+    # What came before is paid for too; a step of pretraining counts like one that trains all.
+    before = {name: counted["hybrid"][1] * SEARCH_STEPS for name in ("hybrid", "hybrid, pruned")}
+    if task.general is not None:
+        pretraining = counted["hybrid"][1] * PRETRAINING["steps"] * PRETRAINING["batch_size"]
+        for name in ("hybrid", "hybrid, even"):
+            before[name] = before.get(name, 0) + pretraining / BATCH_SIZE
+    for name, flops in before.items():
+        total = rows[name]["training_pflops"] + flops / 1e15
         rows[name]["training_pflops"] = float(f"{total:.3g}")
     return {"rows": rows, "timings": as_record(timings)}
 
