@@ -279,7 +279,7 @@ def _costs(task: Task) -> dict[str, Any]:
     rows["ensemble"] = row(list(NAMES), task.steps)
     rows["hybrid, even"] = row(["hybrid"], task.steps)
     # What came before is paid for too; a step of pretraining counts like one that trains all.
-    before = {name: counted["hybrid"][1] * SEARCH_STEPS for name in ("hybrid", "hybrid, pruned")}
+    before = dict.fromkeys(("hybrid", "hybrid, pruned"), counted["hybrid"][1] * SEARCH_STEPS)
     if task.general is not None:
         pretraining = counted["hybrid"][1] * PRETRAINING["steps"] * PRETRAINING["batch_size"]
         for name in ("hybrid", "hybrid, even"):
