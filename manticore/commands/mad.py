@@ -12,6 +12,7 @@ from rich.table import Table
 
 from manticore.commands.common import Explaining
 from manticore.commands.stage_options import Device
+from manticore.plots import short_task
 
 if TYPE_CHECKING:
     from manticore.mad.suite import Progress as SuiteProgress
@@ -82,14 +83,14 @@ def suite_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     Args:
         rows: As `Suite.rows` gives them.
     """
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
     tasks = list(rows[0]["tasks"])
-    for column in ("parameters", *tasks, "mean"):
+    for column in ("size", *(short_task(task) for task in tasks), "mean"):
         table.add_column(column, justify="right")
     for row in rows:
         scores = [_score(row["tasks"][task]) for task in tasks]
-        table.add_row(row["model"], _size(*row["parameters"]), *scores, _score(row["mean"]))
+        table.add_row(row["model"], _size(row["parameters"]), *scores, _score(row["mean"]))
     return table
 
 
@@ -111,6 +112,6 @@ def _score(found: Mapping[str, Any]) -> str:
     return f"{100 * found['score']:.1f}{spread}"
 
 
-def _size(least: int, most: int) -> str:
-    sizes = dict.fromkeys(f"{size / 1e6:.2f}M" for size in (least, most))
-    return "–".join(sizes)
+def _size(parameters: tuple[int, int]) -> str:
+    """The most that any task made of it: vocabularies differ."""
+    return f"{max(parameters) / 1e6:.2f}M"

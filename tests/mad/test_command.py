@@ -30,9 +30,9 @@ def test_the_suite_from_the_shell(tmp_path, monkeypatch):
     ]
     assert {line["cell"]["epochs"] for line in lines} == {1}
     header, neox, _ = (
-        line for line in result.output.splitlines() if "M  " in line or "mean" in line
+        line for line in result.output.splitlines() if "M " in line or "mean" in line
     )
-    assert header.split() == ["model", "parameters", "in-context-recall", "mean"]
+    assert header.split() == ["model", "size", "recall", "mean"]
     score = 50 * (lines[0]["accuracy"] + lines[2]["accuracy"])
     assert neox.split()[:4] == [
         "gpt_neox",
