@@ -7,6 +7,7 @@ import typer
 from manticore.commands.common import parsed_options, quiet_progress
 
 if TYPE_CHECKING:
+    from manticore.data import TextData
     from manticore.hybrid import ManticoreForCausalLM
 
 Components = Annotated[
@@ -68,7 +69,8 @@ def built(
     return hybrid
 
 
-def text_for(source: str, hybrid: "ManticoreForCausalLM", seq_len: int, seed: int) -> Any:
+def text_for(source: str, hybrid: "ManticoreForCausalLM", seq_len: int, seed: int) -> "TextData":
+    """A text, with the hybrid's tokenizer."""
     import manticore as mc
 
     return mc.load_text(source, tokenizer=hybrid.tokenizer, seq_len=seq_len, seed=seed)

@@ -62,7 +62,7 @@ class TaskData:
     @property
     def head(self) -> HeadKind:
         """The head that a hybrid needs for it."""
-        return "reconstruction" if find_task(self.name).reconstructs else "mixed"
+        return find_task(self.name).head
 
     @property
     def valid(self) -> Examples:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from manticore.mad import checks, tasks
 
@@ -39,6 +39,11 @@ class Task:
     quick: Options
     paper: Options | None
     reconstructs: bool = False
+
+    @property
+    def head(self) -> Literal["mixed", "reconstruction"]:
+        """The head that a hybrid needs for it."""
+        return "reconstruction" if self.reconstructs else "mixed"
 
 
 def find_task(name: str) -> Task:

@@ -161,7 +161,7 @@ def _build(
         [part.source for part in parts],
         n_blocks,
         projector_init="identity",
-        head="reconstruction" if find_task(setting.task).reconstructs else "mixed",
+        head=find_task(setting.task).head,
         mixture_weights=stack.order(n_blocks),
         seed=seed,
     )

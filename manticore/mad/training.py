@@ -14,13 +14,13 @@ from manticore.mad.stacks import build_stack, find_stack, live_parameters
 from manticore.search.config import SearchConfig
 from manticore.search.strategies import STRATEGIES
 from manticore.search.strategy import Strategy
+from manticore.train.config import MIXED_PRECISION
 from manticore.train.events import EventWriter, last_per_step, read_events
 from manticore.train.groups import parameter_groups
 from manticore.train.loop import DivergedError, Loop, LoopOptions
 
 CHECKPOINT_EVERY = 500
 """Steps that a kill can cost."""
-_PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 def train_cell(
@@ -107,7 +107,7 @@ class _Course:
                 watch_every=options.steps,
                 checkpoint_every=CHECKPOINT_EVERY,
                 seed=self.cell.seed,
-                mixed_precision=_PRECISIONS[self.cell.dtype],
+                mixed_precision=MIXED_PRECISION[self.cell.dtype],
                 cpu=self.device.type == "cpu",
             ),
             self.folder,

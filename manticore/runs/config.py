@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from manticore.mad.config import ProgramConfig
 from manticore.search.config import SearchConfig
 from manticore.train.config import (
+    MIXED_PRECISION,
     EvaluateConfig,
     FinetuneConfig,
     PretrainConfig,
@@ -185,7 +186,7 @@ class RunConfig(HybridConfig):
     @property
     def mixed_precision(self) -> Literal["no", "bf16", "fp16"]:
         """`dtype` as accelerate calls it."""
-        return {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[self.dtype]
+        return MIXED_PRECISION[self.dtype]
 
     def with_absolute_paths(self) -> "RunConfig":
         """The same configuration with components and text that are on this disk made absolute.

@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 Schedule = Literal["cosine", "linear", "constant"]
+MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+"""Types of the arithmetic in training, as accelerate calls them."""
 TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 
