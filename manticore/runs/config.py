@@ -183,6 +183,16 @@ class RunConfig(HybridConfig):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _one_factor_a_component(self) -> Self:
+        factors = getattr(self.options, "component_lr_factors", None)
+        if factors is not None and len(factors) != len(self.components):
+            raise ValueError(
+                f"component_lr_factors has {len(factors)} factors for {len(self.components)} "
+                f"components: give one each, in the order of {', '.join(self.components)}"
+            )
+        return self
+
     @property
     def mixed_precision(self) -> Literal["no", "bf16", "fp16"]:
         """`dtype` as accelerate calls it."""

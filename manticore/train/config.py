@@ -2,7 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 Schedule = Literal["cosine", "linear", "constant"]
 MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
@@ -28,6 +36,9 @@ class TrainConfig(BaseModel):
     """Learning rate of the projectors and of a new head."""
     component_lr: float = Field(2e-4, ge=0)
     """Learning rate of the components' own weights."""
+    component_lr_factors: tuple[NonNegativeFloat, ...] | None = None
+    """Times that rate, for each component: what one has to learn may be far more than another; 0
+    freezes one alone."""
     projector_schedule: Schedule = "cosine"
     component_schedule: Schedule = "cosine"
     weight_decay: float = Field(0.01, ge=0)
@@ -51,6 +62,7 @@ class PretrainConfig(TrainConfig):
     """Options of the stage `pretrain-projectors`: the components are frozen."""
 
     component_lr: float = Field(0.0, ge=0, le=0)
+    component_lr_factors: None = None
 
 
 class LoraConfig(BaseModel):

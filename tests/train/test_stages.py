@@ -77,6 +77,28 @@ def test_finetuning_a_run_that_was_no_search_goes_on_from_what_it_made(
     assert changed(hybrid, start) == {"projectors"}
 
 
+@pytest.mark.parametrize("lora", [None, {"rank": 2}], ids=["whole", "lora"])
+def test_components_learn_at_rates_of_their_own(
+    hybrid: mc.ManticoreForCausalLM, data: object, lora: dict[str, int] | None
+) -> None:
+    options = {"component_lr": 1e-3, "projector_lr": 0, "lora": lora, **SMALL}
+    run = mc.finetune(hybrid, data, 1, component_lr_factors=(0, 2), **options).wait(240)
+    old, new = hybrid.state_dict(), run.hybrid().state_dict()
+    moved = {name for name in old if not torch.equal(old[name], new[name])}
+    assert moved
+    assert all(name.startswith("components.1.") for name in moved)
+    rates = [event["lr"] for event in run.events() if event["kind"] == "step"]
+    assert [rate.keys() for rate in rates] == [{"component 1"}]
+    doubled = mc.finetune(
+        hybrid, data, 1, component_lr_factors=(0, 1), **options | {"component_lr": 2e-3}
+    ).wait(240)
+    assert all(
+        torch.equal(new[name], value) for name, value in doubled.hybrid().state_dict().items()
+    )
+    with pytest.raises(ValueError, match="3 factors for 2 components"):
+        mc.finetune(hybrid, data, 1, component_lr_factors=(1, 1, 1), **options)
+
+
 def test_adapters_are_trained_and_merged(hybrid: mc.ManticoreForCausalLM, data: object) -> None:
     run = mc.finetune(
         hybrid, data, 3, component_lr=1e-2, projector_lr=0, lora={"rank": 2}, **SMALL
