@@ -1,8 +1,9 @@
 """Is a fine-tuned hybrid better than its fine-tuned components, and than what else they could do?
 
 An English and a Spanish component and the hybrid of both are fine-tuned on one text and measured on
-another, with the same data and steps, each at the best learning rate of one grid, which was tried
-in shorter trainings on a seed of its own. Beside them:
+another, with the same data and steps, each at the best of four learning rates, tried in shorter
+trainings on a seed of its own; the hybrid's are multiples of those that suit its components. Beside
+them:
 
 - each component with twice the steps, which is about the compute of the hybrid's fine-tuning;
 - the ensemble of the two fine-tuned components: their logits added, with the weight that is best on
@@ -23,6 +24,7 @@ it is interrupted, the benchmark goes on with the trainings that are done.
 import argparse
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -34,7 +36,7 @@ from torch.utils.data import ConcatDataset, Dataset, Subset
 from torch.utils.flop_counter import FlopCounterMode
 
 import manticore as mc
-from benchmarks.harness import RESULTS, as_record, save_results, time_side_by_side
+from benchmarks.harness import RESULTS, Cells, as_record, save_results, time_side_by_side
 from manticore.data import TextData
 from manticore.evaluate import perplexity
 from manticore.hybrid import ManticoreForCausalLM
@@ -45,8 +47,11 @@ SEQ_LEN, BATCH_SIZE, N_BLOCKS, TUNING_BATCHES, SPEED_ROUNDS = 128, 4, 4, 40, 5
 TUNING_STEPS = SEARCH_STEPS = 200
 PRETRAINING = {"steps": 300, "batch_size": 8, "projector_lr": 3e-3}
 RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+SCALES = (0.25, 0.5, 1.0, 2.0)
 TUNING_SEED, SEEDS = 100, (0, 1, 2)
 ENSEMBLE_WEIGHTS = tuple(step / 10 for step in range(11))
+Rates = tuple[float, ...]
+"""A learning rate for each component of a model."""
 RUNS = RESULTS.parent.parent / ".cache" / "finetuning"
 """The trainings, until the table is complete."""
 
@@ -108,12 +113,16 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="of wikitext2.valid.txt and wikitext2.test.txt")
     given = parser.parse_args()
     task = _task(given.text or "stories-mixed", given.folder)
-    tuned = {name: _tuned(task, components) for name, components in _contestants().items()}
-    rates = {name: min(tried, key=tried.get) for name, tried in tuned.items()}
-    by_seed = []
-    for seed in SEEDS:
-        by_seed.append(_one_seed(task, rates, seed))
-        print(by_seed[-1], flush=True)
+    setup = {"text": task.name, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE, "steps": task.steps}
+    setup |= {"tuning_steps": TUNING_STEPS, "search_steps": SEARCH_STEPS}
+    setup |= {"mixture_lr": task.mixture_lr, "projector_lr": task.projector_lr}
+    setup |= {"projectors_pretrained": PRETRAINING if task.general else None}
+    setup |= {"seeds": SEEDS, "tuning_seed": TUNING_SEED}
+    setup |= {"training_tokens": task.data.n_tokens, "test_sequences": len(task.test)}
+    cells = Cells(f"finetuning-{task.name}", setup)
+    rates, tuned = _tune(task, cells)
+    measured = {seed: _one_seed(task, cells, rates, seed) for seed in SEEDS}
+    by_seed = [perplexities for perplexities, _ in measured.values()]
     costs = _costs(task)
     rows = [
         {
@@ -124,23 +133,13 @@ def main() -> None:
             **costs["rows"][name],
         }
         for name in by_seed[0]
-        if name != "found"
     ]
     _print(task, rows)
-    setup = {"text": task.name, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE, "steps": task.steps}
-    setup |= {"tuning_steps": TUNING_STEPS, "search_steps": SEARCH_STEPS}
-    setup |= {"mixture_lr": task.mixture_lr, "projector_lr": task.projector_lr}
-    setup |= {"projectors_pretrained": PRETRAINING if task.general else None}
-    setup |= {"seeds": SEEDS, "tuning_seed": TUNING_SEED, "component_lr": rates}
-    setup |= {"training_tokens": task.data.n_tokens, "test_sequences": len(task.test)}
-    measured = {"setup": setup, "rows": rows, "tuning": tuned, "timings": costs["timings"]}
-    measured["found"] = [seed["found"] for seed in by_seed]
-    print(save_results(f"finetuning-{task.name}", measured))
-    shutil.rmtree(RUNS / task.name)
-
-
-def _contestants() -> dict[str, tuple[str, ...]]:
-    return {NAMES[0]: PAIR[:1], NAMES[1]: PAIR[1:], "hybrid": PAIR}
+    setup |= {"component_lr": rates, "processors": cells.finish()}
+    found = [choices for _, choices in measured.values()]
+    record = {"setup": setup, "rows": rows, "tuning": tuned, "found": found}
+    print(save_results(f"finetuning-{task.name}", record | {"timings": costs["timings"]}))
+    shutil.rmtree(RUNS / task.name, ignore_errors=True)
 
 
 def _task(name: str, folder: Path | None) -> Task:
@@ -165,51 +164,92 @@ def _task(name: str, folder: Path | None) -> Task:
     return Task(name, str(source), data, test, steps=800, **options)
 
 
-def _tuned(task: Task, components: tuple[str, ...]) -> dict[float, float]:
-    """Perplexity on the tuning part by learning rate; for the hybrid, at even mixture weights."""
-    tried = {}
-    for rate in RATES:
-        model = _finetuned(task, components, rate, TUNING_SEED, TUNING_STEPS)
-        tried[rate] = round(perplexity(model, task.tuning, batch_size=16), 4)
-    print(components, tried, flush=True)
-    return tried
+def _tune(task: Task, cells: Cells) -> tuple[dict[str, Rates], dict[str, dict[str, float]]]:
+    """The components' learning rates in each model, and what else was tried.
+
+    In the hybrid each component learns at its own best rate times a scale that all share.
+    """
+    rates: dict[str, Rates] = {}
+    tuned: dict[str, dict[str, float]] = {}
+    for name, source in zip(NAMES, PAIR, strict=True):
+        grid = [(rate,) for rate in RATES]
+        rates[name], tuned[name] = _best(task, cells, name, (source,), grid)
+    own = [rates[name][0] for name in NAMES]
+    grid = [tuple(scale * rate for rate in own) for scale in SCALES]
+    rates["hybrid"], tuned["hybrid"] = _best(task, cells, "hybrid", PAIR, grid)
+    return rates, tuned
 
 
-def _one_seed(task: Task, rates: dict[str, float], seed: int) -> dict[str, Any]:
-    """Test perplexity of everything that is compared."""
+def _best(
+    task: Task, cells: Cells, name: str, components: tuple[str, ...], grid: list[Rates]
+) -> tuple[Rates, dict[str, float]]:
+    """The rates of least perplexity on the tuning part, and that of each; even mixture weights."""
+
+    def perplexity_after(rates: Rates) -> float:
+        model = _finetuned(task, components, rates, TUNING_SEED, TUNING_STEPS)
+        return round(perplexity(model, task.tuning, batch_size=16), 4)
+
+    labels = [" ".join(f"{rate:g}" for rate in rates) for rates in grid]
+    tried = [
+        cells.measure(f"tuning {name} {label}", partial(perplexity_after, rates))
+        for label, rates in zip(labels, grid, strict=True)
+    ]
+    return grid[tried.index(min(tried))], dict(zip(labels, tried, strict=True))
+
+
+def _one_seed(
+    task: Task, cells: Cells, rates: dict[str, Rates], seed: int
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Test perplexity of everything that is compared; the mixture weights and the ensemble's."""
 
     def test(model: torch.nn.Module) -> float:
         return perplexity(model, task.test, batch_size=16)
 
-    measured, components = {}, []
-    for name, source in _contestants().items():
-        if name == "hybrid":
-            continue
-        components.append(_finetuned(task, source, rates[name], seed, task.steps))
-        measured[name] = test(components[-1])
-        longer = _finetuned(task, source, rates[name], seed, 2 * task.steps)
-        measured[f"{name}, twice the steps"] = test(longer)
-    chosen = min(
-        ENSEMBLE_WEIGHTS,
-        key=lambda weight: perplexity(Ensemble(components, weight), task.tuning, batch_size=16),
+    def components(steps: int) -> list[ManticoreForCausalLM]:
+        return [
+            _finetuned(task, (source,), rates[name], seed, steps)
+            for name, source in zip(NAMES, PAIR, strict=True)
+        ]
+
+    def once() -> dict[str, Any]:
+        models = components(task.steps)
+        chosen = min(
+            ENSEMBLE_WEIGHTS,
+            key=lambda weight: perplexity(Ensemble(models, weight), task.tuning, batch_size=16),
+        )
+        found = {name: test(model) for name, model in zip(NAMES, models, strict=True)}
+        return {"weight": chosen, **found, "ensemble": test(Ensemble(models, chosen))}
+
+    def twice() -> dict[str, float]:
+        models = zip(NAMES, components(2 * task.steps), strict=True)
+        return {f"{name}, twice the steps": test(model) for name, model in models}
+
+    def hybrid(alpha: torch.Tensor) -> float:
+        return test(_finetuned(task, PAIR, rates["hybrid"], seed, task.steps, alpha))
+
+    measured = cells.measure(f"seed {seed} components", once)
+    weight = measured.pop("weight")
+    measured |= cells.measure(f"seed {seed} twice the steps", twice)
+    alpha = torch.tensor(
+        cells.measure(
+            f"seed {seed} search", lambda: _searched(task, rates["hybrid"], seed).tolist()
+        )
     )
-    measured["ensemble"] = test(Ensemble(components, chosen))
-    alpha = _searched(task, rates["hybrid"], seed)
-    K = alpha.shape[1]
-    picks = torch.nn.functional.one_hot(alpha.argmax(dim=1), K).float()
+    K = len(PAIR)
     mixtures = {"hybrid": alpha, "hybrid, even": torch.full_like(alpha, 1 / K)}
-    for name, weights in (mixtures | {"hybrid, pruned": picks}).items():
-        tuned = _finetuned(task, PAIR, rates["hybrid"], seed, task.steps, weights)
-        measured[name] = test(tuned)
-    return measured | {"found": {"alpha": alpha.tolist(), "ensemble_weight": chosen}}
+    mixtures["hybrid, pruned"] = torch.nn.functional.one_hot(alpha.argmax(dim=1), K).float()
+    for name, weights in mixtures.items():
+        measured[name] = cells.measure(f"seed {seed} {name}", partial(hybrid, weights))
+    return measured, {"alpha": alpha.tolist(), "ensemble_weight": weight}
 
 
 def _build(components: tuple[str, ...]) -> ManticoreForCausalLM:
     return mc.build_hybrid(list(components), N_BLOCKS)
 
 
-def _options(task: Task, rate: float, steps: int) -> dict[str, Any]:
-    options = {"steps": steps, "batch_size": BATCH_SIZE, "component_lr": rate}
+def _options(task: Task, rates: Rates, steps: int) -> dict[str, Any]:
+    options = {"steps": steps, "batch_size": BATCH_SIZE}
+    options |= {"component_lr": 1.0, "component_lr_factors": rates}
     options |= {"projector_lr": task.projector_lr, "eval_every": steps, "eval_batches": 1}
     return options | {"checkpoint_every": min(steps, 200), "sample_prompt": ""}
 
@@ -217,7 +257,7 @@ def _options(task: Task, rate: float, steps: int) -> dict[str, Any]:
 def _finetuned(
     task: Task,
     components: tuple[str, ...],
-    rate: float,
+    rates: Rates,
     seed: int,
     steps: int,
     alpha: torch.Tensor | None = None,
@@ -232,14 +272,14 @@ def _finetuned(
             "eval_batches": 1,
             "sample_prompt": "",
         }
-    stages["finetune"] = _options(task, rate, steps)
+    stages["finetune"] = _options(task, rates, steps)
     given = None if alpha is None else alpha.tolist()
     return _done(task, seed, components=components, mixture_weights=given, stages=stages)
 
 
-def _searched(task: Task, rate: float, seed: int) -> torch.Tensor:
+def _searched(task: Task, rates: Rates, seed: int) -> torch.Tensor:
     """The mixture weights that DARTS finds, (N, K)."""
-    options = _options(task, rate, SEARCH_STEPS) | {"mixture_lr": task.mixture_lr}
+    options = _options(task, rates, SEARCH_STEPS) | {"mixture_lr": task.mixture_lr}
     return _done(task, seed, components=PAIR, stages={"search": options}).mixture_weights
 
 

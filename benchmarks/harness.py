@@ -16,10 +16,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
+
+from manticore.train.training import write_whole
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "numba", "numpy")
@@ -134,6 +137,47 @@ def as_record(timings: list[Timing]) -> list[dict[str, object]]:
         return float(f"{value:.4g}") if isinstance(value, float) else value
 
     return [{key: rounded(value) for key, value in asdict(t).items()} for t in timings]
+
+
+class Cells:
+    """What a long benchmark has measured so far, one cell after the other.
+
+    It lies in `results/NAME.unfinished.json`, so that an interrupted benchmark goes on with it, on
+    this machine or another; cells of another setup are measured anew.
+
+    Args:
+        name: Of the benchmark.
+        setup: All that decides what a cell is, but for its own name.
+    """
+
+    def __init__(self, name: str, setup: dict[str, object]) -> None:
+        self.path = RESULTS / f"{name}.unfinished.json"
+        self.setup = json.loads(json.dumps(setup))
+        RESULTS.mkdir(exist_ok=True)
+
+    def measure(self, cell: str, measure: Callable[[], Any]) -> Any:
+        """The values of a cell, from the file if it is there; what JSON makes of them."""
+        if cell not in self._known()["cells"]:
+            values = measure()
+            known = self._known()
+            known["cells"][cell] = values
+            known["processors"] = sorted({*known["processors"], _cpu_model()})
+            write_whole(self.path, known)
+            print(cell, values, flush=True)
+        return self._known()["cells"][cell]
+
+    def finish(self) -> list[str]:
+        """Forget the cells, once the table is saved: the processors they were measured on."""
+        processors = self._known()["processors"]
+        self.path.unlink(missing_ok=True)
+        return processors
+
+    def _known(self) -> dict[str, Any]:
+        if self.path.exists():
+            known = json.loads(self.path.read_text())
+            if known["setup"] == self.setup:
+                return known
+        return {"setup": self.setup, "processors": [], "cells": {}}
 
 
 def save_results(name: str, measured: dict[str, object]) -> Path:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import manticore as mc
-from benchmarks.harness import RESULTS, save_results
+from benchmarks.harness import RESULTS, Cells, save_results
 from manticore.data import TextData
 from manticore.evaluate import alignment_error, perplexity
 from manticore.hybrid import ManticoreForCausalLM
@@ -35,31 +35,36 @@ TOKENS = {
 RATES = {"random": (1e-3, 3e-3, 1e-2), "aligned": (3e-4, 1e-3, 3e-3)}
 TUNING_TOKENS, EVAL_BATCHES, ALIGNMENT_SEQUENCES = 100_000, 50, 64
 RUNS = RESULTS.parent.parent / ".cache" / "projectors"
-"""The trainings, until the table is complete: an interrupted benchmark goes on with them."""
+"""The trainings, until the table is complete."""
 
 
 def main() -> None:
     """Train, measure, print, draw and save."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     data = mc.load_text(TEXT, tokenizer=_build("linear", "random").tokenizer, seq_len=SEQ_LEN)
+    setup = {"components": PAIR, "text": TEXT, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE}
+    setup |= {"n_blocks": N_BLOCKS, "seeds": [SEED]}
+    setup |= {"held_out_tokens": EVAL_BATCHES * BATCH_SIZE * SEQ_LEN}
+    cells = Cells("projectors", setup)
     rows, rates = [], {}
+
+    def row(kind: str, start: str, n_tokens: int, rate: float) -> dict[str, Any]:
+        # Without training there is no rate.
+        cell = f"{kind} {start} {n_tokens}" + f" {rate:g}" * (n_tokens > 0)
+        return cells.measure(cell, lambda: _row(data, kind, start, n_tokens, rate))
+
     for kind in KINDS:
         for start in TOKENS:
-            tuning = {rate: _row(data, kind, start, TUNING_TOKENS, rate) for rate in RATES[start]}
+            tuning = {rate: row(kind, start, TUNING_TOKENS, rate) for rate in RATES[start]}
             best = min(tuning, key=lambda rate: tuning[rate]["perplexity"])
             rates[f"{kind}, {start}"] = best
-            for n_tokens in TOKENS[start]:
-                known = n_tokens == TUNING_TOKENS
-                row = tuning[best] if known else _row(data, kind, start, n_tokens, best)
-                rows.append(row)
-                print(row, flush=True)
+            rows += [row(kind, start, n_tokens, best) for n_tokens in TOKENS[start]]
     _print(rows)
     _draw(rows)
-    setup = {"components": PAIR, "text": TEXT, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE}
-    setup |= {"n_blocks": N_BLOCKS, "seeds": [SEED], "learning_rates": rates}
-    setup |= {"held_out_tokens": EVAL_BATCHES * BATCH_SIZE * SEQ_LEN}
+    setup |= {"learning_rates": rates}
+    setup |= {"processors": cells.finish()}
     print(save_results("projectors", {"setup": setup, "rows": rows}))
-    shutil.rmtree(RUNS)
+    shutil.rmtree(RUNS, ignore_errors=True)
 
 
 def _build(kind: str, start: str) -> ManticoreForCausalLM:

@@ -75,7 +75,7 @@ def load_component(
     Args:
         source: `zoo:NAME`, a folder saved by `save_pretrained`, a hub id, or `scratch:FAMILY` for
             a small model without training (see `manticore.components.scratch`).
-        dtype: The type its weights get.
+        dtype: The type its weights get, or its name; `auto` takes the one they were saved in.
         trust_remote_code: Run code that a hub repository brings along. Off unless you turn it on.
         revision: Branch, tag or commit of a hub repository.
 
@@ -124,9 +124,17 @@ def _from_nothing(source: str, dtype: torch.dtype | str) -> Component:
         scratch = Scratch.parse(source)
     except ValueError as error:
         raise ComponentError(str(error)) from error
+    chosen = torch.float32 if dtype == "auto" else dtype
+    if isinstance(chosen, str):
+        chosen = getattr(torch, chosen, None)
+    if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
+        raise ComponentError(
+            f"{dtype!r} is no type of weights: choose float32, bfloat16, float16 or auto."
+        )
     model, tokenizer = make_scratch(scratch)
-    if not isinstance(dtype, str):
-        model = model.to(dtype)
+    # Buffers stay: rotary tables want float32.
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(chosen)
     use_fast_mixers(model)
     return Component(scratch.family, source, model, tokenizer, family_spec(model))
 

@@ -23,6 +23,23 @@ def test_the_same_name_gives_the_same_weights(family: str) -> None:
         assert not torch.equal(other.model(ids).logits, logits)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16, "auto", "float32"])
+def test_weights_get_the_type_that_was_asked_for(dtype: torch.dtype | str) -> None:
+    model = mc.load_component("scratch:gpt_neox", dtype=dtype).model
+    wanted = torch.float32 if dtype in ("auto", "float32") else torch.bfloat16
+    assert {parameter.dtype for parameter in model.parameters()} == {wanted}
+    # Rotary tables are exact whatever the weights are.
+    exact = mc.load_component("scratch:gpt_neox").model
+    for name, table in model.named_buffers():
+        assert torch.equal(table, exact.get_buffer(name)), name
+
+
+@pytest.mark.parametrize("dtype", ["bf17", "int8", "manual_seed"])
+def test_what_is_no_type_of_weights_is_refused(dtype: str) -> None:
+    with pytest.raises(ComponentError, match=f"'{dtype}' is no type of weights"):
+        mc.load_component("scratch:gpt_neox", dtype=dtype)
+
+
 @pytest.mark.parametrize("family", ARCHITECTURES)
 def test_a_hybrid_of_one_is_the_component(family: str) -> None:
     source = f"scratch:{family}?vocabulary=20&length=40"
