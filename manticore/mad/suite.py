@@ -19,8 +19,8 @@ from manticore.mad.results import Results
 from manticore.mad.settings import PRESETS, Setting
 from manticore.mad.stacks import find_stack
 from manticore.mad.training import train_cell
-from manticore.runs.folder import runs_root
 from manticore.train.devices import use_device
+from manticore.train.layout import runs_root
 
 SUITE_FOLDER = "mad"
 UNFINISHED_FOLDER = "unfinished"

@@ -21,7 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT_VARIABLE = "MANTICORE_RUNS"
+from manticore.train.layout import ROOT_VARIABLE, runs_root
+
 CONFIG_FILE = "config.json"
 STATUS_FILE = "status.json"
 LOCK_FILE = "worker.lock"
@@ -29,11 +30,6 @@ LOG_FILE = "worker.log"
 STOP_FILE = "stop.requested"
 
 _RUN_ID = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){0,79}", re.ASCII)
-
-
-def runs_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """The folder that holds all runs: `root`, else $MANTICORE_RUNS, else ./runs; absolute."""
-    return Path(root or os.environ.get(ROOT_VARIABLE) or "runs").expanduser().resolve()
 
 
 def slug(text: str, max_length: int = 32) -> str:
