@@ -15,6 +15,7 @@ trainings that are done.
 
 import argparse
 import shutil
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -24,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 import manticore as mc
-from benchmarks.harness import RESULTS, save_results
+from benchmarks.harness import RESULTS, Cells, save_results
 from manticore.mad import TASKS
 from manticore.mad.trust import rank_correlation, text_skills, trust
 
@@ -49,32 +50,39 @@ def main() -> None:
     parser.add_argument("--pair", nargs=2, default=PAIR, help="two components")
     given = parser.parse_args()
     pair = tuple(given.pair)
+    setup = {"components": pair, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE, "steps": STEPS}
+    setup |= {"task_steps": TASK_STEPS, "component_lr": COMPONENT_LR, "mixture_lr": MIXTURE_LR}
+    setup |= {"seeds": SEEDS, "tasks": list(TASKS), "preset": "quick", "n_blocks": N_BLOCKS}
+    name = "programming-" + "+".join(component.removeprefix("zoo:") for component in pair)
+    name = "programming" if pair == PAIR else name
+    cells = Cells(name, setup)
     rows, agreement = [], []
-    for name, source in _texts(given.folder).items():
-        by_seed = [_measured(pair, source, seed) for seed in SEEDS]
-        for way in by_seed[0]["perplexity"]:
-            values = [measured["perplexity"][way] for measured in by_seed]
-            rows.append(
-                {
-                    "text": name,
-                    "mixture weights": way,
-                    "perplexity": round(mean(values), 4),
-                    "spread": round(stdev(values), 4),
-                }
-            )
-        agreement.append({"text": name, **_agreement(source, by_seed)})
-        print(rows[-6:], agreement[-1], flush=True)
+    for text, source in _texts(given.folder).items():
+        by_seed = [
+            cells.measure(f"{text}, seed {seed}", partial(_measured, pair, source, seed))
+            for seed in SEEDS
+        ]
+        rows += _rows(text, by_seed)
+        agreement.append({"text": text, **_agreement(source, by_seed)})
     for title, table in (("Fine-tuned", rows), ("Agreement with a direct search", agreement)):
         _print(title, table)
     told = [[row[name] for row in agreement] for name in ("trust", "programmed")]
     told = rank_correlation(*torch.tensor(told)) if len(agreement) > 2 else None
     print(f"rank correlation of trust and agreement over texts: {told}")
-    setup = {"components": pair, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE, "steps": STEPS}
-    setup |= {"task_steps": TASK_STEPS, "component_lr": COMPONENT_LR, "mixture_lr": MIXTURE_LR}
-    setup |= {"seeds": SEEDS, "tasks": list(TASKS), "preset": "quick", "n_blocks": N_BLOCKS}
+    setup |= {"processors": cells.finish()}
     measured = {"rows": rows, "agreement": agreement, "trust_and_agreement": told}
-    print(save_results("programming", {"setup": setup, **measured}))
-    shutil.rmtree(RUNS)
+    print(save_results(name, {"setup": setup, **measured}))
+    shutil.rmtree(RUNS, ignore_errors=True)
+
+
+def _rows(text: str, by_seed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Perplexity of each way, over seeds."""
+    rows = []
+    for way in by_seed[0]["perplexity"]:
+        values = [measured["perplexity"][way] for measured in by_seed]
+        measured = {"perplexity": round(mean(values), 4), "spread": round(stdev(values), 4)}
+        rows.append({"text": text, "mixture weights": way, **measured})
+    return rows
 
 
 def _texts(folder: Path | None) -> dict[str, str]:
