@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from manticore.cli import app
+from manticore.hybrid import ManticoreForCausalLM
 from manticore.runs import get_run, runs
 from tests.app.zoo import use_tiny_zoo
 from tests.tiny import TEXT, make_tokenizer, save_component
@@ -109,8 +111,18 @@ def test_projectors_are_pretrained(at):
         *("--seq-len", 16, "--batch-size", 2, "--projector-init", "random"),
     )
     assert result.exit_code == 0, result.output
-    assert runs()[0].config.stage == "pretrain-projectors"
-    assert runs()[0].status.state == "done"
+    pretrained = runs()[0]
+    assert pretrained.config.stage == "pretrain-projectors"
+    assert pretrained.status.state == "done"
+    text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2, "--steps", 2)
+    refused = manticore("search", "last", *text, "--projector", "mlp")
+    assert refused.exit_code == 1
+    assert "leave out --blocks, --projector" in " ".join(refused.output.split())
+    searched = manticore("search", pretrained.id, *text)
+    assert searched.exit_code == 0, searched.output
+    start = ManticoreForCausalLM.from_pretrained(runs()[0].folder / "start")
+    for name, weight in pretrained.hybrid().state_dict().items():
+        assert torch.equal(start.state_dict()[name], weight), name
 
 
 def test_programming_then_finetuning(at):

@@ -86,7 +86,9 @@ def program(
     """
     import manticore as mc
 
-    hybrid = built(components, blocks, projector, projector_init, "mixed", trust_remote_code, seed)
+    hybrid = built(
+        components, blocks, projector, projector_init, "mixed", trust_remote_code, seed, root
+    )
     rates = {"mixture_lr": mixture_lr, "projector_lr": projector_lr, "component_lr": component_lr}
     run = mc.program(
         hybrid,

@@ -1,17 +1,20 @@
 """What the commands of stages share: their options, and how hybrid and text are made of them."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from manticore.commands.common import parsed_options, quiet_progress
+from manticore.commands.common import find_run, parsed_options, quiet_progress
+from manticore.runs.folder import is_run_id, run_folder
 
 if TYPE_CHECKING:
     from manticore.data import TextData
     from manticore.hybrid import ManticoreForCausalLM
 
 Components = Annotated[
-    list[str], typer.Argument(help="One to four of: zoo:NAME, a folder, a hub id.")
+    list[str],
+    typer.Argument(help="One to four of: zoo:NAME, a folder, a hub id. Or one RUN, to go on with."),
 ]
 Data = Annotated[str, typer.Option(help="Text file, folder, hub/dataset:split, bundled:NAME.")]
 Steps = Annotated[int, typer.Option(min=1, help="Optimizer steps.")]
@@ -41,6 +44,10 @@ Options = Annotated[
 ]
 
 
+_NEW_HYBRID = ("linear", "aligned", "mixed")
+"""Projectors, their start and head, where nothing else is asked for."""
+
+
 def built(
     components: list[str],
     blocks: int | None,
@@ -49,11 +56,23 @@ def built(
     head: str,
     trust_remote_code: bool,
     seed: int,
+    root: Path | None,
 ) -> "ManticoreForCausalLM":
-    """A hybrid, with a word on every vocabulary that had to be transplanted."""
+    """A hybrid, with a word on every vocabulary that had to be transplanted; or a run's.
+
+    Raises:
+        ValueError: A run together with what only a new hybrid can be given.
+    """
     quiet_progress()
     import manticore as mc
 
+    if len(components) == 1 and _is_run(components[0], root):
+        if blocks or (projector, projector_init, head) != _NEW_HYBRID or trust_remote_code:
+            raise ValueError(
+                f"the hybrid of {components[0]} is what it is: leave out --blocks, --projector, "
+                "--projector-init, --head and --trust-remote-code, or name components"
+            )
+        return find_run(components[0], root).hybrid()
     hybrid = mc.build_hybrid(
         components,
         blocks,
@@ -67,6 +86,13 @@ def built(
         share = f"{100 * report.copied_share:.0f}%"
         typer.echo(f"{component}: {share} of the hybrid's vocabulary copied, the rest averaged")
     return hybrid
+
+
+def _is_run(source: str, root: Path | None) -> bool:
+    """Whether it names a run, and not a component."""
+    if Path(source).exists():
+        return False
+    return source == "last" or (is_run_id(source) and run_folder(source, root).is_dir())
 
 
 def text_for(source: str, hybrid: "ManticoreForCausalLM", seq_len: int, seed: int) -> "TextData":

@@ -74,7 +74,9 @@ def search(
     """
     import manticore as mc
 
-    hybrid = built(components, blocks, projector, projector_init, head, trust_remote_code, seed)
+    hybrid = built(
+        components, blocks, projector, projector_init, head, trust_remote_code, seed, root
+    )
     rates = {"mixture_lr": mixture_lr, "projector_lr": projector_lr, "component_lr": component_lr}
     run = mc.search(
         hybrid,
@@ -119,7 +121,9 @@ def pretrain_projectors(
     """Train the projectors of a hybrid on general text, its components frozen."""
     import manticore as mc
 
-    hybrid = built(components, blocks, projector, projector_init, head, trust_remote_code, seed)
+    hybrid = built(
+        components, blocks, projector, projector_init, head, trust_remote_code, seed, root
+    )
     run = mc.pretrain_projectors(
         hybrid,
         text_for(data, hybrid, seq_len, seed),
