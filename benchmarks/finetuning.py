@@ -1,9 +1,8 @@
 """Is a fine-tuned hybrid better than its fine-tuned components, and than what else they could do?
 
 An English and a Spanish component and the hybrid of both are fine-tuned on one text and measured on
-another, with the same data and steps, each at the best of four learning rates, tried in shorter
-trainings on a seed of its own; the hybrid's are multiples of those that suit its components. Beside
-them:
+another, with the same data and steps, each at the best learning rate of one grid, which was tried
+in shorter trainings on a seed of its own. Beside them:
 
 - each component with twice the steps, which is about the compute of the hybrid's fine-tuning;
 - the ensemble of the two fine-tuned components: their logits added, with the weight that is best on
@@ -47,11 +46,8 @@ SEQ_LEN, BATCH_SIZE, N_BLOCKS, TUNING_BATCHES, SPEED_ROUNDS = 128, 4, 4, 40, 5
 TUNING_STEPS = SEARCH_STEPS = 200
 PRETRAINING = {"steps": 300, "batch_size": 8, "projector_lr": 3e-3}
 RATES = (5e-4, 1e-3, 2e-3, 4e-3)
-SCALES = (0.25, 0.5, 1.0, 2.0)
 TUNING_SEED, SEEDS = 100, (0, 1, 2)
 ENSEMBLE_WEIGHTS = tuple(step / 10 for step in range(11))
-Rates = tuple[float, ...]
-"""A learning rate for each component of a model."""
 RUNS = RESULTS.parent.parent / ".cache" / "finetuning"
 """The trainings, until the table is complete."""
 
@@ -120,7 +116,8 @@ def main() -> None:
     setup |= {"seeds": SEEDS, "tuning_seed": TUNING_SEED}
     setup |= {"training_tokens": task.data.n_tokens, "test_sequences": len(task.test)}
     cells = Cells(f"finetuning-{task.name}", setup)
-    rates, tuned = _tune(task, cells)
+    tuned = _tune(task, cells)
+    rates = {name: min(tried, key=tried.get) for name, tried in tuned.items()}
     measured = {seed: _one_seed(task, cells, rates, seed) for seed in SEEDS}
     by_seed = [perplexities for perplexities, _ in measured.values()]
     costs = _costs(task)
@@ -164,41 +161,25 @@ def _task(name: str, folder: Path | None) -> Task:
     return Task(name, str(source), data, test, steps=800, **options)
 
 
-def _tune(task: Task, cells: Cells) -> tuple[dict[str, Rates], dict[str, dict[str, float]]]:
-    """The components' learning rates in each model, and what else was tried.
+def _tune(task: Task, cells: Cells) -> dict[str, dict[float, float]]:
+    """Perplexity on the tuning part by model and learning rate; the hybrid's at even weights."""
 
-    In the hybrid each component learns at its own best rate times a scale that all share.
-    """
-    rates: dict[str, Rates] = {}
-    tuned: dict[str, dict[str, float]] = {}
-    for name, source in zip(NAMES, PAIR, strict=True):
-        grid = [(rate,) for rate in RATES]
-        rates[name], tuned[name] = _best(task, cells, name, (source,), grid)
-    own = [rates[name][0] for name in NAMES]
-    grid = [tuple(scale * rate for rate in own) for scale in SCALES]
-    rates["hybrid"], tuned["hybrid"] = _best(task, cells, "hybrid", PAIR, grid)
-    return rates, tuned
-
-
-def _best(
-    task: Task, cells: Cells, name: str, components: tuple[str, ...], grid: list[Rates]
-) -> tuple[Rates, dict[str, float]]:
-    """The rates of least perplexity on the tuning part, and that of each; even mixture weights."""
-
-    def perplexity_after(rates: Rates) -> float:
-        model = _finetuned(task, components, rates, TUNING_SEED, TUNING_STEPS)
+    def perplexity_after(components: tuple[str, ...], rate: float) -> float:
+        model = _finetuned(task, components, rate, TUNING_SEED, TUNING_STEPS)
         return round(perplexity(model, task.tuning, batch_size=16), 4)
 
-    labels = [" ".join(f"{rate:g}" for rate in rates) for rates in grid]
-    tried = [
-        cells.measure(f"tuning {name} {label}", partial(perplexity_after, rates))
-        for label, rates in zip(labels, grid, strict=True)
-    ]
-    return grid[tried.index(min(tried))], dict(zip(labels, tried, strict=True))
+    contestants = {NAMES[0]: PAIR[:1], NAMES[1]: PAIR[1:], "hybrid": PAIR}
+    return {
+        name: {
+            rate: cells.measure(f"tuning {name} {rate:g}", partial(perplexity_after, sources, rate))
+            for rate in RATES
+        }
+        for name, sources in contestants.items()
+    }
 
 
 def _one_seed(
-    task: Task, cells: Cells, rates: dict[str, Rates], seed: int
+    task: Task, cells: Cells, rates: dict[str, float], seed: int
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Test perplexity of everything that is compared; the mixture weights and the ensemble's."""
 
@@ -247,9 +228,8 @@ def _build(components: tuple[str, ...]) -> ManticoreForCausalLM:
     return mc.build_hybrid(list(components), N_BLOCKS)
 
 
-def _options(task: Task, rates: Rates, steps: int) -> dict[str, Any]:
-    options = {"steps": steps, "batch_size": BATCH_SIZE}
-    options |= {"component_lr": 1.0, "component_lr_factors": rates}
+def _options(task: Task, rate: float, steps: int) -> dict[str, Any]:
+    options = {"steps": steps, "batch_size": BATCH_SIZE, "component_lr": rate}
     options |= {"projector_lr": task.projector_lr, "eval_every": steps, "eval_batches": 1}
     return options | {"checkpoint_every": min(steps, 200), "sample_prompt": ""}
 
@@ -257,7 +237,7 @@ def _options(task: Task, rates: Rates, steps: int) -> dict[str, Any]:
 def _finetuned(
     task: Task,
     components: tuple[str, ...],
-    rates: Rates,
+    rate: float,
     seed: int,
     steps: int,
     alpha: torch.Tensor | None = None,
@@ -272,14 +252,14 @@ def _finetuned(
             "eval_batches": 1,
             "sample_prompt": "",
         }
-    stages["finetune"] = _options(task, rates, steps)
+    stages["finetune"] = _options(task, rate, steps)
     given = None if alpha is None else alpha.tolist()
     return _done(task, seed, components=components, mixture_weights=given, stages=stages)
 
 
-def _searched(task: Task, rates: Rates, seed: int) -> torch.Tensor:
+def _searched(task: Task, rate: float, seed: int) -> torch.Tensor:
     """The mixture weights that DARTS finds, (N, K)."""
-    options = _options(task, rates, SEARCH_STEPS) | {"mixture_lr": task.mixture_lr}
+    options = _options(task, rate, SEARCH_STEPS) | {"mixture_lr": task.mixture_lr}
     return _done(task, seed, components=PAIR, stages={"search": options}).mixture_weights
 
 
