@@ -42,7 +42,7 @@ class TrainConfig(BaseModel):
     projector_schedule: Schedule = "cosine"
     component_schedule: Schedule = "cosine"
     weight_decay: float = Field(0.01, ge=0)
-    """Decoupled weight decay of all weights but the mixture's."""
+    """Decoupled weight decay of all matrices but the mixture's."""
     warmup_steps: NonNegativeInt = 20
     max_grad_norm: PositiveFloat = 1.0
     gradient_checkpointing: bool = False

@@ -10,12 +10,18 @@ if TYPE_CHECKING:
     from manticore.search.config import TrainConfig
 
 
+Named = list[tuple[str, nn.Parameter]]
+
+
 def parameter_groups(
     hybrid: "ManticoreForCausalLM",
     options: "TrainConfig",
     mixture: list[nn.Parameter],
 ) -> list[dict[str, Any]]:
     """AdamW groups for mixture weights, projectors (with a new head) and components.
+
+    Matrices decay. Norms, biases and a state's own rates of decay do not: they are no directions
+    to be kept short.
 
     Args:
         hybrid: Whose parameters of rate zero are frozen.
@@ -26,11 +32,15 @@ def parameter_groups(
     if adapters:
         hybrid.components.requires_grad_(False)
     components = [
-        [p for name, p in component.named_parameters() if "lora_" in name or not adapters]
+        [
+            (name, parameter)
+            for name, parameter in component.named_parameters()
+            if "lora_" in name or not adapters
+        ]
         for component in hybrid.components
     ]
     known = {id(p) for part in (hybrid.components, hybrid.mixture) for p in part.parameters()}
-    joints = [parameter for parameter in hybrid.parameters() if id(parameter) not in known]
+    joints = [(name, p) for name, p in hybrid.named_parameters() if id(p) not in known]
     factors = options.component_lr_factors
     if factors is None:
         rates = {"components": (list(chain.from_iterable(components)), options.component_lr)}
@@ -41,28 +51,31 @@ def parameter_groups(
         }
     groups = []
     if mixture:
-        groups += _group("mixture", mixture, options.mixture_lr, 0.0, options.mixture_schedule)
+        named = [("mixture", parameter) for parameter in mixture]
+        groups += _groups("mixture", named, options.mixture_lr, 0.0, options.mixture_schedule)
     decay = options.weight_decay
-    groups += _group("projectors", joints, options.projector_lr, decay, options.projector_schedule)
+    groups += _groups("projectors", joints, options.projector_lr, decay, options.projector_schedule)
     for name, (parameters, lr) in rates.items():
-        groups += _group(name, parameters, lr, decay, options.component_schedule)
+        groups += _groups(name, parameters, lr, decay, options.component_schedule)
     return groups
 
 
-def _group(
-    name: str, parameters: list[nn.Parameter], lr: float, weight_decay: float, schedule: str
+def _groups(
+    name: str, parameters: Named, lr: float, weight_decay: float, schedule: str
 ) -> list[dict[str, Any]]:
-    """One group; none where nothing learns, which is then frozen."""
-    for parameter in parameters:
+    """What decays, and what does not; none where nothing learns, which is then frozen."""
+    for _, parameter in parameters:
         parameter.requires_grad_(lr > 0)
-    if not parameters or lr == 0:
+    if lr == 0:
         return []
+    decaying = [parameter for own, parameter in parameters if _decays(own, parameter)]
+    others = [parameter for own, parameter in parameters if not _decays(own, parameter)]
     return [
-        {
-            "name": name,
-            "params": parameters,
-            "lr": lr,
-            "weight_decay": weight_decay,
-            "schedule": schedule,
-        }
+        {"name": name, "params": part, "lr": lr, "weight_decay": decay, "schedule": schedule}
+        for part, decay in ((decaying, weight_decay), (others, 0.0))
+        if part
     ]
+
+
+def _decays(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim > 1 and not name.endswith("A_log")
