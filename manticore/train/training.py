@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
 
@@ -131,7 +132,10 @@ class Training:
         steps = self.config.options.steps
         if self.loop.run(self.watcher.watch, self.watcher.step_done, should_stop) < steps:
             return None
+        before = self.hybrid.mixture_weights.clone()
         found = self._finish()
+        if not torch.equal(before, self.hybrid.mixture_weights):
+            self.watcher.settled(steps)
         metrics = self.watcher.metrics(steps) | found
         self.watcher.warn()
         return metrics | {"mixture_weights": self.hybrid.mixture_weights.tolist()}

@@ -87,6 +87,12 @@ class Watcher:
             text = sample_text(self.hybrid, prompt, self.options.sample_tokens)
             self.events.emit("sample", step=step, prompt=prompt, text=text)
 
+    def settled(self, step: int) -> None:
+        """Report the mixture weights that the strategy chose in the end, and measure them."""
+        self.step_done(step)
+        self.measured = None
+        self.events.emit("eval", step=step, metrics=self.metrics(step))
+
     def _measure(self) -> dict[str, float]:
         return self.measure(
             self.hybrid,

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import manticore as mc
+from manticore.evaluate import perplexity
 
 
 def _search_briefly(hybrid: mc.ManticoreForCausalLM, data: object, root: Path) -> mc.Run:
@@ -59,3 +60,23 @@ def test_tiny_components_on_a_file(component: Callable[..., str], tmp_path: Path
     hybrid = mc.build_hybrid([component("gpt_neox"), component("mamba", width=48, layers=3)], 2)
     data = mc.load_text(str(file), tokenizer=hybrid.tokenizer, seq_len=32)
     assert _metrics(_search_briefly(hybrid, data, tmp_path / "runs"))["floor"] is None
+
+
+@pytest.mark.parametrize("strategy", ["random", "sweep", "darts"])
+def test_what_is_reported_last_is_the_hybrid_that_is_left(
+    strategy: str, component: Callable[..., str], tmp_path: Path
+) -> None:
+    file = tmp_path / "tale.txt"
+    text = "The fox had a lantern, and the lantern was bright.\n\n" * 200
+    file.write_text(text, encoding="utf-8")
+    hybrid = mc.build_hybrid([component("gpt_neox"), component("mamba", width=48, layers=3)], 2)
+    data = mc.load_text(str(file), tokenizer=hybrid.tokenizer, seq_len=32)
+    options = {"batch_size": 2, "eval_every": 3, "eval_batches": 1, "sample_prompt": ""}
+    options |= {"component_lr": 0, "device": "cpu", "root": tmp_path / "runs"}
+    run = mc.search(hybrid, data, strategy, 3, **options).wait(timeout=240)
+    found = run.hybrid()
+    assert run.mixture_history()[-1] == pytest.approx(found.mixture_weights.numpy(), abs=1e-6)
+    measured = perplexity(found, data.valid, batch_size=2, max_batches=1)
+    said = [event["metrics"] for event in run.events() if event["kind"] == "eval"][-1]
+    assert said["perplexity"] == pytest.approx(measured, rel=1e-5)
+    assert run.metrics()["perplexity"] == said["perplexity"]
