@@ -63,16 +63,20 @@ def mad(
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        found = mc.mad_suite(
-            preset,
-            models,
-            tasks,
-            seeds=range(seeds),
-            folder=folder,
-            device=device,
-            report=_shown(bar),
-            **changes,
-        )
+        try:
+            found = mc.mad_suite(
+                preset,
+                models,
+                tasks,
+                seeds=range(seeds),
+                folder=folder,
+                device=device,
+                report=_shown(bar) if console.is_terminal else _said(),
+                **changes,
+            )
+        except KeyboardInterrupt:
+            console.print("Interrupted, and saved: the same command goes on.")
+            raise typer.Exit(130) from None
     console.print(suite_table(found.rows()))
     console.print(found.path, highlight=False, soft_wrap=True)
 
@@ -94,15 +98,31 @@ def suite_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def _said() -> Callable[["SuiteProgress"], None]:
+    """What says a line for each training that is over, where there is no terminal to draw on."""
+    finished = 0
+
+    def say(progress: "SuiteProgress") -> None:
+        nonlocal finished
+        if progress.finished > finished:
+            finished = progress.finished
+            typer.echo(_words(progress))
+
+    return say
+
+
+def _words(progress: "SuiteProgress") -> str:
+    cell = progress.cell
+    measured = "" if progress.accuracy is None else f" {progress.accuracy:.1%}"
+    return f"{progress.finished}/{progress.total} {cell.model}, {cell.setting.task}{measured}"
+
+
 def _shown(bar: Progress) -> Callable[["SuiteProgress"], None]:
     """What moves a progress bar."""
     shown = bar.add_task("", total=1.0)
 
     def show(progress: "SuiteProgress") -> None:
-        cell = progress.cell
-        measured = "" if progress.accuracy is None else f" {progress.accuracy:.1%}"
-        words = f"{progress.finished}/{progress.total} {cell.model}, {cell.setting.task}{measured}"
-        bar.update(shown, completed=progress.share, description=words)
+        bar.update(shown, completed=progress.share, description=_words(progress))
 
     return show
 

@@ -2,7 +2,8 @@
 
 Published (Poli et al., arXiv 2403.17844): each model is trained with every pair of a learning rate
 and a weight decay, by AdamW on a cosine for 200 epochs; on a task it scores the mean over
-difficulty settings of the best pair's test accuracy.
+difficulty settings of the best pair's test accuracy. Here the cosine ends at a tenth of the
+learning rate, gradients are clipped to norm 1, and an epoch has full batches only.
 """
 
 from collections.abc import Iterable, Mapping

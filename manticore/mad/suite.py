@@ -9,10 +9,12 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from accelerate.state import AcceleratorState
 from filelock import FileLock, Timeout
 
 from manticore.data.cache import digest
 from manticore.mad.data import TaskData, make_task
+from manticore.mad.interrupts import deferred_interrupt
 from manticore.mad.protocol import DEFAULT_MODELS, PROTOCOLS, Cell, Protocol, task_scores
 from manticore.mad.registry import find_task
 from manticore.mad.results import Results
@@ -82,8 +84,8 @@ class Suite:
 
 def mad_suite(
     preset: str = "quick",
-    models: Sequence[str] | None = None,
-    tasks: Sequence[str] | None = None,
+    models: Sequence[str] | str | None = None,
+    tasks: Sequence[str] | str | None = None,
     *,
     seeds: Sequence[int] | None = None,
     folder: str | Path | None = None,
@@ -110,16 +112,21 @@ def mad_suite(
     Raises:
         ValueError: No such preset, model, task, device or field of the protocol.
         BlockingIOError: Another suite is at work in the folder.
+        KeyboardInterrupt: Ctrl-C; the training under way is saved first.
     """
     chosen = _protocol(preset, protocol if seeds is None else {**protocol, "seeds": tuple(seeds)})
-    for model in models or ():
+    models = [models] if isinstance(models, str) else models or DEFAULT_MODELS
+    for model in models:
         find_stack(model)
-    cells = chosen.cells(dict.fromkeys(models or DEFAULT_MODELS), _settings(preset, tasks))
+    cells = chosen.cells(dict.fromkeys(models), _settings(preset, tasks))
+    use_device(device)
     where = Path(folder) if folder is not None else runs_root() / SUITE_FOLDER
     where.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(where / _LOCK_FILE, timeout=0):
-            return _run(cells, where, device, report)
+        with FileLock(where / _LOCK_FILE, timeout=0), deferred_interrupt() as interrupted:
+            # Accelerate's belongs to the process, which may have had another device or type.
+            AcceleratorState._reset_state(reset_partial_state=True)
+            return _run(cells, where, device, report, interrupted)
     except Timeout as error:
         raise BlockingIOError(
             f"Another suite is at work in {where}: wait for it, or give another folder."
@@ -127,7 +134,11 @@ def mad_suite(
 
 
 def _run(
-    cells: list[Cell], folder: Path, device: str, report: Callable[[Progress], object]
+    cells: list[Cell],
+    folder: Path,
+    device: str,
+    report: Callable[[Progress], object],
+    interrupted: Callable[[], bool],
 ) -> Suite:
     results = Results(folder)
     total, before = sum(cell.tokens for cell in cells), 0
@@ -139,7 +150,7 @@ def _run(
             identity = cell.model_dump(mode="json", exclude_none=True)
             done = results.done.get(digest(identity))
             if done is None:
-                done = _train(cell, identity, folder, device, say)
+                done = _train(cell, identity, folder, device, say, interrupted)
                 results.add(done)
                 shutil.rmtree(folder / UNFINISHED_FOLDER / done["id"], ignore_errors=True)
             outcomes.append({**done, "cell": cell})
@@ -172,13 +183,15 @@ def _train(
     folder: Path,
     device: str,
     report: Callable[[int, float | None], object],
+    interrupted: Callable[[], bool],
 ) -> dict[str, Any]:
     """The line of results that a training ends with."""
     started, used = time.monotonic(), use_device(device)
     identifier = digest(identity)
     working = folder / UNFINISHED_FOLDER / identifier
     working.mkdir(parents=True, exist_ok=True)
-    outcome = train_cell(cell, _data(cell.setting, cell.seed), working, used, report)
+    data = _data(cell.setting, cell.seed)
+    outcome = train_cell(cell, data, working, used, report, interrupted)
     return {
         "id": identifier,
         **outcome,
@@ -197,13 +210,16 @@ def _data(setting: Setting, seed: int) -> TaskData:
 def _protocol(preset: str, changes: dict[str, Any]) -> Protocol:
     if preset not in PROTOCOLS:
         raise ValueError(f"There is no preset {preset!r}: choose of {', '.join(PROTOCOLS)}.")
-    return Protocol(**{**PROTOCOLS[preset].model_dump(), **changes})
+    # So many epochs are asked for, not so many or what the preset has at least.
+    least = {"least_steps": 0} if "epochs" in changes else {}
+    return Protocol(**{**PROTOCOLS[preset].model_dump(), **least, **changes})
 
 
-def _settings(preset: str, tasks: Iterable[str] | None) -> list[Setting]:
+def _settings(preset: str, tasks: Iterable[str] | str | None) -> list[Setting]:
     settings = PRESETS[preset]
-    if tasks is None:
+    if not tasks:
         return settings
+    tasks = [tasks] if isinstance(tasks, str) else tasks
     there = {setting.task for setting in settings}
     for task in tasks:
         find_task(task)

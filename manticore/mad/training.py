@@ -29,6 +29,7 @@ def train_cell(
     folder: Path,
     device: torch.device,
     report: Callable[[int, float | None], object],
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Train, or go on with a training that was interrupted.
 
@@ -38,15 +39,21 @@ def train_cell(
         folder: For events and checkpoints; it must exist, and may go afterwards.
         device: Where.
         report: Called after each step with their number, and the accuracy last measured.
+        interrupted: Asked after each step.
 
     Returns:
         The `accuracy` on the test examples at the end and the `step` of it, live `parameters`, the
-        `mixture_weights` (N, K), and whether it `diverged`.
+        `mixture_weights` (N, K), None if they are no numbers any more, and whether it `diverged`.
+
+    Raises:
+        KeyboardInterrupt: `interrupted` said so; where the training stands is saved.
     """
     with EventWriter(folder) as events:
         course = _Course(cell, data, folder, device, events, report)
         if not course.ended():
-            course.run()
+            course.run(interrupted)
+        if not course.ended():
+            raise KeyboardInterrupt
         return course.last
 
 
@@ -77,9 +84,10 @@ class _Course:
         """Whether there is nothing left to learn, or no step left."""
         if self.last is None:
             return False
-        return self.last["accuracy"] >= self.cell.enough or self.last["step"] == self.cell.steps
+        enough = self.last["accuracy"] >= self.cell.enough
+        return enough or self.last["diverged"] or self.last["step"] == self.cell.steps
 
-    def run(self) -> None:
+    def run(self, interrupted: Callable[[], bool]) -> None:
         cell = self.cell
         size = {"width": cell.width, "n_blocks": cell.n_blocks}
         self.hybrid = build_stack(cell.model, self.data, cell.seed, **size).to(self.device)
@@ -89,7 +97,7 @@ class _Course:
         strategy.begin(self.hybrid)
         loop = self._loop(options, strategy)
         try:
-            loop.run(lambda step: None, self._step_done, self.ended)
+            loop.run(lambda step: None, self._step_done, lambda: self.ended() or interrupted())
         except DivergedError:
             self._measure(self.step, diverged=True)
         loop.accelerator.free_memory()
@@ -122,11 +130,12 @@ class _Course:
         self.report(step, self.last and self.last["accuracy"])
 
     def _measure(self, step: int, diverged: bool = False) -> None:
+        alpha = self.hybrid.mixture_weights
         self.last = {
             "accuracy": measure(self.hybrid, self.data.test)["accuracy"],
             "step": step,
             "parameters": self.parameters,
-            "mixture_weights": self.hybrid.mixture_weights.tolist(),
+            "mixture_weights": alpha.tolist() if alpha.isfinite().all() else None,
             "diverged": diverged,
         }
         self.events.emit("eval", step=step, metrics=self.last)

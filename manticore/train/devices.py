@@ -16,12 +16,14 @@ def use_device(name: str) -> torch.device:
     """
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
-    device = torch.device("cuda" if name == "auto" else name)
     n_devices = torch.cuda.device_count()
+    absent = f"There is no device '{name}' here ({n_devices} CUDA devices): choose auto or cpu."
+    try:
+        device = torch.device("cuda" if name == "auto" else name)
+    except RuntimeError as error:
+        raise ValueError(absent) from error
     if device.type != "cuda" or (device.index or 0) >= n_devices:
-        raise ValueError(
-            f"There is no device '{name}' here ({n_devices} CUDA devices): choose auto or cpu."
-        )
+        raise ValueError(absent)
     if device.index is not None:
         torch.cuda.set_device(device)
         os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)

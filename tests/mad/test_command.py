@@ -28,7 +28,15 @@ def test_the_suite_from_the_shell(tmp_path, monkeypatch):
         ("gpt_neox", 1),
         ("mamba", 1),
     ]
-    assert {line["cell"]["epochs"] for line in lines} == {1}
+    # As many as were asked for, and not the preset's least: 64 examples in batches of 32.
+    assert {(line["cell"]["epochs"], line["step"]) for line in lines} == {(1, 2)}
+    finished = [line for line in result.output.splitlines() if "/4 " in line]
+    assert [line.split()[:2] for line in finished] == [
+        ["1/4", "gpt_neox,"],
+        ["2/4", "mamba,"],
+        ["3/4", "gpt_neox,"],
+        ["4/4", "mamba,"],
+    ]
     header, neox, _ = (
         line for line in result.output.splitlines() if "M " in line or "mean" in line
     )
@@ -50,6 +58,7 @@ def test_the_suite_from_the_shell(tmp_path, monkeypatch):
         (["--task", "recal"], "There is no task 'recal'"),
         (["--preset", "slow"], "no preset 'slow'"),
         (["--device", "cuda:77", "--task", "memorization"], "no device 'cuda:77'"),
+        (["--device", "gpu", "--task", "memorization"], "no device 'gpu'"),
         (["--dtype", "float8"], "dtype"),
     ],
 )

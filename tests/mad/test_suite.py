@@ -14,6 +14,7 @@ from manticore.mad import Setting
 from manticore.mad import settings as presets
 from manticore.mad.protocol import Protocol, task_scores
 from manticore.mad.suite import Suite
+from manticore.mad.training import _options as training_options
 
 RECALL = Setting(
     task="in-context-recall", vocabulary=8, length=8, train_examples=64, test_examples=32
@@ -44,6 +45,10 @@ def suite(folder, models=("gpt_neox", "gpt_neox+mamba"), **options):
 def outcomes(found):
     kept = ("cell", "accuracy", "step", "parameters", "mixture_weights")
     return [{name: outcome[name] for name in kept} for outcome in found.outcomes]
+
+
+def at_an_impossible_rate(cell):
+    return training_options(cell).model_copy(update={"mixture_lr": float("inf")})
 
 
 class StopError(Exception):
@@ -87,8 +92,10 @@ def test_killed_is_uninterrupted(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 240
-    while not file.exists() and process.poll() is None and time.monotonic() < deadline:
+    written = b""
+    while b"\n" not in written and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
+        written = file.read_bytes() if file.exists() else b""
     process.send_signal(signal.SIGKILL)
     process.wait(60)
     assert 1 <= len(file.read_bytes().splitlines()) < 4
@@ -207,3 +214,43 @@ def test_two_suites_do_not_share_a_folder(tmp_path):
 def test_what_cannot_be_is_refused(tmp_path, options, says):
     with pytest.raises(ValueError, match=says):
         mc.mad_suite(folder=tmp_path, **options)
+
+
+def test_interrupted_by_hand_is_uninterrupted(tmp_path):
+    whole = suite(tmp_path / "whole", "gpt_neox", tasks="in-context-recall")
+
+    def press(progress):
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        suite(tmp_path / "parts", "gpt_neox", tasks="in-context-recall", report=press)
+    assert signal.getsignal(signal.SIGINT) is before
+    steps = []
+    again = suite(
+        tmp_path / "parts",
+        "gpt_neox",
+        tasks="in-context-recall",
+        report=lambda progress: steps.append(progress.step),
+    )
+    assert outcomes(again) == outcomes(whole)
+    assert steps[0] == 6
+
+
+def test_a_training_that_diverges_is_a_result(tmp_path, monkeypatch):
+    monkeypatch.setattr("manticore.mad.training._options", at_an_impossible_rate)
+    found = suite(tmp_path, ["gpt_neox+mamba"], tasks=["in-context-recall"])
+    assert [outcome["diverged"] for outcome in found.outcomes] == [True]
+    assert found.outcomes[0]["mixture_weights"] is None
+    assert found.rows()[0]["mean"]["score"] == found.outcomes[0]["accuracy"]
+    # It is kept, like any other.
+    again = suite(tmp_path, ["gpt_neox+mamba"], tasks=["in-context-recall"])
+    assert again.outcomes == found.outcomes
+
+
+def test_another_type_in_the_same_process(tmp_path):
+    kinds = ("float32", "bfloat16", "float32")
+    for index, dtype in enumerate(kinds):
+        found = suite(tmp_path / str(index), "mamba", tasks="compression", dtype=dtype)
+        assert [outcome["cell"].dtype for outcome in found.outcomes] == [dtype]
