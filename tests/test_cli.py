@@ -125,6 +125,24 @@ def test_projectors_are_pretrained(at):
         assert torch.equal(start.state_dict()[name], weight), name
 
 
+@pytest.mark.parametrize(
+    ("tasks", "says"),
+    [
+        (["=2"], "neither TASK nor TASK=SKILL"),
+        (["memorization="], "neither TASK nor TASK=SKILL"),
+        (["in_context_recall", "in-context-recall=2"], "names in-context-recall twice"),
+        (["memorization=much"], "memorization"),
+        (["recall"], "no task 'recall'"),
+    ],
+)
+def test_skills_that_cannot_be_are_refused_before_anything_is_built(tasks, says):
+    named = [argument for task in tasks for argument in ("--task", task)]
+    result = manticore("program", "zoo:not-there", *named)
+    assert result.exit_code == 1
+    assert says in " ".join(result.output.split())
+    assert "not-there" not in result.output
+
+
 def test_programming_then_finetuning(at):
     tiny = '{"memorization": {"vocabulary": 16, "length": 8, "test_examples": 16}}'
     result = manticore(

@@ -11,7 +11,6 @@ from manticore.commands.common import (
     Seed,
     TrustRemoteCode,
     Watching,
-    parsed_options,
     started,
 )
 from manticore.commands.stage_options import (
@@ -85,14 +84,28 @@ def program(
     `manticore finetune RUN --data TEXT` trains the programmed hybrid on its target.
     """
     import manticore as mc
+    from manticore.mad.config import ProgramConfig
 
+    rates = {"mixture_lr": mixture_lr, "projector_lr": projector_lr, "component_lr": component_lr}
+    wanted = {
+        "preset": preset,
+        "strategy": strategy,
+        "combine": combine,
+        "lengths": tuple(lengths or ()),
+        "target_length": target_length,
+        "batch_size": batch_size,
+        **given(rates),
+        **settings(options),
+    }
+    tasks = _skills(skills)
+    # Now, not after the hybrid has been built and aligned.
+    ProgramConfig(**wanted, steps=steps, **given({"tasks": tasks}))
     hybrid = built(
         components, blocks, projector, projector_init, "mixed", trust_remote_code, seed, root
     )
-    rates = {"mixture_lr": mixture_lr, "projector_lr": projector_lr, "component_lr": component_lr}
     run = mc.program(
         hybrid,
-        _skills(skills),
+        tasks,
         steps,
         name=name,
         seed=seed,
@@ -100,14 +113,7 @@ def program(
         dtype=dtype,
         root=root,
         trackers=trackers or (),
-        preset=preset,
-        strategy=strategy,
-        combine=combine,
-        lengths=tuple(lengths or ()),
-        target_length=target_length,
-        batch_size=batch_size,
-        **given(rates),
-        **settings(options),
+        **wanted,
     )
     started(run, watching)
 
@@ -116,7 +122,13 @@ def _skills(given: list[str] | None) -> dict[str, str] | None:
     """TASK or TASK=SKILL pairs, a task alone with a skill of 1; whoever takes them reads them."""
     if not given:
         return None
-    pairs = [task if "=" in task else f"{task}=1" for task in given]
-    return {
-        name.replace("_", "-"): skill for name, skill in parsed_options(pairs, "--task").items()
-    }
+    skills: dict[str, str] = {}
+    for pair in given:
+        task, equals, skill = pair.partition("=")
+        task = task.strip().replace("_", "-")
+        if not task or (equals and not skill.strip()):
+            raise ValueError(f"--task {pair!r} is neither TASK nor TASK=SKILL: memorization=0.5")
+        if task in skills:
+            raise ValueError(f"--task names {task} twice: once is enough")
+        skills[task] = skill.strip() or "1"
+    return skills

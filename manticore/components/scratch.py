@@ -32,7 +32,7 @@ class Scratch(BaseModel):
     family: str
     vocabulary: int = Field(16, ge=2)
     """Its tokens are the numbers below this."""
-    length: PositiveInt = 256
+    length: PositiveInt = 512
     """Positions, for families that learn an embedding of each."""
     width: int = Field(128, ge=HEAD_WIDTH, multiple_of=HEAD_WIDTH)
     layers: PositiveInt = 2

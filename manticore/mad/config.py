@@ -1,16 +1,17 @@
 """What programming can be asked to do: one object for Python, a run's JSON and the shell."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from manticore.mad.registry import TASKS, find_task
 from manticore.mad.settings import Setting
-from manticore.search.config import SearchConfig
+from manticore.search.config import HELD_OUT, SearchConfig
 
 PresetName = Literal["quick", "baseline", "paper"]
 Combination = Literal["mean", "best"]
+Skill = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,8 @@ class ProgramConfig(SearchConfig):
     The options of a search hold for each task's search.
     """
 
-    tasks: dict[str, PositiveFloat] = Field(
-        default_factory=lambda: dict.fromkeys(TASKS, 1.0), min_length=1
-    )
-    """Skills: the tasks that count, and how much each does."""
+    tasks: dict[str, Skill] = Field(default_factory=lambda: dict.fromkeys(TASKS, 1.0), min_length=1)
+    """Skills: the tasks that count, and how much each does; all of the preset if not given."""
     preset: PresetName = "quick"
     """How large the tasks are."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -64,8 +63,13 @@ class ProgramConfig(SearchConfig):
     @model_validator(mode="before")
     @classmethod
     def _task_names_are_a_list_or_skills(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("tasks"), list | tuple):
+        if not isinstance(values, dict):
+            return values
+        if isinstance(values.get("tasks"), list | tuple):
             return {**values, "tasks": dict.fromkeys(values["tasks"], 1.0)}
+        if "tasks" not in values and values.get("preset") == "paper":
+            there = [name for name, task in TASKS.items() if task.paper is not None]
+            return {**values, "tasks": dict.fromkeys(there, 1.0)}
         return values
 
     @model_validator(mode="after")
@@ -75,6 +79,9 @@ class ProgramConfig(SearchConfig):
             raise ValueError(
                 f"settings name {task}, which is none of the tasks: leave it out, or add the task"
             )
+        for task, setting in self.settings.items():
+            if "task" in setting:
+                raise ValueError(f"settings of {task} name a task again: leave that out")
         if len(self.lengths) == 1 or len(set(self.lengths)) != len(self.lengths):
             raise ValueError(
                 f"lengths are {list(self.lengths)}: a function of length needs two or more, "
@@ -85,10 +92,12 @@ class ProgramConfig(SearchConfig):
                 "lengths and target_length go together: the lengths that tasks are searched at, "
                 "and the one that mixture weights are wanted for"
             )
+        batches = 2 if self.strategy in HELD_OUT else 1
         for job in self.jobs():
-            if job.setting.train_examples < self.batch_size:
+            if job.setting.train_examples < batches * self.batch_size:
+                used = "a batch" if batches == 1 else f"{self.strategy}'s two batches"
                 raise ValueError(
-                    f"{job.name} has {job.setting.train_examples} examples, fewer than a batch of "
+                    f"{job.name} has {job.setting.train_examples} examples, fewer than {used} of "
                     f"{self.batch_size}: set a smaller batch_size"
                 )
         return self

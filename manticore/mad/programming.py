@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -130,28 +131,33 @@ def _combine(
     options: ProgramConfig, jobs: list[Job], found: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """The mixture weights for the target, with what they were made of."""
+    accuracies: dict[str, list[float]] = {}
+    for job in jobs:
+        accuracies.setdefault(job.setting.task, []).append(found[job.name]["accuracy"])
+    best = best_task({task: fmean(own) for task, own in accuracies.items()}, options.tasks)
     if not options.lengths:
-        return _combine_tasks(options.combine, {job.name: job.skill for job in jobs}, found)
+        combined = _combined(jobs, found, best)
+        alpha = combined[options.combine]
+        return {"mixture_weights": alpha, "best_task": best, "combined": combined}
     by_length = {}
     for length in options.lengths:
-        skills = {job.name: job.skill for job in jobs if job.setting.length == length}
-        by_length[length] = _combine_tasks(options.combine, skills, found)["mixture_weights"]
+        own = [job for job in jobs if job.setting.length == length]
+        by_length[length] = _combined(own, found, best)[options.combine]
     fit = fit_lengths(options.lengths, [torch.tensor(alpha) for alpha in by_length.values()])
     return {
         "mixture_weights": fit.at(options.target_length).tolist(),
+        "best_task": best,
         "target_length": options.target_length,
         "lengths": {str(length): alpha for length, alpha in by_length.items()},
         "length_fit": {"intercepts": fit.intercepts.tolist(), "slopes": fit.slopes.tolist()},
     }
 
 
-def _combine_tasks(
-    combination: Combination, skills: dict[str, float], found: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
-    alphas = [torch.tensor(found[name]["mixture_weights"]) for name in skills]
-    best = best_task({name: found[name]["accuracy"] for name in skills}, skills)
-    combined = {
-        "mean": weighted_mean(alphas, list(skills.values())).tolist(),
-        "best": found[best]["mixture_weights"],
-    }
-    return {"mixture_weights": combined[combination], "best_task": best, "combined": combined}
+def _combined(
+    jobs: list[Job], found: dict[str, dict[str, Any]], best: str
+) -> dict[Combination, list[list[float]]]:
+    """Both combinations of what jobs of one length have found."""
+    alphas = {job.setting.task: found[job.name]["mixture_weights"] for job in jobs}
+    tensors = [torch.tensor(alpha) for alpha in alphas.values()]
+    mean = weighted_mean(tensors, [job.skill for job in jobs])
+    return {"mean": mean.tolist(), "best": alphas[best]}

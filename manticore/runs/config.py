@@ -218,7 +218,7 @@ def absolute(name: str, base: Path = Path()) -> str:
         name: A component or a text; a data set in a folder may have its `:split` behind it.
         base: What a relative path is relative to.
     """
-    if name.startswith(("zoo:", "bundled:")):
+    if name.startswith(("zoo:", "bundled:", "scratch:")):
         return name
     for path, colon, split in ((name, "", ""), name.partition(":")):
         try:

@@ -13,11 +13,12 @@ StrategyName = Literal[
 
 _DEFAULT_RATES = {"gaea": 0.1}
 _GRADIENT = {"darts", "darts-bilevel", "gaea", "dash"}
-_HELD_OUT = {"darts-bilevel", "probe", "random", "sweep"}
+HELD_OUT = {"darts-bilevel", "probe", "random", "sweep"}
+"""Strategies that keep a part of what is trained on for themselves."""
 _ONLY_FOR = {
     "mixture_lr": _GRADIENT,
     "mixture_schedule": _GRADIENT,
-    "tied": {*_GRADIENT, *_HELD_OUT},
+    "tied": {*_GRADIENT, *HELD_OUT},
     "entropy": {*_GRADIENT, "probe"},
     "prune_below": {*_GRADIENT, "probe"},
     "prune_after": {*_GRADIENT, "probe"},
@@ -25,7 +26,7 @@ _ONLY_FOR = {
     "temperature": {"dash"},
     "candidates": {"random"},
     "grid": {"sweep"},
-    "held_out": _HELD_OUT,
+    "held_out": HELD_OUT,
     "probe_every": {"probe"},
     "probe_batches": {"probe", "random", "sweep"},
 }

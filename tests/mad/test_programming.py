@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import manticore as mc
+from manticore.mad import TASKS
 from manticore.mad.config import ProgramConfig
+from manticore.mad.programming import _combine
 from manticore.runs import Run, RunError
 
 TINY = {
@@ -142,6 +144,69 @@ def test_best_task_and_length(
     assert (alpha - at_eight).abs().max() > 1e-4
 
 
+RECALLS, MEMORIZES = [[1.0, 0.0], [0.75, 0.25]], [[0.0, 1.0], [0.25, 0.75]]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "skills", "best"),
+    [
+        ((0.5, 0.9), (1.0, 1.0), "memorization"),
+        ((0.5, 0.9), (2.0, 1.0), "in-context-recall"),
+        ((0.5, 0.5), (1.0, 1.0), "in-context-recall"),
+    ],
+)
+def test_mean_and_best_are_what_they_say(
+    accuracies: tuple[float, float], skills: tuple[float, float], best: str
+) -> None:
+    tasks = dict(zip(("in-context-recall", "memorization"), skills, strict=True))
+    alphas = dict(zip(tasks, (RECALLS, MEMORIZES), strict=True))
+    found = {
+        task: {"accuracy": accuracy, "mixture_weights": alphas[task]}
+        for task, accuracy in zip(tasks, accuracies, strict=True)
+    }
+    for combine in ("mean", "best"):
+        options = ProgramConfig(tasks=tasks, combine=combine)
+        made = _combine(options, options.jobs(), found)
+        assert made["best_task"] == best
+        assert made["combined"]["best"] == alphas[best]
+        share = skills[0] / sum(skills)
+        wanted = share * torch.tensor(RECALLS) + (1 - share) * torch.tensor(MEMORIZES)
+        torch.testing.assert_close(torch.tensor(made["combined"]["mean"]), wanted)
+        assert made["mixture_weights"] == made["combined"][combine]
+
+
+def test_the_best_task_is_the_same_at_all_lengths() -> None:
+    """A function of length through one task here and another there would be of neither."""
+    options = ProgramConfig(
+        tasks=["in-context-recall", "memorization"],
+        combine="best",
+        lengths=[8, 16],
+        target_length=16,
+    )
+    accuracies = {
+        "in-context-recall-8": 1.0,
+        "in-context-recall-16": 0.5,
+        "memorization-8": 0.6,
+        "memorization-16": 0.7,
+    }
+    found = {
+        name: {
+            "accuracy": accuracy,
+            "mixture_weights": MEMORIZES if name.startswith("memo") else RECALLS,
+        }
+        for name, accuracy in accuracies.items()
+    }
+    made = _combine(options, options.jobs(), found)
+    assert made["best_task"] == "in-context-recall"
+    assert made["lengths"] == {"8": RECALLS, "16": RECALLS}
+
+
+def test_all_tasks_of_the_preset_unless_some_are_named() -> None:
+    assert set(ProgramConfig().tasks) == set(TASKS)
+    assert set(ProgramConfig(preset="paper").tasks) == set(TASKS) - {"compression"}
+    assert set(ProgramConfig(preset="paper", tasks=["memorization"]).tasks) == {"memorization"}
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -155,7 +220,16 @@ def test_best_task_and_length(
         ({"tasks": ["compression"], "lengths": [8, 16]}, "go together"),
         ({"tasks": ["compression"], "target_length": 64}, "go together"),
         ({"tasks": ["in-context-recall"], "lengths": [8, 9], "target_length": 64}, "even"),
-        ({"tasks": ["memorization"], "batch_size": 512}, "256 examples"),
+        ({"tasks": ["memorization"], "batch_size": 512}, "256 examples, fewer than a batch of 512"),
+        (
+            {"tasks": ["memorization"], "batch_size": 200, "strategy": "probe"},
+            "256 examples, fewer than probe's two batches of 200",
+        ),
+        ({"tasks": {"compression": float("inf")}}, "tasks.compression"),
+        (
+            {"tasks": ["memorization"], "settings": {"memorization": {"task": "x"}}},
+            "leave that out",
+        ),
         ({"sample_prompt": "Once"}, "sample_prompt"),
     ],
 )

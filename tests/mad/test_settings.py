@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from manticore.mad import BASELINES, PRESETS, TASKS, Setting, axes, make_task
+from manticore.mad.protocol import PROTOCOLS
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,57 @@ def test_a_setting_is_a_baseline_but_for_what_is_given() -> None:
     assert Setting.model_validate_json(setting.model_dump_json()) == setting
     with pytest.raises(ValidationError, match="frozen"):
         setting.length = 8
+
+
+SIZES = {"vocabulary": (32, 64, 128), "train_examples": (6400, 3200, 1600, 800)}
+LENGTHS = {"length": (256, 512, 1024)}
+PUBLISHED = {
+    "in-context-recall": ((16, 128, 12_800), {"multi_query": True}, SIZES | LENGTHS),
+    "fuzzy-in-context-recall": (
+        (16, 128, 12_800),
+        {"multi_query": True, "longest_key": 3, "longest_value": 3},
+        SIZES | LENGTHS,
+    ),
+    "noisy-in-context-recall": (
+        (32, 128, 12_800),
+        {"multi_query": True, "noise_vocabulary": 16, "noise_share": 0.2},
+        SIZES | LENGTHS | {"vocabulary": (48, 80, 144), "noise_share": (0.4, 0.6, 0.8)},
+    ),
+    "selective-copying": (
+        (16, 256, 12_800),
+        {"tokens_to_copy": 16},
+        SIZES | {"length": (512, 1024), "tokens_to_copy": (32, 64, 96)},
+    ),
+    "compression": ((16, 32, 12_800), {}, SIZES | {"length": (64, 128, 256)}),
+    "memorization": ((256, 32, 256), {}, {"vocabulary": (512, 1024, 2048, 4096, 8192)}),
+}
+"""Vocabulary, length and training examples; the task's own options; what is varied."""
+
+
+@pytest.mark.parametrize("task", PUBLISHED)
+def test_baselines_and_axes_are_as_published(task: str) -> None:
+    sizes, own, varied = PUBLISHED[task]
+    baseline = BASELINES[task]
+    assert (baseline.vocabulary, baseline.length, baseline.train_examples) == sizes
+    assert baseline.test_examples == 1280
+    common = {"task", "vocabulary", "length", "train_examples", "test_examples"}
+    assert baseline.model_dump(exclude_none=True, exclude=common) == own
+    wanted = {
+        Setting(task=task, **{name: value}) for name, values in varied.items() for value in values
+    }
+    assert set(axes(task)) == wanted
+    assert len(axes(task)) == len(wanted)
+
+
+def test_the_protocol_is_as_published() -> None:
+    for preset in ("baseline", "full"):
+        protocol = PROTOCOLS[preset]
+        assert set(protocol.learning_rates) == {1e-4, 5e-4, 1e-3}
+        assert set(protocol.weight_decays) == {0.0, 0.1}
+        assert (protocol.epochs, protocol.least_steps, protocol.batch_size) == (200, 0, 128)
+    paper = PROTOCOLS["paper"]
+    assert (paper.learning_rates, paper.epochs, paper.batch_size) == ((5e-4,), 200, 128)
+    assert paper.width == 128
 
 
 def test_an_axis_varies_one_option() -> None:

@@ -65,6 +65,15 @@ def test_paths_become_absolute_and_names_stay(tmp_path, monkeypatch):
     assert RunConfig(**GOOD).with_absolute_paths().data == GOOD["data"]
 
 
+@pytest.mark.parametrize("prefix", ["zoo", "bundled", "scratch"])
+def test_a_folder_of_the_same_name_is_not_meant(prefix, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / prefix).mkdir()
+    source = f"{prefix}:gpt_neo?vocabulary=16"
+    config = RunConfig(**GOOD | {"components": [source, source]})
+    assert config.with_absolute_paths().components == (source, source)
+
+
 def test_dtype_is_told_in_the_words_of_accelerate():
     names = {dtype: RunConfig(**GOOD, dtype=dtype).mixed_precision for dtype in DTYPES}
     assert names == {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
