@@ -10,7 +10,7 @@ from manticore.zoo import zoo_path
 
 STRATEGIES = [
     ("DARTS: descend the loss together", "darts"),
-    ("DARTS, two levels: on held-out text", "darts-bilevel"),
+    ("DARTS, two levels: on held-out batches", "darts-bilevel"),
     ("GAEA: exponentiated gradient", "gaea"),
     ("DASH: Gumbel-softmax", "dash"),
     ("Probe: measured line search", "probe"),
@@ -63,10 +63,15 @@ def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
     return components, n_blocks
 
 
-def strategy_input(tab: str = "") -> gr.Dropdown:
-    """Lay out how mixture weights are found. `tab` begins the element's id."""
+def strategy_input(tab: str = "", *, fixed: bool = True) -> gr.Dropdown:
+    """Lay out how mixture weights are found.
+
+    Args:
+        tab: begins the element's id.
+        fixed: offer not to search at all.
+    """
     return gr.Dropdown(
-        STRATEGIES,
+        [(label, name) for label, name in STRATEGIES if fixed or name != "fixed"],
         value="darts",
         label="Strategy",
         info="How mixture weights are found",

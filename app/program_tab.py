@@ -83,6 +83,16 @@ def config_from(
     tasks = {task: skill for task, skill in zip(TASKS, skills, strict=True) if skill > 0}
     if not tasks:
         raise ValueError("No task is chosen: move at least one skill above 0.")
+    if len(components) == 1:
+        raise ValueError(
+            "One component is no mixture, whatever the tasks say: choose another to go with it."
+        )
+    lengths = _lengths(lengths) if target_length else ()
+    if target_length and len(lengths) < 2:
+        raise ValueError(
+            "Mixture weights for a target length need tasks of two lengths or more: give them, "
+            "such as 32, 64, 128, or leave the target length empty."
+        )
     steps = int(steps)
     return RunConfig(
         stage="program",
@@ -99,7 +109,7 @@ def config_from(
             strategy=strategy,
             combine=combine,
             target_length=target_length or None,
-            lengths=_lengths(lengths),
+            lengths=lengths,
             batch_size=batch_size,
             **({"mixture_lr": mixture_lr} if mixture_lr else {}),
             eval_every=max(1, steps // 5),
@@ -162,7 +172,7 @@ def _form(start: gr.Button) -> Form:
         label="Steps of each task",
         elem_id="program-steps",
     )
-    strategy = hybrid_form.strategy_input("program-")
+    strategy = hybrid_form.strategy_input("program-", fixed=False)
     start.render()
     return Form(
         components, n_blocks, skills, preset, steps, strategy, combine, *_length(), *_advanced()
@@ -195,13 +205,20 @@ def _skills() -> list[gr.Slider]:
 def _length() -> tuple[gr.Number, gr.Textbox]:
     with gr.Accordion("For a length of text", open=False):
         gr.Markdown(
-            "Every task is searched at several lengths, and the mixture weights are those fitted "
-            "for the length, in tokens, of the target's sequences."
+            "With a target length, the tokens of your text's sequences, every task is searched at "
+            "several lengths, and the mixture weights are those fitted for the target."
         )
         with gr.Row():
-            target = gr.Number(None, precision=0, minimum=0, label="Target length", min_width=130)
+            target = gr.Number(
+                None,
+                precision=0,
+                minimum=0,
+                label="Target length",
+                info="Empty: no matter",
+                min_width=130,
+            )
             lengths = gr.Textbox(
-                label="Lengths of the tasks", placeholder="32, 64, 128", min_width=130
+                "32, 64, 128", label="Lengths of the tasks", info="Each one a search", min_width=130
             )
     return target, lengths
 

@@ -13,6 +13,7 @@ from manticore.plots import (
     mixture_figure,
     mixture_heatmap,
     outcome_figure,
+    warning_text,
 )
 from manticore.runs import Run, RunConfig, RunError, start_run
 from manticore.runs.wording import explain
@@ -120,7 +121,7 @@ def draw(run: Run | None, before: Any, programming: bool = False) -> Any:
         return gr.skip()
     only_state = before and before[:2] == now[:2]
     figures = [gr.skip()] * 4 if only_state else _figures(run, events, row)
-    warnings = [event["message"] for event in events if event["kind"] == "warning"]
+    warnings = [warning_text(event) for event in events if event["kind"] == "warning"]
     words = going_on_html(run) if programming else sample_html(last_event(events, "sample"))
     return [
         status_html(row, warnings),

@@ -98,6 +98,11 @@ def going_on_html(run: Run) -> str:
         made = f"those of {short_task(run.metrics()['best_task'])}, done best by skill ({skills})"
     if options.lengths:
         made = f"those fitted for {options.target_length} tokens, from skills {skills}"
+        if options.combine == "best":
+            made = (
+                f"those fitted for {options.target_length} tokens to "
+                f"{short_task(run.metrics()['best_task'])}, done best by skill ({skills})"
+            )
     elsewhere = run.folder.parent if run.folder.parent != runs_root() else None
     shell = f"manticore finetune {run.id} --data TEXT.txt"
     shell += f" --runs-root {shlex.quote(str(elsewhere))}" if elsewhere else ""

@@ -74,6 +74,10 @@ class ProgramConfig(SearchConfig):
 
     @model_validator(mode="after")
     def _jobs_can_be_done(self) -> Self:
+        if self.strategy == "fixed":
+            raise ValueError(
+                "the strategy fixed finds no mixture weights: choose one that searches"
+            )
         for task in self.settings.keys() - self.tasks.keys():
             find_task(task)
             raise ValueError(

@@ -4,7 +4,13 @@ from manticore.plots.loss import loss_figure
 from manticore.plots.mixture import mixture_figure, mixture_heatmap
 from manticore.plots.perplexity import outcome_figure, perplexity_figure, perplexity_label
 from manticore.plots.tasks import task_accuracies, task_figure
-from manticore.plots.theme import component_colour, empty_figure, short_names, short_task
+from manticore.plots.theme import (
+    component_colour,
+    empty_figure,
+    short_names,
+    short_task,
+    warning_text,
+)
 
 __all__ = [
     "component_colour",
@@ -19,4 +25,5 @@ __all__ = [
     "short_task",
     "task_accuracies",
     "task_figure",
+    "warning_text",
 ]

@@ -266,8 +266,9 @@ class Run:
         start = self.folder / START_FOLDER
         if self.config.stage == "evaluate" and (start / "config.json").is_file():
             return start
+        when = "its end" if self.config.stage == "program" else "its first checkpoint"
         raise FileNotFoundError(
-            f"run {self.id} ({self.status.state}) has no hybrid yet: wait for its first checkpoint"
+            f"run {self.id} ({self.status.state}) has no hybrid yet: wait for {when}"
         )
 
     def stop(self) -> None:

@@ -16,6 +16,7 @@ from manticore.plots import (
     short_names,
     short_task,
     task_accuracies,
+    warning_text,
 )
 from manticore.runs import Run
 from manticore.runs.wording import STATE_WORDS, duration, preparing
@@ -41,7 +42,7 @@ def run_view(run: Run) -> RenderableType:
             parts.append(perplexity_table(last["eval"]["metrics"]))
     if "sample" in last:
         parts.append(Padding(sample_text(last["sample"]), (1, 0)))
-    parts += [Text(event["message"], "yellow") for event in events if event["kind"] == "warning"]
+    parts += [Text(warning_text(event), "yellow") for event in events if event["kind"] == "warning"]
     if row["state"] in {"failed", "died"}:
         parts.append(Text(f"{row['message']} {row['remedy'] or ''}".strip(), "red"))
     return Group(*parts)

@@ -10,6 +10,7 @@ from manticore.mad import TASKS
 from manticore.runs.config import RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.runs.wording import explain
+from manticore.train.events import EventWriter
 from tests.app.zoo import make_zoo
 from tests.tiny_runs import programming_run
 
@@ -53,14 +54,18 @@ def test_skills_above_zero_are_the_tasks():
 def test_lengths_are_read_as_people_write_them():
     options = config_from(target_length=100, lengths=" 16, 32;64 ").program
     assert (options.target_length, options.lengths) == (100, (16, 32, 64))
+    # They stand in the form from the start, for whoever gives a target length.
+    assert config_from(lengths="16, 32, 64").program.lengths == ()
 
 
 @pytest.mark.parametrize(
     ("skills", "change", "says"),
     [
         ({}, {}, "No task is chosen: move at least one skill"),
-        (SKILLS, {"lengths": "16, many"}, "'many' is no length: give numbers"),
-        (SKILLS, {"lengths": "16, 32"}, "lengths and target_length go together"),
+        (SKILLS, {"lengths": "16, many", "target_length": 9}, "'many' is no length: give numbers"),
+        (SKILLS, {"lengths": " ", "target_length": 40}, "such as 32, 64, 128, or leave the target"),
+        (SKILLS, {"lengths": "16", "target_length": 40}, "two lengths or more"),
+        (SKILLS, {"components": ["zoo:tiny-neox"]}, "choose another to go with it"),
         (SKILLS, {"lengths": "15, 32", "target_length": 40}, "length=15 .* even lengths"),
         (SKILLS, {"batch_size": 512}, "256 examples, fewer than a batch"),
         (SKILLS, {"n_blocks": 5}, "shallowest component has 4"),
@@ -75,7 +80,10 @@ def test_what_is_impossible_is_said_in_words(skills, change, says):
 
 def test_each_tab_shows_its_own_runs_and_names_the_other(tmp_path):
     programmed = programming_run(tmp_path)
+    with EventWriter(programmed.folder) as events:
+        events.emit("warning", message="Block 2 collapsed", task="noisy-in-context-recall")
     status, mixture, *_ = draw(programmed, None, programming=True)
+    assert "Noisy recall: Block 2 collapsed" in status
     assert 'data-state="done"' in status
     assert list(mixture.layout.xaxis.ticktext) == ["recall", "memorization", "combined"]
     elsewhere = draw(programmed, None)

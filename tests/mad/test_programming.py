@@ -230,6 +230,7 @@ def test_all_tasks_of_the_preset_unless_some_are_named() -> None:
             {"tasks": ["memorization"], "settings": {"memorization": {"task": "x"}}},
             "leave that out",
         ),
+        ({"strategy": "fixed"}, "finds no mixture weights"),
         ({"sample_prompt": "Once"}, "sample_prompt"),
     ],
 )
