@@ -113,11 +113,19 @@ def going_on_html(run: Run) -> str:
     )
     return (
         '<div class="going-on"><b>The hybrid is programmed.</b> Its mixture weights are '
-        f"{html.escape(made)}; everything else is as it was pretrained. Talk with it on the tab "
-        "Chat, or fine-tune it on a text of yours, its mixture weights held:"
+        f"{html.escape(made)}{_agreement(run)}; everything else is as it was pretrained. "
+        "Talk with it on the tab Chat, or fine-tune it on a text of yours, its mixture weights "
+        "held:"
         f"<pre>{html.escape(shell)}</pre>or in Python, after <code>import manticore as mc</code>:"
         f"<pre>{html.escape(python)}</pre></div>"
     )
+
+
+def _agreement(run: Run) -> str:
+    agreed = run.metrics().get("agreement")
+    if agreed is None:
+        return ""
+    return f" (the tasks agree {agreed:.2f}: 1 is alike in every block, 0 as by chance)"
 
 
 def _notes(row: Mapping[str, Any], warnings: Sequence[str]) -> str:

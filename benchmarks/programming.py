@@ -27,10 +27,10 @@ from rich.table import Table
 import manticore as mc
 from benchmarks.harness import RESULTS, Cells, save_results
 from manticore.mad import TASKS
-from manticore.mad.trust import rank_correlation, text_skills, trust
+from manticore.mad.trust import rank_correlation, trust_on
 
 PAIR = ("zoo:tales-neox", "zoo:novelas-mamba")
-SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS, EVAL_BATCHES, PROFILED = 128, 4, 200, 4, 40, 500
+SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS, EVAL_BATCHES = 128, 4, 200, 4, 40
 COMPONENT_LR, MIXTURE_LR, TASK_STEPS, SEEDS = 2e-3, 0.1, 100, (0, 1, 2)
 TEXTS = {
     "stories-mixed": "bundled:stories-mixed",
@@ -63,7 +63,7 @@ def main() -> None:
             for seed in SEEDS
         ]
         rows += _rows(text, by_seed)
-        agreement.append({"text": text, **_agreement(source, by_seed)})
+        agreement.append({"text": text, **_agreement(pair, source, by_seed)})
     for title, table in (("Fine-tuned", rows), ("Agreement with a direct search", agreement)):
         _print(title, table)
     told = [[row[name] for row in agreement] for name in ("trust", "programmed")]
@@ -117,7 +117,8 @@ def _measured(pair: tuple[str, ...], source: str, seed: int) -> dict[str, Any]:
     }
     found = {name: task["mixture_weights"] for name, task in tasks["tasks"].items()}
     found["programmed"] = tasks["combined"]["mean"]
-    return {"perplexity": perplexity, "found": found, "searched": searched}
+    measured = {"perplexity": perplexity, "found": found, "searched": searched}
+    return measured | {"tasks": tasks["tasks"]}
 
 
 def _done(**recipe: Any) -> dict[str, Any]:
@@ -131,22 +132,21 @@ def _options() -> dict[str, Any]:
     return options | {"sample_prompt": ""}
 
 
-def _agreement(source: str, by_seed: list[dict[str, Any]]) -> dict[str, Any]:
+def _agreement(pair: tuple[str, ...], source: str, by_seed: list[dict[str, Any]]) -> dict[str, Any]:
     """Rank correlations with the direct search, and what was to be expected; means over seeds."""
-    tokenizer = mc.build_hybrid([PAIR[0]], N_BLOCKS).tokenizer
+    tokenizer = mc.build_hybrid([pair[0]], N_BLOCKS).tokenizer
     text = mc.load_text(source, tokenizer=tokenizer, seq_len=SEQ_LEN).train
-    ids = torch.stack([text[index]["input_ids"] for index in range(min(len(text), PROFILED))])
-    skills = text_skills(ids, len(tokenizer))
     searched = [torch.tensor(seed["searched"]) for seed in by_seed]
+    trusts = [trust_on(seed["tasks"], text, len(tokenizer)) for seed in by_seed]
     found = [
         {task: torch.tensor(alpha) for task, alpha in seed["found"].items()} for seed in by_seed
     ]
-    row = {"trust": mean(trust({task: seed[task] for task in TASKS}, skills) for seed in found)}
+    row = {"trust": mean(found.agreement for found in trusts)}
     for task in found[0]:
         pairs = zip(found, searched, strict=True)
         row[task] = mean(rank_correlation(seed[task], alpha) for seed, alpha in pairs)
     return {name: round(value, 3) for name, value in row.items()} | {
-        f"skill {task}": round(value, 3) for task, value in skills.items()
+        f"skill {task}": round(value, 3) for task, value in trusts[0].skills.items()
     }
 
 

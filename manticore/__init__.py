@@ -18,6 +18,7 @@ from manticore.api import (
     program,
     runs,
     search,
+    trust,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ __all__ = [
     "runs",
     "search",
     "sweep",
+    "trust",
 ]
 
 

@@ -17,6 +17,7 @@ from manticore.train.config import EvaluateConfig, FinetuneConfig, PretrainConfi
 if TYPE_CHECKING:
     from manticore.data import TextData
     from manticore.hybrid import ManticoreForCausalLM
+    from manticore.mad.trust import Trust
 
 __all__ = [
     "Run",
@@ -27,6 +28,7 @@ __all__ = [
     "program",
     "runs",
     "search",
+    "trust",
 ]
 
 
@@ -146,6 +148,26 @@ def program(
     return start_stage(
         "program", hybrid, None, settings, name, seed, device, dtype, root, trackers=trackers
     )
+
+
+def trust(run: Run, data: "TextData") -> "Trust":
+    """How far what a programming run has found is to be trusted on a text: no training.
+
+    Returns:
+        `agreement`, from -1 to 1, of the tasks that the text asks for, and those `skills`.
+
+    Raises:
+        FileNotFoundError: The run is not over.
+        ValueError: It is no programming run, or the text asks for fewer than two of its tasks.
+    """
+    from manticore.mad.trust import trust_on
+
+    if run.config.stage != "program":
+        raise ValueError(
+            f"run {run.id} did {run.config.stage}: trust is about what tasks find, so give a run "
+            "of mc.program"
+        )
+    return trust_on(run.metrics()["tasks"], data.train, data.vocabulary)
 
 
 def finetune(

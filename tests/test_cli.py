@@ -12,6 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import manticore as mc
 from manticore.cli import app
 from manticore.hybrid import ManticoreForCausalLM
 from manticore.runs import get_run, runs
@@ -154,6 +155,8 @@ def test_programming_then_finetuning(at):
     options = run.config.program
     assert (options.tasks, options.combine) == ({"memorization": 0.5}, "best")
     assert options.jobs()[0].setting.vocabulary == 16
+    refused = manticore("trust", "last", "--data", at / "text.txt")
+    assert "give it more tasks" in " ".join(refused.output.split())
     text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2, "--steps", 2)
     tuned = manticore("finetune", "last", *text)
     assert tuned.exit_code == 0, tuned.output
@@ -164,6 +167,26 @@ def test_programming_then_finetuning(at):
     )
     assert by_length.exit_code == 0, by_length.output
     assert set(runs()[0].metrics()["lengths"]) == {"4", "8"}
+
+
+def test_trust_in_what_was_programmed(at):
+    result = manticore(
+        *("program", *TINY, "--task", "memorization", "--task", "in-context-recall"),
+        *("--steps", 1, "--blocks", 2, "--batch-size", 4),
+    )
+    assert result.exit_code == 0, result.output
+    run = runs()[0]
+    assert -1 <= run.metrics()["agreement"] <= 1
+    told = manticore("trust", "last", "--data", at / "text.txt", "--seq-len", 16)
+    assert told.exit_code == 0, told.output
+    text = mc.load_text(at / "text.txt", tokenizer=run.hybrid().tokenizer, seq_len=16, seed=0)
+    found = mc.trust(run, text)
+    assert f"agree {found.agreement:.2f}" in told.output
+    row = next(line for line in told.output.splitlines() if line.startswith("memorization"))
+    accuracy = run.metrics()["tasks"]["memorization"]["accuracy"]
+    assert row.split()[1:] == [f"{found.skills['memorization']:.0%}", f"{accuracy:.0%}"]
+    refused = manticore("trust", mc.evaluate(run.hybrid(), text).id, "--data", at / "text.txt")
+    assert "give a run of mc.program" in " ".join(refused.output.split())
 
 
 def test_stop_and_resume(at):

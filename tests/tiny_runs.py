@@ -6,8 +6,10 @@ from typing import Any
 
 from manticore.runs import Run, RunConfig, write_status
 from manticore.runs.config import option_field
+from manticore.runs.folder import write_json
 from manticore.runs.launch import make_run_folder
 from manticore.train.events import EventWriter
+from manticore.train.layout import METRICS_FILE, RESULT_FOLDER
 from tests.tiny import TEXT
 
 
@@ -95,5 +97,15 @@ def programming_run(root: Path, state: str = "done", upto: int | None = None) ->
     with EventWriter(folder) as events:
         for event in list(programming_events())[:upto]:
             events.emit(**event)
+    if state == "done":
+        tasks = {task: {} for task in PROGRAMMED}
+        metrics = {
+            "mixture_weights": [[0.75, 0.25]] * 2,
+            "tasks": tasks,
+            "best_task": PROGRAMMED[1],
+            "agreement": 0.25,
+        }
+        (folder / RESULT_FOLDER).mkdir()
+        write_json(folder / RESULT_FOLDER / METRICS_FILE, metrics)
     write_status(folder, state)
     return Run(folder)

@@ -1,16 +1,21 @@
-"""The command that programs a hybrid."""
+"""The commands that program a hybrid, and say how far that is to be trusted."""
 
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from manticore.commands.common import (
     Explaining,
     Name,
     Root,
+    RunId,
     Seed,
     TrustRemoteCode,
     Watching,
+    find_run,
+    quiet_progress,
     started,
 )
 from manticore.commands.stage_options import (
@@ -18,6 +23,7 @@ from manticore.commands.stage_options import (
     Blocks,
     ComponentLr,
     Components,
+    Data,
     Device,
     Dtype,
     MixtureLr,
@@ -25,12 +31,15 @@ from manticore.commands.stage_options import (
     Projector,
     ProjectorInit,
     ProjectorLr,
+    SeqLen,
     Strategy,
     Trackers,
     built,
     given,
     settings,
+    text_for,
 )
+from manticore.plots import short_task
 
 commands = typer.Typer(cls=Explaining)
 
@@ -116,6 +125,30 @@ def program(
         **wanted,
     )
     started(run, watching)
+
+
+@commands.command()
+def trust(run: RunId, data: Data, seq_len: SeqLen = 256, root: Root = None) -> None:
+    """Say how far a programmed mixture is to be trusted on a text, before training on it."""
+    quiet_progress()
+    import manticore as mc
+
+    programmed = find_run(run, root)
+    text = text_for(data, programmed.hybrid(), seq_len, programmed.config.seed)
+    found = mc.trust(programmed, text)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("task", "the text asks", "done"):
+        table.add_column(column, justify="left" if column == "task" else "right")
+    for name, result in programmed.metrics()["tasks"].items():
+        asked = found.skills[result["setting"]["task"]]
+        table.add_row(short_task(name), f"{asked:.0%}", f"{result['accuracy']:.0%}")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"The tasks that the text asks for agree {found.agreement:.2f} about the mixture weights: "
+        "1 is alike in every block, 0 as by chance.",
+        highlight=False,
+    )
 
 
 def _skills(given: list[str] | None) -> dict[str, str] | None:

@@ -50,6 +50,11 @@ class TextData:
         self._tokenizer = tokenizer
 
     @property
+    def vocabulary(self) -> int:
+        """Entries of the tokenizer."""
+        return len(self._tokenizer)
+
+    @property
     def spec(self) -> dict[str, Any]:
         """Arguments of `load_text` (the tokenizer left out) and the fingerprint of the source."""
         return dict(self._spec)

@@ -11,7 +11,7 @@ from manticore.mad.registry import TASKS, Task, find_task
 from manticore.mad.settings import BASELINES, PRESETS, Setting, axes
 
 if TYPE_CHECKING:
-    from manticore.mad.data import Examples, TaskData, accuracy, count_correct, make_task
+    from manticore.mad.data import Examples, TaskData, count_correct, make_task
     from manticore.mad.fresh import hybrid_for_task
     from manticore.mad.measuring import measure
 
@@ -23,7 +23,6 @@ __all__ = [
     "Setting",
     "Task",
     "TaskData",
-    "accuracy",
     "axes",
     "count_correct",
     "find_task",
@@ -33,7 +32,7 @@ __all__ = [
 ]
 
 _HOMES = {"hybrid_for_task": "fresh", "measure": "measuring"} | dict.fromkeys(
-    ("Examples", "TaskData", "accuracy", "count_correct", "make_task"), "data"
+    ("Examples", "TaskData", "count_correct", "make_task"), "data"
 )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from manticore.mad.registry import TASKS, find_task
-from manticore.mad.settings import Setting
+from manticore.mad.settings import PRESETS, Setting
 from manticore.search.config import HELD_OUT, SearchConfig
 
 PresetName = Literal["quick", "baseline", "paper"]
@@ -123,10 +123,9 @@ class ProgramConfig(SearchConfig):
         ]
 
     def _setting(self, task: str, length: int | None) -> Setting:
-        options = dict({"quick": find_task(task).quick, "baseline": {}}.get(self.preset, {}))
-        if self.preset == "paper":
-            options = find_task(task).paper
-            if options is None:
-                raise ValueError(f"the preset paper has no {task}: leave the task out")
-        own = self.settings.get(task, {})
-        return Setting(task=task, **{**options, **own, **({"length": length} if length else {})})
+        find_task(task)
+        there = {setting.task: setting for setting in PRESETS[self.preset]}
+        if task not in there:
+            raise ValueError(f"the preset {self.preset} has no {task}: leave the task out")
+        own = self.settings.get(task, {}) | ({"length": length} if length else {})
+        return Setting(**there[task].model_dump(exclude_none=True) | own)

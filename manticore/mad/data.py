@@ -127,6 +127,9 @@ def make_task(name: str, setting: Setting | None = None, seed: int = 0) -> TaskD
 def count_correct(logits: torch.Tensor, targets: torch.Tensor) -> tuple[int, int]:
     """How many of the asked targets the logits are highest for, and how many were asked.
 
+    Every asked position counts alike. (The published code takes the mean of each token's own
+    accuracy instead, where a token that is predicted but never asked for counts as 0.)
+
     Args:
         logits: (B, T, V), those for the targets of the same position: of a model's logits all but
             the last.
@@ -143,18 +146,3 @@ def count_correct(logits: torch.Tensor, targets: torch.Tensor) -> tuple[int, int
     asked = targets != IGNORED
     correct = (logits.argmax(-1) == targets) & asked
     return int(correct.sum()), int(asked.sum())
-
-
-def accuracy(logits: torch.Tensor, targets: torch.Tensor) -> float:
-    """Share of the asked targets that the logits are highest for; arguments as `count_correct`.
-
-    Every asked position counts alike. (The published code takes the mean of each token's own
-    accuracy instead, where a token that is predicted but never asked for counts as 0.)
-
-    Raises:
-        ValueError: Nothing is asked, or shapes that do not go together.
-    """
-    correct, asked = count_correct(logits, targets)
-    if not asked:
-        raise ValueError("No target is asked: every one of them is -100.")
-    return correct / asked

@@ -22,9 +22,8 @@ def unlike_tokens(
     taken: list[np.ndarray] = []  # the places so far, in ascending order
     for place in range(longest):
         tokens = rng.integers(n_tokens - place, size=shape)
-        for (
-            other
-        ) in taken:  # the draw counts the tokens that are left: step over those that are not
+        # The draw counts the tokens that are left: step over those that are not.
+        for other in taken:
             tokens += tokens >= other
         places.append(tokens)
         carried = tokens

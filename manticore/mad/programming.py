@@ -20,6 +20,7 @@ from manticore.mad.config import Combination, Job, ProgramConfig
 from manticore.mad.data import make_task
 from manticore.mad.fresh import check_length, hybrid_for_task
 from manticore.mad.measuring import measure
+from manticore.mad.trust import alphas_by_task, trust
 from manticore.train.devices import use_device
 from manticore.train.events import EventWriter, Section
 from manticore.train.layout import CHECKPOINTS_FOLDER, HYBRID_FOLDER, RESULT_FOLDER, TASKS_FOLDER
@@ -79,6 +80,8 @@ def program(
             return
         found[job.name] = result
     metrics = {"tasks": found, **_combine(options, jobs, found)}
+    if len(options.tasks) > 1:
+        metrics["agreement"] = trust(alphas_by_task(found), options.tasks)
     target.set_mixture_weights(metrics["mixture_weights"])
     events.emit(
         "mixture",
@@ -105,6 +108,8 @@ def _search(
     """What a task's search found, from the disk if it was done before; None if it was stopped."""
     path = folder / TASKS_FOLDER / f"{job.name}.json"
     if path.is_file():
+        # A kill can come between the result and the end of what is not needed any more.
+        shutil.rmtree(folder / CHECKPOINTS_FOLDER / section.name, ignore_errors=True)
         return json.loads(path.read_text(encoding="utf-8"))
     data = make_task(job.setting.task, job.setting, config.seed)
     hybrid = hybrid_for_task(target, data, config.seed)

@@ -50,7 +50,8 @@ class Results:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
-            os.truncate(self.path, size)
+            if self.path.exists():
+                os.truncate(self.path, size)
             raise
         self.done[result["id"]] = result
 

@@ -7,10 +7,57 @@ them near to one of the tasks. The other is whether the tasks agree about the mi
 those that matter for the text do not, their mean is nobody's choice.
 """
 
-from collections.abc import Mapping
-from itertools import combinations
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations, islice
+from typing import Any
 
 import torch
+
+PROFILED = 500
+"""Sequences of a text that its skills are counted in."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far programming is to be trusted on a text.
+
+    Attributes:
+        agreement: Of the tasks, each counted as much as the text asks for its skill: see `trust`.
+        skills: What the text asks for, by task: see `text_skills`.
+    """
+
+    agreement: float
+    skills: dict[str, float]
+
+
+def trust_on(
+    tasks: Mapping[str, Mapping[str, Any]],
+    sequences: Iterable[Mapping[str, torch.Tensor]],
+    vocabulary: int,
+) -> Trust:
+    """Judge what tasks have found by a text, before anything is trained on it.
+
+    Args:
+        tasks: Of a programming run's metrics: each with its `setting` and `mixture_weights`.
+        sequences: Of the text: each with `input_ids` (T,).
+        vocabulary: V, of the tokenizer.
+
+    Raises:
+        ValueError: Fewer than two tasks with a skill that the text asks for.
+    """
+    ids = torch.stack([sequence["input_ids"] for sequence in islice(sequences, PROFILED)])
+    skills = text_skills(ids, vocabulary)
+    return Trust(trust(alphas_by_task(tasks), skills), skills)
+
+
+def alphas_by_task(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    """Mixture weights (N, K) that each task found, the mean over lengths if there are several."""
+    found: dict[str, list[torch.Tensor]] = {}
+    for result in tasks.values():
+        alpha = torch.tensor(result["mixture_weights"])
+        found.setdefault(result["setting"]["task"], []).append(alpha)
+    return {task: torch.stack(alphas).mean(dim=0) for task, alphas in found.items()}
 
 
 def text_skills(ids: torch.Tensor, vocabulary: int) -> dict[str, float]:
@@ -64,8 +111,8 @@ def trust(alphas: Mapping[str, torch.Tensor], skills: Mapping[str, float]) -> fl
     counted = [task for task in alphas if skills[task] > 0]
     if len(counted) < 2:
         raise ValueError(
-            f"Agreement needs two tasks with a skill above zero, not {len(counted)}: program with "
-            "more tasks."
+            f"Agreement needs two tasks with a skill above zero, not {len(counted)}: program the "
+            "hybrid anew, and give it more tasks."
         )
     weights = {pair: skills[pair[0]] * skills[pair[1]] for pair in combinations(counted, 2)}
     agreed = sum(
@@ -106,7 +153,8 @@ def _look_back(ids: torch.Tensor, keys: torch.Tensor) -> tuple[float, float]:
                 hits += 1
                 far += seen[key][0] < place / 2
             seen[key] = (place, token)
-    return hits / following.numel(), far / following.numel()
+    asked = max(following.numel(), 1)
+    return hits / asked, far / asked
 
 
 def _rare_repeats(ids: torch.Tensor, vocabulary: int) -> float:

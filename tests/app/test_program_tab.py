@@ -78,6 +78,10 @@ def test_what_is_impossible_is_said_in_words(skills, change, says):
     assert re.search(says, explain(error.value))
 
 
+def test_every_task_is_explained():
+    assert program_tab.ASKS.keys() == TASKS.keys()
+
+
 def test_each_tab_shows_its_own_runs_and_names_the_other(tmp_path):
     programmed = programming_run(tmp_path)
     with EventWriter(programmed.folder) as events:
@@ -100,6 +104,7 @@ def test_a_run_at_its_end_says_how_to_go_on(tmp_path, monkeypatch):
     run = programming_run(tmp_path)
     words = draw(run, None, programming=True)[5]
     assert "recall 1, memorization 0.5" in words
+    assert "the tasks agree 0.25" in words
     assert f"manticore finetune {run.id} --data TEXT.txt --runs-root {tmp_path}" in words
     monkeypatch.setenv("MANTICORE_RUNS", str(tmp_path))
     assert "--runs-root" not in draw(run, None, programming=True)[5]
