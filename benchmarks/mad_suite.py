@@ -1,7 +1,8 @@
 """Is a hybrid from nothing better than its components and than stacks made by hand, on MAD tasks?
 
 The protocol is the preset's (`manticore.mad.protocol`), but for what is given here. If it is
-interrupted, the benchmark goes on with the trainings that are done.
+interrupted, the benchmark goes on with the trainings that are done, which are kept beside the
+table: remove results/mad_suite to measure all anew.
 
     python -m benchmarks.mad_suite --preset baseline --task in-context-recall --seeds 3
     python -m benchmarks.mad_suite --preset paper --task memorization --model mamba --epochs 20
@@ -19,8 +20,8 @@ from manticore.mad import PRESETS, TASKS
 from manticore.mad.protocol import DEFAULT_MODELS, PROTOCOLS, Regime
 from manticore.mad.suite import Progress, Suite
 
-FOLDER = RESULTS.parent.parent / ".cache" / "mad"
-"""The trainings."""
+FOLDER = RESULTS / "mad_suite"
+"""The trainings that are done, for tables that take longer than a machine is at hand."""
 
 
 def main() -> None:
