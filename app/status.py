@@ -93,16 +93,14 @@ def going_on_html(run: Run) -> str:
         return ""
     options = run.config.program
     skills = ", ".join(f"{short_task(task)} {skill:g}" for task, skill in options.tasks.items())
+    metrics = run.metrics()
     made = f"the mean of the tasks by skill ({skills})"
-    if options.combine == "best" and not options.lengths:
-        made = f"those of {short_task(run.metrics()['best_task'])}, done best by skill ({skills})"
     if options.lengths:
         made = f"those fitted for {options.target_length} tokens, from skills {skills}"
-        if options.combine == "best":
-            made = (
-                f"those fitted for {options.target_length} tokens to "
-                f"{short_task(run.metrics()['best_task'])}, done best by skill ({skills})"
-            )
+    if options.combine == "best":
+        whose = f"fitted for {options.target_length} tokens to" if options.lengths else "of"
+        best = short_task(metrics["best_task"])
+        made = f"those {whose} {best}, done best by skill ({skills})"
     elsewhere = run.folder.parent if run.folder.parent != runs_root() else None
     shell = f"manticore finetune {run.id} --data TEXT.txt"
     shell += f" --runs-root {shlex.quote(str(elsewhere))}" if elsewhere else ""
@@ -113,7 +111,7 @@ def going_on_html(run: Run) -> str:
     )
     return (
         '<div class="going-on"><b>The hybrid is programmed.</b> Its mixture weights are '
-        f"{html.escape(made)}{_agreement(run)}; everything else is as it was pretrained. "
+        f"{html.escape(made)}{_agreement(metrics)}; everything else is as it was pretrained. "
         "Talk with it on the tab Chat, or fine-tune it on a text of yours, its mixture weights "
         "held:"
         f"<pre>{html.escape(shell)}</pre>or in Python, after <code>import manticore as mc</code>:"
@@ -121,8 +119,8 @@ def going_on_html(run: Run) -> str:
     )
 
 
-def _agreement(run: Run) -> str:
-    agreed = run.metrics().get("agreement")
+def _agreement(metrics: Mapping[str, Any]) -> str:
+    agreed = metrics.get("agreement")
     if agreed is None:
         return ""
     return f" (the tasks agree {agreed:.2f}: 1 is alike in every block, 0 as by chance)"

@@ -27,7 +27,7 @@ from rich.table import Table
 import manticore as mc
 from benchmarks.harness import RESULTS, Cells, save_results
 from manticore.mad import TASKS
-from manticore.mad.trust import rank_correlation, trust_on
+from manticore.mad.trust import alphas_by_task, rank_correlation, trust_on
 
 PAIR = ("zoo:tales-neox", "zoo:novelas-mamba")
 SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS, EVAL_BATCHES = 128, 4, 200, 4, 40
@@ -115,10 +115,8 @@ def _measured(pair: tuple[str, ...], source: str, seed: int) -> dict[str, Any]:
         way: _done(components=components, mixture_weights=alpha, stages=tuned, **base)["perplexity"]
         for way, (components, alpha) in ways.items()
     }
-    found = {name: task["mixture_weights"] for name, task in tasks["tasks"].items()}
-    found["programmed"] = tasks["combined"]["mean"]
-    measured = {"perplexity": perplexity, "found": found, "searched": searched}
-    return measured | {"tasks": tasks["tasks"]}
+    measured = {"perplexity": perplexity, "searched": searched, "tasks": tasks["tasks"]}
+    return measured | {"programmed": tasks["combined"]["mean"]}
 
 
 def _done(**recipe: Any) -> dict[str, Any]:
@@ -135,13 +133,14 @@ def _options() -> dict[str, Any]:
 def _agreement(pair: tuple[str, ...], source: str, by_seed: list[dict[str, Any]]) -> dict[str, Any]:
     """Rank correlations with the direct search, and what was to be expected; means over seeds."""
     tokenizer = mc.build_hybrid([pair[0]], N_BLOCKS).tokenizer
-    text = mc.load_text(source, tokenizer=tokenizer, seq_len=SEQ_LEN).train
+    text = mc.load_text(source, tokenizer=tokenizer, seq_len=SEQ_LEN)
     searched = [torch.tensor(seed["searched"]) for seed in by_seed]
-    trusts = [trust_on(seed["tasks"], text, len(tokenizer)) for seed in by_seed]
+    trusts = [trust_on(seed["tasks"], text.train, text.vocabulary) for seed in by_seed]
     found = [
-        {task: torch.tensor(alpha) for task, alpha in seed["found"].items()} for seed in by_seed
+        alphas_by_task(seed["tasks"]) | {"programmed": torch.tensor(seed["programmed"])}
+        for seed in by_seed
     ]
-    row = {"trust": mean(found.agreement for found in trusts)}
+    row = {"trust": mean(seed.agreement for seed in trusts)}
     for task in found[0]:
         pairs = zip(found, searched, strict=True)
         row[task] = mean(rank_correlation(seed[task], alpha) for seed, alpha in pairs)

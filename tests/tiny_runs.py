@@ -81,15 +81,18 @@ def programming_events(n_blocks: int = 2, steps: int = 5) -> Iterator[dict[str, 
     yield {"kind": "mixture", "step": 2 * steps, "task": "combined", **combined}
 
 
-def programming_run(root: Path, state: str = "done", upto: int | None = None) -> Run:
+def programming_run(
+    root: Path, state: str = "done", upto: int | None = None, **program: Any
+) -> Run:
     """A programming run of `programming_events`, without a process.
 
     Args:
         root: Folder of runs.
         state: Which it is in.
         upto: So many of its events, all if None.
+        program: Options of programming, beside the tasks.
     """
-    options = {"tasks": {PROGRAMMED[0]: 1.0, PROGRAMMED[1]: 0.5}}
+    options = {"tasks": {PROGRAMMED[0]: 1.0, PROGRAMMED[1]: 0.5}, **program}
     config = RunConfig(
         stage="program", components=["zoo:a", "zoo:b"], n_blocks=2, data={}, program=options
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
@@ -132,11 +133,15 @@ def _from_nothing(source: str, dtype: torch.dtype | str) -> Component:
             f"{dtype!r} is no type of weights: choose float32, bfloat16, float16 or auto."
         )
     model, tokenizer = make_scratch(scratch)
-    # Buffers stay: rotary tables want float32.
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(chosen)
+    cast_parameters(model, chosen)
     use_fast_mixers(model)
     return Component(scratch.family, source, model, tokenizer, family_spec(model))
+
+
+def cast_parameters(module: nn.Module, dtype: torch.dtype) -> None:
+    """Cast all weights. Buffers stay: rotary tables want float32."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.to(dtype)
 
 
 def is_zoo(source: str) -> bool:

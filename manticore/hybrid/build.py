@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from manticore.components.loading import Component, load_component
+from manticore.components.loading import Component, cast_parameters, load_component
 from manticore.components.runner import cut_points
 from manticore.components.scratch import is_scratch
 from manticore.components.tokenizers import TransplantReport, same_vocabulary, transplant
@@ -143,11 +143,10 @@ def build_hybrid(
 
 
 def _cast_parameters(hybrid: ManticoreForCausalLM, dtype: torch.dtype) -> None:
-    """Cast all weights but the mixture's. Buffers stay: rotary tables want float32."""
+    """Cast all weights but the mixture's."""
     for part in hybrid.children():
         if part is not hybrid.mixture:
-            for parameter in part.parameters():
-                parameter.data = parameter.data.to(dtype)
+            cast_parameters(part, dtype)
 
 
 def _share_vocabulary(

@@ -67,8 +67,9 @@ class ProgramConfig(SearchConfig):
             return values
         if isinstance(values.get("tasks"), list | tuple):
             return {**values, "tasks": dict.fromkeys(values["tasks"], 1.0)}
-        if "tasks" not in values and values.get("preset") == "paper":
-            there = [name for name, task in TASKS.items() if task.paper is not None]
+        preset = values.get("preset")
+        if "tasks" not in values and isinstance(preset, str) and preset in PRESETS:
+            there = [setting.task for setting in PRESETS[preset]]
             return {**values, "tasks": dict.fromkeys(there, 1.0)}
         return values
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import torch
 from accelerate.state import AcceleratorState
 from filelock import FileLock, Timeout
 
@@ -119,14 +120,14 @@ def mad_suite(
     for model in models:
         find_stack(model)
     cells = chosen.cells(dict.fromkeys(models), _settings(preset, tasks))
-    use_device(device)
+    used = use_device(device)
     where = Path(folder) if folder is not None else runs_root() / SUITE_FOLDER
     where.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(where / _LOCK_FILE, timeout=0), deferred_interrupt() as interrupted:
             # Accelerate's belongs to the process, which may have had another device or type.
             AcceleratorState._reset_state(reset_partial_state=True)
-            return _run(cells, where, device, report, interrupted)
+            return _run(cells, where, used, report, interrupted)
     except Timeout as error:
         raise BlockingIOError(
             f"Another suite is at work in {where}: wait for it, or give another folder."
@@ -136,7 +137,7 @@ def mad_suite(
 def _run(
     cells: list[Cell],
     folder: Path,
-    device: str,
+    device: torch.device,
     report: Callable[[Progress], object],
     interrupted: Callable[[], bool],
 ) -> Suite:
@@ -181,23 +182,23 @@ def _train(
     cell: Cell,
     identity: dict[str, Any],
     folder: Path,
-    device: str,
+    device: torch.device,
     report: Callable[[int, float | None], object],
     interrupted: Callable[[], bool],
 ) -> dict[str, Any]:
     """The line of results that a training ends with."""
-    started, used = time.monotonic(), use_device(device)
+    started = time.monotonic()
     identifier = digest(identity)
     working = folder / UNFINISHED_FOLDER / identifier
     working.mkdir(parents=True, exist_ok=True)
     data = _data(cell.setting, cell.seed)
-    outcome = train_cell(cell, data, working, used, report, interrupted)
+    outcome = train_cell(cell, data, working, device, report, interrupted)
     return {
         "id": identifier,
         **outcome,
         "cell": identity,
         "seconds": round(time.monotonic() - started, 1),
-        "device": used.type,
+        "device": device.type,
     }
 
 

@@ -80,8 +80,7 @@ class Watcher:
         """Report what is measured on the held-out part, and a sample."""
         if step == 0:
             self.step_done(0)
-        self.measured = self._measure()
-        self.events.emit("eval", step=step, metrics=self.metrics(step))
+        self._evaluate(step)
         prompt = self.options.sample_prompt
         if prompt:
             text = sample_text(self.hybrid, prompt, self.options.sample_tokens)
@@ -90,7 +89,10 @@ class Watcher:
     def settled(self, step: int) -> None:
         """Report the mixture weights that the strategy chose in the end, and measure them."""
         self.step_done(step)
-        self.measured = None
+        self._evaluate(step)
+
+    def _evaluate(self, step: int) -> None:
+        self.measured = self._measure()
         self.events.emit("eval", step=step, metrics=self.metrics(step))
 
     def _measure(self) -> dict[str, float]:

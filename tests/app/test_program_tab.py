@@ -98,6 +98,24 @@ def test_each_tab_shows_its_own_runs_and_names_the_other(tmp_path):
     assert "tab <b>Build and search</b>" in draw(searched, None, programming=True)[0]
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"combine": "best"}, "are those of memorization, done best by skill (recall 1"),
+        (
+            {"combine": "best", "lengths": [8, 16], "target_length": 64},
+            "are those fitted for 64 tokens to memorization, done best by skill (recall 1",
+        ),
+        (
+            {"lengths": [8, 16], "target_length": 64},
+            "are those fitted for 64 tokens, from skills recall 1, memorization 0.5",
+        ),
+    ],
+)
+def test_a_run_at_its_end_says_what_was_made(tmp_path, options, says):
+    assert says in draw(programming_run(tmp_path, **options), None, programming=True)[5]
+
+
 def test_a_run_at_its_end_says_how_to_go_on(tmp_path, monkeypatch):
     running = programming_run(tmp_path, "stopped", upto=6)
     assert draw(running, None, programming=True)[5] == ""
