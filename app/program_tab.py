@@ -91,7 +91,7 @@ def config_from(
     if target_length and len(lengths) < 2:
         raise ValueError(
             "Mixture weights for a target length need tasks of two lengths or more: give them, "
-            "such as 32, 64, 128, or leave the target length empty."
+            "such as 32, 64, 128, or leave the target length at 0."
         )
     steps = int(steps)
     return RunConfig(
@@ -210,11 +210,11 @@ def _length() -> tuple[gr.Number, gr.Textbox]:
         )
         with gr.Row():
             target = gr.Number(
-                None,
+                0,
                 precision=0,
                 minimum=0,
                 label="Target length",
-                info="Empty: no matter",
+                info="0: no matter",
                 min_width=130,
             )
             lengths = gr.Textbox(

@@ -123,7 +123,7 @@ def _agreement(metrics: Mapping[str, Any]) -> str:
     agreed = metrics.get("agreement")
     if agreed is None:
         return ""
-    return f" (the tasks agree {agreed:.2f}: 1 is alike in every block, 0 as by chance)"
+    return f", about which the tasks agree {agreed:.2f} (1: alike in every block, 0: as by chance)"
 
 
 def _notes(row: Mapping[str, Any], warnings: Sequence[str]) -> str:
