@@ -8,6 +8,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,12 @@ from manticore.runs.folder import (
 )
 from manticore.runs.launch import spawn_worker
 from manticore.runs.status import Status, read_status
-from manticore.train.events import EVENTS_FILE, last_per_step, read_events
+from manticore.train.events import (
+    EVENTS_FILE,
+    last_per_step,
+    last_per_step_by_task,
+    read_events,
+)
 from manticore.train.layout import (
     CHECKPOINTS_FOLDER,
     HYBRID_FOLDER,
@@ -103,9 +109,10 @@ class Run:
         components.
 
         `mixture_steps` says which steps. Steps that were repeated after a resume count once, as
-        they were the last time. Empty (0, N, K) before the first.
+        they were the last time; where one task of a programming run ends and the next begins, there
+        is one of each. Empty (0, N, K) before the first.
         """
-        weights = [event["weights"] for event in last_per_step(self.events(), "mixture")]
+        weights = [event["weights"] for event in self._mixtures()]
         if not weights:
             return np.zeros((0, self.config.n_blocks, len(self.config.components)))
         return np.array(weights, dtype=np.float64)
@@ -113,8 +120,11 @@ class Run:
     @property
     def mixture_steps(self) -> np.ndarray:
         """The steps of `mixture_history`, int64 (S,)."""
-        steps = [event["step"] for event in last_per_step(self.events(), "mixture")]
-        return np.array(steps, dtype=np.int64)
+        return np.array([event["step"] for event in self._mixtures()], dtype=np.int64)
+
+    def _mixtures(self) -> list[Mapping[str, Any]]:
+        of_task = last_per_step_by_task(self.events(), "mixture")
+        return [event for own in of_task.values() for event in own]
 
     def losses(self) -> tuple[np.ndarray, np.ndarray]:
         """Steps, int64 (S,), and their training losses in nats per token, float64 (S,).

@@ -80,7 +80,12 @@ def test_events_follow_the_tasks(run: Run, skills: dict[str, float]) -> None:
     assert left[0] > 0
     assert left[-1] == 0
     history = run.mixture_history()
-    assert history.shape == (2 * STEPS + 1, 2, 2)
+    # Each task from its start to its end, and then what they come to together.
+    each = list(range(STEPS + 1))
+    steps = [*each, *(STEPS + step for step in each), 2 * STEPS]
+    assert run.mixture_steps.tolist() == steps
+    assert history.shape == (len(steps), 2, 2)
+    assert history[STEPS].tolist() != history[STEPS + 1].tolist() == history[0].tolist()
     torch.testing.assert_close(
         torch.tensor(history[-1]), run.hybrid().mixture_weights.double(), rtol=0, atol=1e-6
     )
