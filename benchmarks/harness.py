@@ -22,7 +22,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from manticore.train.training import write_whole
+from manticore.train.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "numba", "numpy")
@@ -162,7 +162,7 @@ class Cells:
             known = self._known()
             known["cells"][cell] = values
             known["processors"] = sorted({*known["processors"], _cpu_model()})
-            write_whole(self.path, known)
+            write_json(self.path, known)
             print(cell, values, flush=True)
         return self._known()["cells"][cell]
 

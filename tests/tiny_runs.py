@@ -6,9 +6,9 @@ from typing import Any
 
 from manticore.runs import Run, RunConfig, write_status
 from manticore.runs.config import option_field
-from manticore.runs.folder import write_json
 from manticore.runs.launch import make_run_folder
 from manticore.train.events import EventWriter
+from manticore.train.files import write_json
 from manticore.train.layout import METRICS_FILE, RESULT_FOLDER
 from tests.tiny import TEXT
 

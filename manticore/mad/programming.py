@@ -23,6 +23,7 @@ from manticore.mad.measuring import measure
 from manticore.mad.trust import alphas_by_task, trust
 from manticore.train.devices import use_device
 from manticore.train.events import EventWriter, Section
+from manticore.train.files import write_json
 from manticore.train.layout import CHECKPOINTS_FOLDER, HYBRID_FOLDER, RESULT_FOLDER, TASKS_FOLDER
 from manticore.train.sharding import sharding_is_asked_for
 from manticore.train.tracking import require_trackers
@@ -31,7 +32,6 @@ from manticore.train.training import (
     save_whole,
     starting_hybrid,
     write_metrics,
-    write_whole,
 )
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ def _search(
     }
     processes = PartialState()
     if processes.is_main_process:
-        write_whole(path, result)
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, result, allow_nan=True)
         # Only now: a task whose result is not there is gone on with from its checkpoints.
         shutil.rmtree(folder / CHECKPOINTS_FOLDER / section.name)
     # No process looks for a result of the next task before all have left this one.

@@ -15,7 +15,8 @@ from manticore.data.cache import digest
 from manticore.recipes.recipe import Recipe
 from manticore.recipes.running import done_before, run_recipe
 from manticore.runs import runs_root
-from manticore.runs.folder import slug, write_json
+from manticore.runs.folder import slug
+from manticore.train.files import write_json
 
 CPUS = 2
 """Cores of a trial, where a machine has so many."""

@@ -1,5 +1,4 @@
-"""Run folders on disk: where they are, what they may be called, and files that are never
-half-written.
+"""Run folders on disk: where they are, and what they may be called.
 
 A run folder holds
 
@@ -12,7 +11,6 @@ A run folder holds
     result/         the finished hybrid and its metrics
 """
 
-import json
 import os
 import re
 import secrets
@@ -73,23 +71,3 @@ def run_folder(run_id: str, root: str | os.PathLike[str] | None = None) -> Path:
             f"or point {ROOT_VARIABLE} at where it is"
         )
     return folder
-
-
-def write_json(path: Path, value: Any, durable: bool = True) -> None:
-    """Replace `path` by `value` as JSON; a reader sees the old file or the new one, never a part.
-
-    Only one process may write a given path at a time (for a run folder: the holder of its lock).
-
-    Args:
-        path: the file; its folder must exist.
-        value: what JSON can hold; no NaN.
-        durable: wait until the disk has it (a heartbeat need not).
-    """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(temporary, path)

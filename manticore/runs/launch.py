@@ -17,10 +17,10 @@ from manticore.runs.folder import (
     STOP_FILE,
     new_run_id,
     runs_root,
-    write_json,
 )
 from manticore.runs.lock import run_lock
 from manticore.runs.status import read_status, write_status
+from manticore.train.files import write_json
 from manticore.train.layout import START_FOLDER
 from manticore.train.tracking import require_trackers
 

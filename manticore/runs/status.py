@@ -13,7 +13,8 @@ from typing import Literal
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from manticore.runs.folder import STATUS_FILE, STOP_FILE, write_json
+from manticore.runs.folder import STATUS_FILE, STOP_FILE
+from manticore.train.files import write_json
 
 State = Literal["queued", "running", "stopping", "stopped", "done", "failed", "died"]
 ACTIVE_STATES: frozenset[State] = frozenset({"queued", "running", "stopping"})
@@ -86,7 +87,7 @@ def write_status(
         heartbeat=now,
         message=message,
     )
-    write_json(folder / STATUS_FILE, status.model_dump(), durable)
+    write_json(folder / STATUS_FILE, status.model_dump(), durable=durable)
     return status
 
 

@@ -1,7 +1,5 @@
 """Training a run's hybrid, whatever the stage: from where it starts to its result, resumable."""
 
-import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ from manticore.search.held_out import hold_out
 from manticore.train.assembly import Assembly
 from manticore.train.devices import use_device
 from manticore.train.events import EventWriter, Section, last_per_step, read_events
+from manticore.train.files import write_json
 from manticore.train.groups import parameter_groups
 from manticore.train.layout import (
     HYBRID_FOLDER,
@@ -226,12 +225,6 @@ def save_whole(hybrid: ManticoreForCausalLM, folder: Path) -> None:
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     """Write `result/metrics.json` of a run in one piece."""
-    write_whole(folder / RESULT_FOLDER / METRICS_FILE, metrics)
-
-
-def write_whole(path: Path, values: dict[str, Any]) -> None:
-    """Write values as JSON, in one piece; the folder is made if missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(values, indent=2), encoding="utf-8")
-    os.replace(partial, path)
+    result = folder / RESULT_FOLDER
+    result.mkdir(exist_ok=True)
+    write_json(result / METRICS_FILE, metrics, allow_nan=True)

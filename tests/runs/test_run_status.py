@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from manticore.runs.folder import STATUS_FILE, STOP_FILE, write_json
+from manticore.runs.folder import STATUS_FILE, STOP_FILE
 from manticore.runs.status import STALE_AFTER, process_started, read_status, write_status
+from manticore.train.files import write_json
 
 
 def change(folder, **fields):
