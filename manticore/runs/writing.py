@@ -33,7 +33,10 @@ def continue_text(
     Raises:
         RuntimeError: the generation failed; the cause is in the message.
     """
+    import torch
     from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+
+    from manticore.train.sampling import fitting_prompt
 
     stopped = threading.Event()
 
@@ -41,7 +44,7 @@ def continue_text(
         def __call__(self, input_ids: Any, _scores: Any, **_: Any) -> Any:
             return input_ids.new_full((input_ids.shape[0],), stopped.is_set()).bool()
 
-    inputs = _fitting(hybrid, text, max_new_tokens)
+    ids, max_new_tokens = fitting_prompt(hybrid, text, max_new_tokens)
     sampling = {"temperature": temperature, "top_p": top_p, "top_k": 0} if temperature > 0 else {}
     streamer = TextIteratorStreamer(hybrid.tokenizer, skip_prompt=True, skip_special_tokens=True)
     failures: list[Exception] = []
@@ -50,7 +53,8 @@ def continue_text(
         try:
             with _one_at_a_time:
                 hybrid.generate(
-                    **inputs,
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
                     max_new_tokens=max_new_tokens,
                     do_sample=temperature > 0,
                     pad_token_id=hybrid.tokenizer.pad_token_id,
@@ -83,14 +87,3 @@ def join_texts(pieces: Iterable[str]) -> str:
         joint = "" if not text or text[-1].isspace() or piece[:1].isspace() else " "
         text += joint + piece
     return text
-
-
-def _fitting(hybrid: "ManticoreForCausalLM", text: str, max_new_tokens: int) -> dict[str, Any]:
-    """`text` as tensors, cut at its start so that prompt and continuation fit the hybrid."""
-    tokenizer = hybrid.tokenizer
-    inputs = tokenizer(text, return_tensors="pt", add_special_tokens=False)
-    kept = {name: inputs[name].to(hybrid.device) for name in ("input_ids", "attention_mask")}
-    if hybrid.max_length is not None:
-        room = max(1, hybrid.max_length - max_new_tokens)
-        kept = {name: tensor[:, -room:] for name, tensor in kept.items()}
-    return kept

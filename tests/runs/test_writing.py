@@ -36,8 +36,11 @@ def test_a_reader_that_leaves_ends_the_thread(hybrid):
 
 def test_text_longer_than_the_hybrid_sees_is_cut_at_its_start(hybrid):
     assert hybrid.max_length == 64
-    pieces = continue_text(hybrid, "fox " * 400, max_new_tokens=8, temperature=1.0, top_p=0.9)
-    assert list(pieces)
+    for wanted in (8, 500):
+        text = continue_text(
+            hybrid, "fox " * 400, max_new_tokens=wanted, temperature=1.0, top_p=0.9
+        )
+        assert list(text)
 
 
 def test_a_failure_in_the_thread_reaches_the_reader(hybrid):
