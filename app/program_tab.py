@@ -41,6 +41,7 @@ class Form:
     steps: gr.Slider
     strategy: gr.Dropdown
     combine: gr.Radio
+    from_scratch: gr.Checkbox
     target_length: gr.Number
     lengths: gr.Textbox
     name: gr.Textbox
@@ -64,6 +65,7 @@ def config_from(
     steps: float,
     strategy: str,
     combine: str,
+    from_scratch: bool,
     target_length: float | None,
     lengths: str,
     name: str,
@@ -83,10 +85,6 @@ def config_from(
     tasks = {task: skill for task, skill in zip(TASKS, skills, strict=True) if skill > 0}
     if not tasks:
         raise ValueError("No task is chosen: move at least one skill above 0.")
-    if len(components) == 1:
-        raise ValueError(
-            "One component is no mixture, whatever the tasks say: choose another to go with it."
-        )
     lengths = _lengths(lengths) if target_length else ()
     if target_length and len(lengths) < 2:
         raise ValueError(
@@ -108,6 +106,7 @@ def config_from(
             steps=steps,
             strategy=strategy,
             combine=combine,
+            from_scratch=from_scratch,
             target_length=target_length or None,
             lengths=lengths,
             batch_size=batch_size,
@@ -173,10 +172,15 @@ def _form(start: gr.Button) -> Form:
         elem_id="program-steps",
     )
     strategy = hybrid_form.strategy_input("program-", fixed=False)
-    start.render()
-    return Form(
-        components, n_blocks, skills, preset, steps, strategy, combine, *_length(), *_advanced()
+    from_scratch = gr.Checkbox(
+        _DEFAULTS.from_scratch,
+        label="Search on untrained blocks",
+        info="Of the same shapes: asks the architectures, not what they have learned",
+        elem_id="program-from-scratch",
     )
+    start.render()
+    basics = [components, n_blocks, skills, preset, steps, strategy, combine, from_scratch]
+    return Form(*basics, *_length(), *_advanced())
 
 
 def _skills() -> list[gr.Slider]:

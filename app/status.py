@@ -123,7 +123,10 @@ def _agreement(metrics: Mapping[str, Any]) -> str:
     agreed = metrics.get("agreement")
     if agreed is None:
         return ""
-    return f", about which the tasks agree {agreed:.2f} (1: alike in every block, 0: as by chance)"
+    return (
+        f"; about which component counts more in which block the tasks agree {agreed:.2f} (1: "
+        "wholly, 0: as by chance, -1: they want the reverse)"
+    )
 
 
 def _notes(row: Mapping[str, Any], warnings: Sequence[str]) -> str:

@@ -129,12 +129,12 @@ def program(
 
     Args:
         hybrid: What is to be programmed; it is saved with the run and stays as it is here.
-        tasks: Skills: how much each task counts; all six alike if not given.
+        tasks: Skills: how much each task counts; all of the preset alike if not given.
         steps: Optimizer steps of each task's search.
         name: A name for people, like the arguments that follow as for `search`.
         options: Any other field of `ProgramConfig`: `preset`, `settings`, `combine`, `strategy`,
-            and `lengths` with `target_length`, which make the mixture weights a function of the
-            length of the target's sequences.
+            `from_scratch`, and `lengths` with `target_length`, which make the mixture weights a
+            function of the length of the target's sequences.
 
     Returns:
         The run, at once; `run.metrics()` has what each task found.
@@ -154,11 +154,13 @@ def trust(run: Run, data: "TextData") -> "Trust":
     """How far what a programming run has found is to be trusted on a text: no training.
 
     Returns:
-        `agreement`, from -1 to 1, of the tasks that the text asks for, and those `skills`.
+        `agreement`, from -1 to 1, of the tasks that the text asks for with those that the mixture
+        weights were made of, and the `skills` that it asks for.
 
     Raises:
         FileNotFoundError: The run is not over.
-        ValueError: It is no programming run, or the text asks for fewer than two of its tasks.
+        ValueError: It is no programming run, one of a single task, or of none that the text asks
+            for.
     """
     from manticore.mad.trust import trust_on
 
@@ -167,7 +169,9 @@ def trust(run: Run, data: "TextData") -> "Trust":
             f"run {run.id} did {run.config.stage}: trust is about what tasks find, so give a run "
             "of mc.program"
         )
-    return trust_on(run.metrics()["tasks"], data.train, data.vocabulary)
+    metrics, options = run.metrics(), run.config.program
+    made_of = {metrics["best_task"]: 1.0} if options.combine == "best" else options.tasks
+    return trust_on(metrics["tasks"], made_of, data.train, data.vocabulary)
 
 
 def finetune(

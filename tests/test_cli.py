@@ -91,7 +91,7 @@ def test_a_foreign_tokenizer_is_transplanted_and_said(at):
 
 
 def test_the_stages_after_a_search(at):
-    assert search(at, "--set", "tied=true", "--set", "mixture-lr=0.5").exit_code == 0
+    assert search(at, "--set", "tied=true", "--mixture-lr", "0.5").exit_code == 0
     found = runs()[0]
     history = found.mixture_history()
     assert (history[:, 0] == history[:, 1]).all()
@@ -144,6 +144,34 @@ def test_skills_that_cannot_be_are_refused_before_anything_is_built(tasks, says)
     assert "not-there" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("search", "steps=5"),
+        ("search", "mixture-lr=0.1"),
+        ("pretrain-projectors", "batch-size=5"),
+        ("program", "tasks=[memorization]"),
+        ("program", "lengths=[8, 16]"),
+    ],
+)
+def test_an_option_with_a_flag_is_refused_elsewhere(command, option):
+    text = () if command == "program" else ("--data", "text.txt")
+    result = manticore(command, "zoo:not-there", *text, "--set", option)
+    assert result.exit_code == 1
+    assert "there is a flag for that, see --help" in " ".join(result.output.split())
+
+
+def test_options_are_checked_before_anything_is_built():
+    for command in ("search", "pretrain-projectors"):
+        options = ("--data", "text.txt", "--set", "max_grad_norm=-1")
+        result = manticore(command, "zoo:not-there", *options)
+        assert result.exit_code == 1
+        assert "max_grad_norm" in result.output
+        assert "not-there" not in result.output
+    result = manticore("finetune", "not-there", "--data", "text.txt", "--set", "stepps=1")
+    assert "stepps" in result.output
+
+
 def test_programming_then_finetuning(at):
     tiny = '{"memorization": {"vocabulary": 16, "length": 8, "test_examples": 16}}'
     result = manticore(
@@ -156,7 +184,7 @@ def test_programming_then_finetuning(at):
     assert (options.tasks, options.combine) == ({"memorization": 0.5}, "best")
     assert options.jobs()[0].setting.vocabulary == 16
     refused = manticore("trust", "last", "--data", at / "text.txt")
-    assert "give it more tasks" in " ".join(refused.output.split())
+    assert "with two tasks or more" in " ".join(refused.output.split())
     text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2, "--steps", 2)
     tuned = manticore("finetune", "last", *text)
     assert tuned.exit_code == 0, tuned.output
@@ -183,8 +211,9 @@ def test_trust_in_what_was_programmed(at):
     found = mc.trust(run, text)
     assert f"agree {found.agreement:.2f}" in told.output
     row = next(line for line in told.output.splitlines() if line.startswith("memorization"))
-    accuracy = run.metrics()["tasks"]["memorization"]["accuracy"]
-    assert row.split()[1:] == [f"{found.skills['memorization']:.0%}", f"{accuracy:.0%}"]
+    done = run.metrics()["tasks"]["memorization"]
+    shares = (found.skills["memorization"], done["accuracy"], done["guessing"])
+    assert row.split()[1:] == [f"{share:.0%}" for share in shares]
     refused = manticore("trust", mc.evaluate(run.hybrid(), text).id, "--data", at / "text.txt")
     assert "give a run of mc.program" in " ".join(refused.output.split())
 

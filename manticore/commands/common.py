@@ -86,7 +86,9 @@ def parsed_options(options: list[str] | None, flag: str = "--set") -> dict[str, 
         name, equals, value = option.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or not name:
-            raise ValueError(f"{flag} {option!r} is no NAME=VALUE pair, such as {flag} steps=50")
+            raise ValueError(
+                f"{flag} {option!r} is no NAME=VALUE pair, such as {flag} max_grad_norm=1"
+            )
         if name in pairs:
             raise ValueError(f"{flag} gives {name} twice: once is enough")
         pairs[name] = value.strip()

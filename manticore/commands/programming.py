@@ -35,8 +35,7 @@ from manticore.commands.stage_options import (
     Strategy,
     Trackers,
     built,
-    given,
-    settings,
+    checked,
     text_for,
 )
 from manticore.plots import short_task
@@ -47,12 +46,12 @@ commands = typer.Typer(cls=Explaining)
 @commands.command()
 def program(
     components: Components,
-    skills: Annotated[
+    tasks: Annotated[
         list[str] | None,
         typer.Option(
             "--task",
             metavar="TASK[=SKILL]",
-            help="A MAD task and how much it counts; repeat it. [default: all six alike]",
+            help="A MAD task and how much it counts; repeat it. [default: all alike]",
         ),
     ] = None,
     preset: Annotated[
@@ -70,6 +69,10 @@ def program(
     target_length: Annotated[
         int | None, typer.Option(min=1, help="Tokens of the target's sequences, with --length.")
     ] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option("--from-scratch", help="Search on untrained blocks of the same shapes."),
+    ] = False,
     blocks: Blocks = None,
     projector: Projector = "linear",
     projector_init: ProjectorInit = "aligned",
@@ -95,27 +98,26 @@ def program(
     import manticore as mc
     from manticore.mad.config import ProgramConfig
 
-    rates = {"mixture_lr": mixture_lr, "projector_lr": projector_lr, "component_lr": component_lr}
-    wanted = {
+    flags = {
+        "steps": steps,
         "preset": preset,
         "strategy": strategy,
         "combine": combine,
+        "from_scratch": from_scratch,
         "lengths": tuple(lengths or ()),
         "target_length": target_length,
         "batch_size": batch_size,
-        **given(rates),
-        **settings(options),
+        "mixture_lr": mixture_lr,
+        "projector_lr": projector_lr,
+        "component_lr": component_lr,
+        "tasks": _skills(tasks),
     }
-    tasks = _skills(skills)
-    # Now, not after the hybrid has been built and aligned.
-    ProgramConfig(**wanted, steps=steps, **given({"tasks": tasks}))
+    wanted = checked(ProgramConfig, flags, options)
     hybrid = built(
         components, blocks, projector, projector_init, "mixed", trust_remote_code, seed, root
     )
     run = mc.program(
         hybrid,
-        tasks,
-        steps,
         name=name,
         seed=seed,
         device=device,
@@ -137,16 +139,18 @@ def trust(run: RunId, data: Data, seq_len: SeqLen = 256, root: Root = None) -> N
     text = text_for(data, programmed.hybrid(), seq_len, programmed.config.seed)
     found = mc.trust(programmed, text)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("task", "the text asks", "done"):
+    for column in ("task", "the text asks", "done", "by guessing"):
         table.add_column(column, justify="left" if column == "task" else "right")
     for name, result in programmed.metrics()["tasks"].items():
         asked = found.skills[result["setting"]["task"]]
-        table.add_row(short_task(name), f"{asked:.0%}", f"{result['accuracy']:.0%}")
+        done = (f"{result[share]:.0%}" for share in ("accuracy", "guessing"))
+        table.add_row(short_task(name), f"{asked:.0%}", *done)
     console = Console()
     console.print(table)
     console.print(
-        f"The tasks that the text asks for agree {found.agreement:.2f} about the mixture weights: "
-        "1 is alike in every block, 0 as by chance.",
+        f"What the text asks for and what the mixture was made of agree {found.agreement:.2f} "
+        "about the blocks in which each component counts more: 1 is the same order, -1 the "
+        "reverse.",
         highlight=False,
     )
 

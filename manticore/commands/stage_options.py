@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import BaseModel
 
 from manticore.commands.common import find_run, parsed_options, quiet_progress
 from manticore.runs.folder import is_run_id, run_folder
@@ -107,15 +108,32 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def settings(options: list[str] | None) -> dict[str, Any]:
-    """What `--set` gives a stage: lists and tables as YAML writes them, all else as it stands.
+def checked(
+    config: type[BaseModel], flags: dict[str, Any], options: list[str] | None
+) -> dict[str, Any]:
+    """A stage's options: those that have flags, and what `--set` gives.
+
+    Checked at once, and not after a hybrid has been built and aligned. Lists and tables are as YAML
+    writes them, all else as it stands.
+
+    Args:
+        config: What the options are fields of.
+        flags: Those that have flags of their own, None where a flag is not given.
+        options: NAME=VALUE pairs.
 
     Raises:
-        ValueError: A pair without an equals sign, a name that comes twice, or no YAML.
+        ValueError: An option that cannot be, or no YAML; a pair without an equals sign; a name that
+            comes twice, or has a flag.
     """
     from manticore.recipes.recipe import parse_value
 
-    return {
+    pairs = parsed_options(options)
+    for name in pairs:
+        if name in flags:
+            raise ValueError(f"--set {name}: there is a flag for that, see --help")
+    wanted = given(flags) | {
         name: parse_value(value) if value[:1] in ("[", "{") else value
-        for name, value in parsed_options(options).items()
+        for name, value in pairs.items()
     }
+    config(**wanted)
+    return wanted

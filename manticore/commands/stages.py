@@ -35,8 +35,7 @@ from manticore.commands.stage_options import (
     Strategy,
     Trackers,
     built,
-    given,
-    settings,
+    checked,
     text_for,
 )
 
@@ -73,25 +72,24 @@ def search(
     Ctrl-C ends the watching; the run goes on, and `manticore watch` finds it again.
     """
     import manticore as mc
+    from manticore.search.config import SearchConfig
 
+    flags = {"strategy": strategy, "steps": steps, "batch_size": batch_size}
+    flags |= {"mixture_lr": mixture_lr, "projector_lr": projector_lr, "component_lr": component_lr}
+    wanted = checked(SearchConfig, flags, options)
     hybrid = built(
         components, blocks, projector, projector_init, head, trust_remote_code, seed, root
     )
-    rates = {"mixture_lr": mixture_lr, "projector_lr": projector_lr, "component_lr": component_lr}
     run = mc.search(
         hybrid,
         text_for(data, hybrid, seq_len, seed),
-        strategy,
-        steps,
         name=name,
         seed=seed,
         device=device,
         dtype=dtype,
         root=root,
         trackers=trackers or (),
-        batch_size=batch_size,
-        **given(rates),
-        **settings(options),
+        **wanted,
     )
     started(run, watching)
 
@@ -120,23 +118,23 @@ def pretrain_projectors(
 ) -> None:
     """Train the projectors of a hybrid on general text, its components frozen."""
     import manticore as mc
+    from manticore.train.config import PretrainConfig
 
+    flags = {"steps": steps, "batch_size": batch_size, "projector_lr": projector_lr}
+    wanted = checked(PretrainConfig, flags, options)
     hybrid = built(
         components, blocks, projector, projector_init, head, trust_remote_code, seed, root
     )
     run = mc.pretrain_projectors(
         hybrid,
         text_for(data, hybrid, seq_len, seed),
-        steps,
         name=name,
         seed=seed,
         device=device,
         dtype=dtype,
         root=root,
         trackers=trackers or (),
-        batch_size=batch_size,
-        **given({"projector_lr": projector_lr}),
-        **settings(options),
+        **wanted,
     )
     started(run, watching)
 
@@ -165,24 +163,23 @@ def finetune(
     """Train a search's hybrid again from the original weights, at the mixture that it found."""
     quiet_progress()
     import manticore as mc
+    from manticore.train.config import FinetuneConfig
 
+    flags = {"steps": steps, "batch_size": batch_size}
+    flags |= {"projector_lr": projector_lr, "component_lr": component_lr}
+    flags |= {} if lora_rank is None else {"lora": {"rank": lora_rank}}
+    wanted = checked(FinetuneConfig, flags, options)
     start = find_run(run, root).hybrid_to_finetune()
-    rates = {"projector_lr": projector_lr, "component_lr": component_lr}
-    lora = {} if lora_rank is None else {"lora": {"rank": lora_rank}}
     tuned = mc.finetune(
         start,
         text_for(data, start, seq_len, seed),
-        steps,
         name=name,
         seed=seed,
         device=device,
         dtype=dtype,
         root=root,
         trackers=trackers or (),
-        batch_size=batch_size,
-        **given(rates),
-        **lora,
-        **settings(options),
+        **wanted,
     )
     started(tuned, watching)
 

@@ -4,6 +4,7 @@
 same weights. They are for tasks made of plain token ids, such as MAD's.
 """
 
+import copy
 import difflib
 from collections.abc import Callable
 from typing import Any
@@ -92,6 +93,18 @@ def make_scratch(scratch: Scratch) -> tuple[PreTrainedModel, PreTrainedTokenizer
     return model, number_tokenizer(scratch.vocabulary)
 
 
+def untrained(model: PreTrainedModel) -> PreTrainedModel:
+    """A model of the same configuration with fresh weights, in evaluation mode.
+
+    Args:
+        model: It stays as it is.
+    """
+    config = copy.deepcopy(model.config)
+    if config.model_type in ARCHITECTURES and hasattr(config, "num_attention_heads"):
+        config.initializer_range = _spread(config.hidden_size)
+    return AutoModelForCausalLM.from_config(config, dtype=model.dtype).eval()
+
+
 def number_tokenizer(vocabulary: int) -> PreTrainedTokenizerBase:
     """Reads and writes token ids as numbers with spaces between."""
     words = Tokenizer(models.WordLevel({str(id_): id_ for id_ in range(vocabulary)}, "0"))
@@ -106,10 +119,16 @@ def _attention(scratch: Scratch) -> dict[str, Any]:
         "num_attention_heads": scratch.width // HEAD_WIDTH,
         "intermediate_size": 4 * scratch.width,
         "max_position_embeddings": scratch.length,
-        # The spread of PyTorch's own linear layers, with which the published MAD code starts. The
-        # families' own is for widths of 768 and more, and narrow models take far longer from it.
-        "initializer_range": (3 * scratch.width) ** -0.5,
+        "initializer_range": _spread(scratch.width),
     }
+
+
+def _spread(width: int) -> float:
+    """That of PyTorch's own linear layers, with which the published MAD code starts.
+
+    The families' own is for widths of 768 and more, and narrow models take far longer from it.
+    """
+    return (3 * width) ** -0.5
 
 
 def _gpt_neo(scratch: Scratch) -> dict[str, Any]:

@@ -37,13 +37,15 @@ class ProgramConfig(SearchConfig):
 
     tasks: dict[str, Skill] = Field(default_factory=lambda: dict.fromkeys(TASKS, 1.0), min_length=1)
     """Skills: the tasks that count, and how much each does; all of the preset if not given."""
+    from_scratch: bool = False
+    """Search on untrained blocks of the same shapes, in place of the pretrained ones."""
     preset: PresetName = "quick"
     """How large the tasks are."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """What a task changes in its preset: options of `manticore.mad.Setting`."""
     combine: Combination = "mean"
-    """The mean of the tasks' mixture weights, by skill; or those of the task done best, by accuracy
-    times skill."""
+    """The mean of the tasks' mixture weights, by skill; or those of the task done best: by the
+    share learned of what guessing leaves open, times skill."""
     lengths: tuple[PositiveInt, ...] = ()
     """Lengths that every task is searched at, for mixture weights as a function of length."""
     target_length: PositiveInt | None = None
@@ -87,6 +89,11 @@ class ProgramConfig(SearchConfig):
         for task, setting in self.settings.items():
             if "task" in setting:
                 raise ValueError(f"settings of {task} name a task again: leave that out")
+            if "length" in setting and self.lengths:
+                raise ValueError(
+                    f"settings of {task} name a length, and lengths name those of all tasks: leave "
+                    "one of them out"
+                )
         if len(self.lengths) == 1 or len(set(self.lengths)) != len(self.lengths):
             raise ValueError(
                 f"lengths are {list(self.lengths)}: a function of length needs two or more, "

@@ -1,7 +1,8 @@
 """A pretrained hybrid made ready for a task: its blocks as they are, over a vocabulary of numbers.
 
 Programming asks which blocks suit a task, so blocks and projectors stay as they were pretrained;
-embeddings and heads, which mean words, start again.
+embeddings and heads, which mean words, start again. Or everything starts again, in the same shapes:
+then it is the architectures that are asked.
 """
 
 import copy
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from manticore.components.scratch import number_tokenizer
+from manticore.components.scratch import number_tokenizer, untrained
 from manticore.hybrid import ManticoreConfig, ManticoreForCausalLM
+from manticore.hybrid.alignment import align_projectors, set_scales
+from manticore.hybrid.build import ALIGNMENT_TOKENS
 from manticore.mad.data import TaskData
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def hybrid_for_task(
-    hybrid: ManticoreForCausalLM, data: TaskData, seed: int = 0
+    hybrid: ManticoreForCausalLM, data: TaskData, seed: int = 0, *, from_scratch: bool = False
 ) -> ManticoreForCausalLM:
     """A copy of a hybrid with fresh task embeddings and head.
 
@@ -30,6 +33,7 @@ def hybrid_for_task(
         hybrid: It stays as it is. Its mixture weights, blocks and projectors are copied.
         data: The task.
         seed: For the fresh weights.
+        from_scratch: Fresh blocks too; projectors are then fitted on the task's own sequences.
 
     Returns:
         The copy, in evaluation mode, with a tokenizer of numbers.
@@ -41,10 +45,13 @@ def hybrid_for_task(
     check_length(hybrid, data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        components = [copy.deepcopy(model).cpu() for model in hybrid.components]
+        make = untrained if from_scratch else copy.deepcopy
+        components = [make(model).cpu() for model in hybrid.components]
         for model in components:
             _renew_vocabulary(model, data.setting.vocabulary)
         made = _assemble(hybrid, components, data)
+        if from_scratch:
+            _fit_projectors(made, data)
     made.tokenizer = number_tokenizer(data.setting.vocabulary)
     return made.to(hybrid.device).eval()
 
@@ -98,3 +105,12 @@ def _assemble(
     made.projectors.load_state_dict(hybrid.projectors.state_dict())
     made.set_mixture_weights(hybrid.mixture_weights)
     return made
+
+
+def _fit_projectors(hybrid: ManticoreForCausalLM, data: TaskData) -> None:
+    """Measure sizes and fit projectors anew, on as many tokens as a new hybrid has for it."""
+    rows = max(1, ALIGNMENT_TOKENS // data.length)
+    ids = data.train.input_ids[:rows]
+    hybrid.eval()
+    set_scales(hybrid, ids)
+    align_projectors(hybrid, ids)

@@ -8,7 +8,8 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
 from manticore.evaluate.losses import LONGEST_EXPONENT
-from manticore.mad.data import Examples, count_correct
+from manticore.mad.data import Examples, TaskData, count_correct
+from manticore.mad.tasks import IGNORED
 
 
 @torch.no_grad()
@@ -49,3 +50,21 @@ def measure(
         "accuracy": correct / asked,
         "perplexity": math.exp(min(loss / asked, LONGEST_EXPONENT)),
     }
+
+
+def guessing_accuracy(data: TaskData) -> float:
+    """Accuracy of the best answers that do not look at the inputs.
+
+    That is at each place what training asks for most often there, and where it asks for nothing,
+    most often at all.
+    """
+    trained, tested = data.train.labels, data.test.labels
+    vocabulary = data.setting.vocabulary
+    counts = torch.zeros(trained.shape[1], vocabulary)
+    asked = trained != IGNORED
+    places = torch.arange(trained.shape[1]).expand_as(trained)[asked]
+    counts.index_put_((places, trained[asked]), torch.ones(len(places)), accumulate=True)
+    answers = counts.argmax(dim=1)
+    answers[counts.sum(dim=1) == 0] = counts.sum(dim=0).argmax()
+    asked = tested != IGNORED
+    return float((answers.expand_as(tested) == tested)[asked].double().mean())

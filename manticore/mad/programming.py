@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import PartialState
 
-from manticore.mad.combining import best_task, fit_lengths, weighted_mean
+from manticore.mad.combining import above_guessing, best_task, fit_lengths, weighted_mean
 from manticore.mad.config import Combination, Job, ProgramConfig
 from manticore.mad.data import make_task
 from manticore.mad.fresh import check_length, hybrid_for_task
-from manticore.mad.measuring import measure
-from manticore.mad.trust import alphas_by_task, trust
+from manticore.mad.measuring import guessing_accuracy, measure
+from manticore.mad.trust import alphas_by_task, task_agreement
 from manticore.train.devices import use_device
 from manticore.train.events import EventWriter, Section
 from manticore.train.files import write_json
 from manticore.train.layout import CHECKPOINTS_FOLDER, HYBRID_FOLDER, RESULT_FOLDER, TASKS_FOLDER
 from manticore.train.sharding import sharding_is_asked_for
-from manticore.train.tracking import require_trackers
+from manticore.train.tracking import require_trackers, tracked
 from manticore.train.training import (
     Training,
     save_whole,
@@ -72,6 +72,7 @@ def program(
         check_length(target, make_task(small.task, small, config.seed))
     total = len(jobs) * options.steps
     events.emit("stage", name="program", total_steps=total)
+    _warn_of_lengths(options, events)
     found: dict[str, dict[str, Any]] = {}
     for index, job in enumerate(jobs):
         section = Section(total, index * options.steps, job.name, {"task": job.name})
@@ -81,19 +82,33 @@ def program(
         found[job.name] = result
     metrics = {"tasks": found, **_combine(options, jobs, found)}
     if len(options.tasks) > 1:
-        metrics["agreement"] = trust(alphas_by_task(found), options.tasks)
+        metrics["agreement"] = task_agreement(alphas_by_task(found), options.tasks)
     target.set_mixture_weights(metrics["mixture_weights"])
-    events.emit(
-        "mixture",
-        step=total,
-        weights=target.mixture_weights,
-        components=target.component_names,
-        task="combined",
-    )
+    with tracked(events, folder, config) as everywhere:
+        everywhere.emit(
+            "mixture",
+            step=total,
+            weights=target.mixture_weights,
+            components=target.component_names,
+            task="combined",
+        )
     if processes.is_main_process:
         save_whole(target, folder / RESULT_FOLDER / HYBRID_FOLDER)
         write_metrics(folder, metrics)
     processes.destroy_process_group()
+
+
+def _warn_of_lengths(options: ProgramConfig, events: EventWriter) -> None:
+    """Say so where a target is further than one doubling from the lengths that were searched."""
+    if not options.lengths:
+        return
+    least, most = min(options.lengths), max(options.lengths)
+    if not least / 2 <= options.target_length <= 2 * most:
+        events.emit(
+            "warning",
+            message=f"The mixture weights for {options.target_length} tokens are a guess: the "
+            f"tasks are searched at {least} to {most}. Search them at lengths nearer to it.",
+        )
 
 
 def _search(
@@ -112,13 +127,17 @@ def _search(
         shutil.rmtree(folder / CHECKPOINTS_FOLDER / section.name, ignore_errors=True)
         return json.loads(path.read_text(encoding="utf-8"))
     data = make_task(job.setting.task, job.setting, config.seed)
-    hybrid = hybrid_for_task(target, data, config.seed)
+    hybrid = hybrid_for_task(target, data, config.seed, from_scratch=config.program.from_scratch)
     training = Training(hybrid, data, config, folder, events, {}, measure, section)
     metrics = training.run(should_stop)
+    if metrics is not None:
+        # What a task is judged by is all of its test examples, however few are looked at meanwhile.
+        metrics |= training.watcher.measure_all(config.program.steps)
     training.close_trackers()
     if metrics is None:
         return None
     result = {name: metrics[name] for name in ("accuracy", "perplexity", "mixture_weights")} | {
+        "guessing": guessing_accuracy(data),
         "skill": job.skill,
         "setting": job.setting.model_dump(exclude_none=True),
     }
@@ -137,10 +156,11 @@ def _combine(
     options: ProgramConfig, jobs: list[Job], found: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """The mixture weights for the target, with what they were made of."""
-    accuracies: dict[str, list[float]] = {}
+    learned: dict[str, list[float]] = {}
     for job in jobs:
-        accuracies.setdefault(job.setting.task, []).append(found[job.name]["accuracy"])
-    best = best_task({task: fmean(own) for task, own in accuracies.items()}, options.tasks)
+        share = above_guessing(found[job.name]["accuracy"], found[job.name]["guessing"])
+        learned.setdefault(job.setting.task, []).append(share)
+    best = best_task({task: fmean(own) for task, own in learned.items()}, options.tasks)
     if not options.lengths:
         combined = _combined(jobs, found, best)
         alpha = combined[options.combine]

@@ -1,18 +1,19 @@
 """How far programming should be trusted on a text, before anything is trained on it.
 
 The paper leaves open when mixture weights from MAD tasks suit a target. Two things can be known
-cheaply. One is what the text asks of a model, by counting: how often a look back in the same window
-would have told the next token, how much the token before tells of it everywhere, and so on, each of
-them near to one of the tasks. The other is whether the tasks agree about the mixture weights: where
-those that matter for the text do not, their mean is nobody's choice.
+cheaply: how much the text asks for the skill behind each task, by counting (`mad.text_skills`), and
+how alike the mixture weights are that the tasks found. Where the tasks that the text asks for want
+other mixture weights than those that the mixture was made of, it is not the text's.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import combinations, islice, product
 from typing import Any
 
 import torch
+
+from manticore.mad.text_skills import text_skills
 
 PROFILED = 500
 """Sequences of a text that its skills are counted in."""
@@ -23,7 +24,8 @@ class Trust:
     """How far programming is to be trusted on a text.
 
     Attributes:
-        agreement: Of the tasks, each counted as much as the text asks for its skill: see `trust`.
+        agreement: Of the tasks that the text asks for with those that the mixture weights were made
+            of: see `asked_and_made`.
         skills: What the text asks for, by task: see `text_skills`.
     """
 
@@ -33,6 +35,7 @@ class Trust:
 
 def trust_on(
     tasks: Mapping[str, Mapping[str, Any]],
+    made_of: Mapping[str, float],
     sequences: Iterable[Mapping[str, torch.Tensor]],
     vocabulary: int,
 ) -> Trust:
@@ -40,15 +43,16 @@ def trust_on(
 
     Args:
         tasks: Of a programming run's metrics: each with its `setting` and `mixture_weights`.
+        made_of: How much each task counts in the mixture weights that were made.
         sequences: Of the text: each with `input_ids` (T,).
         vocabulary: V, of the tokenizer.
 
     Raises:
-        ValueError: Fewer than two tasks with a skill that the text asks for.
+        ValueError: Fewer than two tasks, or none that the text asks for.
     """
     ids = torch.stack([sequence["input_ids"] for sequence in islice(sequences, PROFILED)])
     skills = text_skills(ids, vocabulary)
-    return Trust(trust(alphas_by_task(tasks), skills), skills)
+    return Trust(asked_and_made(alphas_by_task(tasks), skills, made_of), skills)
 
 
 def alphas_by_task(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.Tensor]:
@@ -60,71 +64,78 @@ def alphas_by_task(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.Te
     return {task: torch.stack(alphas).mean(dim=0) for task, alphas in found.items()}
 
 
-def text_skills(ids: torch.Tensor, vocabulary: int) -> dict[str, float]:
-    """How much a text rewards the skill behind each MAD task, from 0 to 1.
-
-    - in-context recall: the next token is what followed the same token at its last place in the
-      window;
-    - fuzzy in-context recall: the same, of the last two tokens;
-    - noisy in-context recall: as in-context recall, where the last place is in the far half of what
-      came before;
-    - selective copying: a token that the text seldom has comes again in the window;
-    - compression: how far below its greatest the entropy of single tokens is;
-    - memorization: the share of that entropy which the token before takes away; as frequencies are
-      the text's own, a short text overstates it.
-
-    Args:
-        ids: (n, T) tokens of the text, in windows as the model sees them.
-        vocabulary: V, of the tokenizer.
-    """
-    recall, far = _look_back(ids, ids[:, :-1])
-    pairs = ids[:, :-2] * vocabulary + ids[:, 1:-1]
-    fuzzy, _ = _look_back(ids[:, 1:], pairs)
-    entropy = _entropy(ids[:, 1:].flatten())
-    told = _entropy((ids[:, :-1] * vocabulary + ids[:, 1:]).flatten())
-    told = entropy - (told - _entropy(ids[:, :-1].flatten()))
-    greatest = torch.tensor(float(vocabulary)).log()
-    return {
-        "in-context-recall": recall,
-        "fuzzy-in-context-recall": fuzzy,
-        "noisy-in-context-recall": far,
-        "selective-copying": _rare_repeats(ids, vocabulary),
-        "compression": float(1 - entropy / greatest),
-        "memorization": float(told / entropy.clamp_min(1e-9)),
-    }
-
-
-def trust(alphas: Mapping[str, torch.Tensor], skills: Mapping[str, float]) -> float:
-    """How alike the tasks' mixture weights are: the mean rank correlation of pairs, by skill.
+def asked_and_made(
+    alphas: Mapping[str, torch.Tensor],
+    asked: Mapping[str, float],
+    made_of: Mapping[str, float],
+) -> float:
+    """How alike two tasks' mixture weights are, one drawn as asked, the other from what was made.
 
     Args:
         alphas: (N, K) of each task; two tasks or more.
-        skills: How much each counts: of a text, by `text_skills`.
+        asked: How much each is asked for: of a text, by `text_skills`.
+        made_of: How much each counts in the mixture weights that were made.
 
     Returns:
-        From -1 to 1: at 1 the tasks rank the components alike in every block, and their mean says
-        what each of them says.
+        From -1 to 1, the mean of `agreement`; a task agrees with itself. At 1, what is asked for
+        and what was made want each component in the same blocks.
 
     Raises:
-        ValueError: Fewer than two tasks with a skill above zero.
+        ValueError: Fewer than two tasks, or none that is asked for.
     """
-    counted = [task for task in alphas if skills[task] > 0]
-    if len(counted) < 2:
+    if len(alphas) < 2:
         raise ValueError(
-            f"Agreement needs two tasks with a skill above zero, not {len(counted)}: program the "
-            "hybrid anew, and give it more tasks."
+            f"What {', '.join(alphas)} found has nothing to be compared with: program the hybrid "
+            "anew, with two tasks or more."
         )
-    weights = {pair: skills[pair[0]] * skills[pair[1]] for pair in combinations(counted, 2)}
-    agreed = sum(
-        weight * rank_correlation(alphas[one], alphas[other])
+    weights = {
+        (one, other): asked[one] * made_of.get(other, 0.0) for one, other in product(alphas, alphas)
+    }
+    total = sum(weights.values())
+    if total <= 0:
+        raise ValueError(
+            f"The text asks for none of {', '.join(alphas)}: program the hybrid anew, with other "
+            "tasks."
+        )
+    agreed = (
+        weight * (1.0 if one == other else agreement(alphas[one], alphas[other]))
         for (one, other), weight in weights.items()
     )
-    return agreed / sum(weights.values())
+    return sum(agreed) / total
+
+
+def task_agreement(alphas: Mapping[str, torch.Tensor], skills: Mapping[str, float]) -> float:
+    """How alike the mixture weights of two tasks are: the mean over pairs, by skill.
+
+    Args:
+        alphas: (N, K) of each task; two tasks or more.
+        skills: How much each counts, above 0.
+    """
+    weights = {pair: skills[pair[0]] * skills[pair[1]] for pair in combinations(alphas, 2)}
+    agreed = (
+        weight * agreement(alphas[one], alphas[other]) for (one, other), weight in weights.items()
+    )
+    return sum(agreed) / sum(weights.values())
+
+
+def agreement(first: torch.Tensor, second: torch.Tensor) -> float:
+    """Whether mixture weights (N, K) each want the components in the same blocks.
+
+    The rank correlation of how far each weight is above its component's mean over blocks. A
+    component that both prefer everywhere would else look like agreement about the blocks.
+
+    Returns:
+        From -1 (the reverse order of blocks) to 1 (the same); 0 as by chance, and where either has
+        no order: all rows alike, or one block.
+    """
+    above = [alpha.double() - alpha.double().mean(dim=0) for alpha in (first, second)]
+    # What is left of float32 in rows that are alike is no order.
+    return rank_correlation(*(table.round(decimals=6).flatten() for table in above))
 
 
 def rank_correlation(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Spearman's rank correlation of two tables of mixture weights; 0 where one is constant."""
-    ranks = torch.stack([_ranks(first.flatten()), _ranks(second.flatten())])
+    """Spearman's rank correlation of two vectors; 0 where one is constant."""
+    ranks = torch.stack([_ranks(first), _ranks(second)])
     centred = ranks - ranks.mean(dim=1, keepdim=True)
     norms = centred.norm(dim=1)
     return float((centred[0] * centred[1]).sum() / (norms[0] * norms[1]).clamp_min(1e-12))
@@ -135,44 +146,3 @@ def _ranks(values: torch.Tensor) -> torch.Tensor:
     below = (values[:, None] > values).sum(dim=1)
     equal = (values[:, None] == values).sum(dim=1)
     return below.double() + (equal.double() - 1) / 2
-
-
-def _look_back(ids: torch.Tensor, keys: torch.Tensor) -> tuple[float, float]:
-    """Share of tokens told by what followed their key's last place in the window; and from afar.
-
-    Args:
-        ids: (n, T).
-        keys: (n, T - 1), what comes before each token but the first.
-    """
-    following = ids[:, 1:]
-    hits = far = 0
-    for row, after in zip(keys.tolist(), following.tolist(), strict=True):
-        seen: dict[int, tuple[int, int]] = {}
-        for place, (key, token) in enumerate(zip(row, after, strict=True)):
-            if key in seen and seen[key][1] == token:
-                hits += 1
-                far += seen[key][0] < place / 2
-            seen[key] = (place, token)
-    asked = max(following.numel(), 1)
-    return hits / asked, far / asked
-
-
-def _rare_repeats(ids: torch.Tensor, vocabulary: int) -> float:
-    """Share of tokens that are rarer than half of all, and were in the window before."""
-    counts = torch.bincount(ids.flatten(), minlength=vocabulary)
-    middle = counts[ids].double().flatten().median()
-    rare = counts[ids] < middle
-    again = torch.zeros_like(rare)
-    for index, row in enumerate(ids.tolist()):
-        seen: set[int] = set()
-        for place, token in enumerate(row):
-            again[index, place] = token in seen
-            seen.add(token)
-    return float((rare & again).double().mean())
-
-
-def _entropy(symbols: torch.Tensor) -> torch.Tensor:
-    """In nats per symbol, of the frequencies that they have."""
-    _, counts = symbols.unique(return_counts=True)
-    shares = counts.double() / counts.sum()
-    return -(shares * shares.log()).sum()

@@ -193,6 +193,14 @@ class RunConfig(HybridConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _programming_needs_a_mixture(self) -> Self:
+        if self.stage == "program" and len(self.components) == 1:
+            raise ValueError(
+                "one component is no mixture, whatever the tasks say: choose another to go with it"
+            )
+        return self
+
     @property
     def mixed_precision(self) -> Literal["no", "bf16", "fp16"]:
         """`dtype` as accelerate calls it."""

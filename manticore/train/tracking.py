@@ -5,7 +5,8 @@ accelerate.
 """
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from manticore.train.events import EventWriter, Section, SilentEvents, read_even
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from manticore.runs.config import RunConfig
 
 PROJECT = "manticore"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -65,7 +68,7 @@ class TrackedEvents:
         self.accelerator = accelerator
         self.section = section
         earlier = [event for event in read_events(folder)[0] if "step" in event]
-        self.logged = {(event["kind"], event["step"]) for event in earlier}
+        self.logged = {_key(event["kind"], event) for event in earlier}
         self.step = max((event["step"] for event in earlier), default=0)
         accelerator.init_trackers(
             PROJECT,
@@ -81,10 +84,37 @@ class TrackedEvents:
             fields = self.section.place(fields)
         self.events.emit(kind, **fields)
         self.step = fields.get("step", self.step)
-        if (kind, fields.get("step")) not in self.logged:
+        if _key(kind, fields) not in self.logged:
             values = tracked_values(kind, fields)
             if values:
                 self.accelerator.log(values, step=self.step)
+
+
+@contextmanager
+def tracked(events: EventWriter, folder: Path, config: "RunConfig") -> Iterator[TrackedEvents]:
+    """A run's stream with its trackers, for what belongs to no training.
+
+    Args:
+        events: The stream.
+        folder: The run's.
+        config: The run's.
+    """
+    # Here, because they need torch, and a run is started without it.
+    from accelerate import Accelerator
+
+    from manticore.train.devices import use_device
+
+    accelerator = Accelerator(
+        cpu=use_device(config.device).type == "cpu", **tracker_arguments(folder, config.trackers)
+    )
+    yield TrackedEvents(events, accelerator, folder)
+    for tracker in accelerator.trackers:
+        tracker.finish()
+
+
+def _key(kind: str, fields: Mapping[str, Any]) -> tuple[str, int | None, str]:
+    """What tells an event of a run from another: where one task ends, the next begins."""
+    return kind, fields.get("step"), fields.get("task", "")
 
 
 def tracked_values(kind: str, fields: Mapping[str, Any]) -> dict[str, float | str]:

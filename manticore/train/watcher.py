@@ -91,17 +91,19 @@ class Watcher:
         self.step_done(step)
         self._evaluate(step)
 
-    def _evaluate(self, step: int) -> None:
-        self.measured = self._measure()
+    def measure_all(self, step: int) -> dict[str, Any]:
+        """Report what is measured on all of the held-out part, and return it."""
+        if len(self.data.valid) > self.options.batch_size * self.options.eval_batches:
+            self._evaluate(step, max_batches=None)
+        return self.metrics(step)
+
+    def _evaluate(self, step: int, **options: Any) -> None:
+        self.measured = self._measure(**options)
         self.events.emit("eval", step=step, metrics=self.metrics(step))
 
-    def _measure(self) -> dict[str, float]:
-        return self.measure(
-            self.hybrid,
-            self.data.valid,
-            batch_size=self.options.batch_size,
-            max_batches=self.options.eval_batches,
-        )
+    def _measure(self, **options: Any) -> dict[str, float]:
+        few = {"batch_size": self.options.batch_size, "max_batches": self.options.eval_batches}
+        return self.measure(self.hybrid, self.data.valid, **few | options)
 
     def metrics(self, step: int) -> dict[str, Any]:
         """What was measured of the hybrid, its perplexity beside that of each component alone."""

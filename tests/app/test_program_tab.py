@@ -21,6 +21,7 @@ FORM = {
     "steps": 20,
     "strategy": "darts",
     "combine": "mean",
+    "from_scratch": False,
     "target_length": None,
     "lengths": "",
     "name": None,
@@ -49,6 +50,8 @@ def test_skills_above_zero_are_the_tasks():
     assert config.program.tasks == SKILLS
     assert config.program.mixture_lr == 0.05, "a rate of 0 is the strategy's own"
     assert config_from(strategy="gaea").program.mixture_lr == 0.1
+    assert not config.program.from_scratch
+    assert config_from(from_scratch=True).program.from_scratch
 
 
 def test_lengths_are_read_as_people_write_them():
@@ -122,7 +125,7 @@ def test_a_run_at_its_end_says_how_to_go_on(tmp_path, monkeypatch):
     run = programming_run(tmp_path)
     words = draw(run, None, programming=True)[5]
     assert "recall 1, memorization 0.5" in words
-    assert "the tasks agree 0.25" in words
+    assert "in which block the tasks agree 0.25" in words
     assert f"manticore finetune {run.id} --data TEXT.txt --runs-root {tmp_path}" in words
     monkeypatch.setenv("MANTICORE_RUNS", str(tmp_path))
     assert "--runs-root" not in draw(run, None, programming=True)[5]

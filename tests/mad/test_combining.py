@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manticore.mad.combining import best_task, fit_lengths, weighted_mean
+from manticore.mad.combining import above_guessing, best_task, fit_lengths, weighted_mean
 
 
 def rows(seed: int, *shape: int) -> torch.Tensor:
@@ -30,9 +30,16 @@ def test_a_skill_counts_as_often_as_it_weighs() -> None:
 
 
 def test_the_best_task_is_the_one_done_best_among_those_wanted() -> None:
-    accuracies = {"a": 0.9, "b": 0.8}
-    assert best_task(accuracies, {"a": 1.0, "b": 1.0}) == "a"
-    assert best_task(accuracies, {"a": 1.0, "b": 2.0}) == "b"
+    learned = {"a": 0.9, "b": 0.8}
+    assert best_task(learned, {"a": 1.0, "b": 1.0}) == "a"
+    assert best_task(learned, {"a": 1.0, "b": 2.0}) == "b"
+
+
+def test_what_was_learned_is_beyond_guessing() -> None:
+    assert above_guessing(0.2, 0.2) == 0
+    assert above_guessing(1.0, 0.2) == 1
+    assert above_guessing(0.75, 0.5) == 0.5
+    assert above_guessing(1.0, 1.0) == 0
 
 
 @given(st.integers(0, 999), st.lists(st.integers(2, 4096), min_size=2, max_size=5, unique=True))

@@ -46,6 +46,32 @@ def test_blocks_projectors_and_mixture_are_copied(hybrid: mc.ManticoreForCausalL
     assert hybrid.tokenizer.decode([5]) != made.tokenizer.decode([5]) == "5"
 
 
+def test_from_scratch_everything_is_anew_in_the_same_shapes(
+    hybrid: mc.ManticoreForCausalLM,
+) -> None:
+    data = make_task("in-context-recall", small("in-context-recall"))
+    made = hybrid_for_task(hybrid, data, seed=1, from_scratch=True)
+    old, new = parts(hybrid), parts(made)
+    assert {name: tensor.shape for name, tensor in old.items()} == {
+        name: tensor.shape for name, tensor in new.items()
+    }
+    matrices = [name for name, tensor in old.items() if tensor.dim() > 1 and "mixture" not in name]
+    drawn = [name for name in matrices if not torch.equal(new[name], old[name])]
+    # Mamba's decay rates are set, not drawn.
+    assert [name for name in matrices if name not in drawn] == [
+        name for name in matrices if name.endswith("A_log")
+    ]
+    assert torch.equal(made.mixture_weights, hybrid.mixture_weights)
+    again = hybrid_for_task(hybrid, data, seed=1, from_scratch=True)
+    assert all(
+        torch.equal(tensor, again.state_dict()[n]) for n, tensor in made.state_dict().items()
+    )
+    other = parts(hybrid_for_task(hybrid, data, seed=2, from_scratch=True))
+    assert not all(torch.equal(other[name], new[name]) for name in drawn)
+    with torch.no_grad():
+        assert torch.isfinite(made(data.test.input_ids).logits).all()
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_fresh_embeddings_are_of_the_size_that_blocks_know(
     component: Callable[..., str], family: str

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing import event_accumulator
 
 import manticore as mc
-from manticore.mad import TASKS
+from manticore.mad import TASKS, Setting, make_task
 from manticore.mad.config import ProgramConfig
+from manticore.mad.data import Examples, TaskData
+from manticore.mad.measuring import guessing_accuracy
 from manticore.mad.programming import _combine
 from manticore.runs import Run, RunError
 
@@ -127,6 +130,44 @@ def test_interrupted_is_uninterrupted(
     assert len(again) == 2
 
 
+def test_from_scratch_and_judged_by_all_test_examples(
+    hybrid: mc.ManticoreForCausalLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    tasks = {"in-context-recall": 1.0, "memorization": 1.0}
+    options = {"from_scratch": True, "eval_batches": 1, "trackers": ["tensorboard"]}
+    run = programmed(hybrid, tmp_path, tasks, **options).wait(300)
+    for name, tensor in hybrid.state_dict().items():
+        if name != "mixture.alpha":
+            assert torch.equal(run.hybrid().state_dict()[name], tensor), name
+    for index, (task, found) in enumerate(run.metrics()["tasks"].items()):
+        measured = [e for e in run.events() if e["kind"] == "eval" and e["task"] == task]
+        assert [event["step"] - index * STEPS for event in measured][:2] == [0, 3]
+        assert measured[-1]["metrics"]["accuracy"] == found["accuracy"]
+        data = make_task(task, Setting(**found["setting"]))
+        asked = int((data.test.labels != -100).sum())
+        right = found["accuracy"] * asked
+        assert right == pytest.approx(round(right), abs=1e-3)
+        assert found["guessing"] == guessing_accuracy(data)
+    files = event_accumulator.EventAccumulator(str(run.folder / "tensorboard" / "manticore"))
+    files.Reload()
+    scalars = {tag: [event.step for event in files.Scalars(tag)] for tag in files.Tags()["scalars"]}
+    for index, task in enumerate(tasks):
+        assert scalars[f"accuracy/{task}"][:2] == [index * STEPS, index * STEPS + 3]
+    last = files.Scalars(f"mixture/block-1/{hybrid.component_names[0]}")[-1]
+    assert last.step == 2 * STEPS
+    assert last.value == pytest.approx(float(run.hybrid().mixture_weights[0, 0]))
+
+
+def test_guessing_knows_the_places_and_not_the_inputs() -> None:
+    labels = torch.tensor([[-100, 1, 2, -100], [-100, 1, 3, -100], [-100, 1, 3, -100]])
+    test = torch.tensor([[-100, 1, 3, 1], [-100, 0, 2, -100]])
+    setting = Setting(task="memorization", vocabulary=4, length=4)
+    examples = [Examples(torch.zeros_like(given), given) for given in (labels, test)]
+    # By place 1 and 3; and 1, the most frequent, at the last place, where training asks nothing.
+    assert guessing_accuracy(TaskData(setting, 0, *examples)) == pytest.approx(3 / 5)
+
+
 def test_best_task_and_length(
     hybrid: mc.ManticoreForCausalLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,11 +176,14 @@ def test_best_task_and_length(
         hybrid,
         tmp_path,
         {"memorization": 1.0},
+        settings={"memorization": {k: v for k, v in TINY["memorization"].items() if k != "length"}},
         lengths=[4, 8],
         target_length=64,
         combine="best",
     ).wait(240)
     metrics = run.metrics()
+    warned = [event["message"] for event in run.events() if event["kind"] == "warning"]
+    assert any("for 64 tokens are a guess: the tasks are searched at 4 to 8" in w for w in warned)
     assert set(metrics["tasks"]) == {"memorization-4", "memorization-8"}
     assert metrics["tasks"]["memorization-4"]["setting"]["length"] == 4
     alpha = run.hybrid().mixture_weights
@@ -153,20 +197,25 @@ RECALLS, MEMORIZES = [[1.0, 0.0], [0.75, 0.25]], [[0.0, 1.0], [0.25, 0.75]]
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "skills", "best"),
+    ("accuracies", "guesses", "skills", "best"),
     [
-        ((0.5, 0.9), (1.0, 1.0), "memorization"),
-        ((0.5, 0.9), (2.0, 1.0), "in-context-recall"),
-        ((0.5, 0.5), (1.0, 1.0), "in-context-recall"),
+        ((0.5, 0.9), (0.0, 0.0), (1.0, 1.0), "memorization"),
+        ((0.5, 0.9), (0.0, 0.0), (2.0, 1.0), "in-context-recall"),
+        ((0.5, 0.5), (0.0, 0.0), (1.0, 1.0), "in-context-recall"),
+        ((0.25, 0.2), (0.25, 0.0), (1.0, 1.0), "memorization"),
     ],
 )
 def test_mean_and_best_are_what_they_say(
-    accuracies: tuple[float, float], skills: tuple[float, float], best: str
+    accuracies: tuple[float, float],
+    guesses: tuple[float, float],
+    skills: tuple[float, float],
+    best: str,
 ) -> None:
     tasks = dict(zip(("in-context-recall", "memorization"), skills, strict=True))
+    guesses = dict(zip(tasks, guesses, strict=True))
     alphas = dict(zip(tasks, (RECALLS, MEMORIZES), strict=True))
     found = {
-        task: {"accuracy": accuracy, "mixture_weights": alphas[task]}
+        task: {"accuracy": accuracy, "guessing": guesses[task], "mixture_weights": alphas[task]}
         for task, accuracy in zip(tasks, accuracies, strict=True)
     }
     for combine in ("mean", "best"):
@@ -197,6 +246,7 @@ def test_the_best_task_is_the_same_at_all_lengths() -> None:
     found = {
         name: {
             "accuracy": accuracy,
+            "guessing": 0.0,
             "mixture_weights": MEMORIZES if name.startswith("memo") else RECALLS,
         }
         for name, accuracy in accuracies.items()
@@ -223,6 +273,15 @@ def test_all_tasks_of_the_preset_unless_some_are_named() -> None:
         ({"tasks": ["compression"], "preset": "paper"}, "paper has no compression"),
         ({"tasks": ["compression"], "lengths": [8], "target_length": 64}, "two or more"),
         ({"tasks": ["compression"], "lengths": [8, 16]}, "go together"),
+        (
+            {
+                "tasks": ["compression"],
+                "lengths": [8, 16],
+                "target_length": 16,
+                "settings": {"compression": {"length": 4}},
+            },
+            "leave one of them out",
+        ),
         ({"tasks": ["compression"], "target_length": 64}, "go together"),
         ({"tasks": ["in-context-recall"], "lengths": [8, 9], "target_length": 64}, "even"),
         ({"tasks": ["memorization"], "batch_size": 512}, "256 examples, fewer than a batch of 512"),
