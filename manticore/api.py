@@ -44,6 +44,7 @@ def search(
     dtype: str = "float32",
     root: str | Path | None = None,
     trackers: Sequence[str] = (),
+    launch: bool = True,
     **options: Any,
 ) -> Run:
     """Search the mixture weights of a hybrid, in a process of its own (paper section 3.3).
@@ -61,6 +62,8 @@ def search(
         root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
         trackers: Where events are logged too: `tensorboard` (files in the run's folder), `trackio`,
             `wandb`.
+        launch: False only makes the run, for `run.resume()`, or for several processes:
+            `accelerate launch -m manticore.runs.worker FOLDER`.
         options: Any other field of `SearchConfig`.
 
     Returns:
@@ -72,7 +75,17 @@ def search(
     """
     settings = SearchConfig(strategy=strategy, steps=steps, **options)
     return start_stage(
-        "search", hybrid, data, settings, name, seed, device, dtype, root, trackers=trackers
+        "search",
+        hybrid,
+        data,
+        settings,
+        name,
+        seed,
+        device,
+        dtype,
+        root,
+        trackers=trackers,
+        launch=launch,
     )
 
 
@@ -87,6 +100,7 @@ def pretrain_projectors(
     dtype: str = "float32",
     root: str | Path | None = None,
     trackers: Sequence[str] = (),
+    launch: bool = True,
     **options: Any,
 ) -> Run:
     """Train the projectors, and a new head, on general text with the components frozen.
@@ -105,6 +119,7 @@ def pretrain_projectors(
         dtype,
         root,
         trackers=trackers,
+        launch=launch,
     )
 
 
@@ -119,6 +134,7 @@ def program(
     dtype: str = "float32",
     root: str | Path | None = None,
     trackers: Sequence[str] = (),
+    launch: bool = True,
     **options: Any,
 ) -> Run:
     """Program a hybrid: mixture weights from MAD tasks, not from its target (paper section 3.3).
@@ -146,7 +162,17 @@ def program(
     chosen = {} if tasks is None else {"tasks": tasks}
     settings = ProgramConfig(steps=steps, **chosen, **options)
     return start_stage(
-        "program", hybrid, None, settings, name, seed, device, dtype, root, trackers=trackers
+        "program",
+        hybrid,
+        None,
+        settings,
+        name,
+        seed,
+        device,
+        dtype,
+        root,
+        trackers=trackers,
+        launch=launch,
     )
 
 
@@ -185,6 +211,7 @@ def finetune(
     dtype: str = "float32",
     root: str | Path | None = None,
     trackers: Sequence[str] = (),
+    launch: bool = True,
     **options: Any,
 ) -> Run:
     """Train everything but the mixture weights, which stay as they are (paper section 3.3).
@@ -199,7 +226,17 @@ def finetune(
     hybrid = start.hybrid_to_finetune() if isinstance(start, Run) else start
     settings = FinetuneConfig(steps=steps, **options)
     return start_stage(
-        "finetune", hybrid, data, settings, name, seed, device, dtype, root, trackers=trackers
+        "finetune",
+        hybrid,
+        data,
+        settings,
+        name,
+        seed,
+        device,
+        dtype,
+        root,
+        trackers=trackers,
+        launch=launch,
     )
 
 
@@ -211,6 +248,7 @@ def evaluate(
     device: str = "auto",
     root: str | Path | None = None,
     trackers: Sequence[str] = (),
+    launch: bool = True,
     **options: Any,
 ) -> Run:
     """Measure a hybrid beside each of its components, on the held-out part of a text.
@@ -220,7 +258,17 @@ def evaluate(
     """
     settings = EvaluateConfig(**options)
     return start_stage(
-        "evaluate", hybrid, data, settings, name, 0, device, "float32", root, trackers=trackers
+        "evaluate",
+        hybrid,
+        data,
+        settings,
+        name,
+        0,
+        device,
+        "float32",
+        root,
+        trackers=trackers,
+        launch=launch,
     )
 
 
@@ -241,6 +289,7 @@ def start_stage(
     root: str | Path | None,
     recipe: str | None = None,
     trackers: Sequence[str] = (),
+    launch: bool = True,
 ) -> Run:
     """Start a stage on a hybrid at hand: what the verbs above have in common.
 
@@ -248,7 +297,7 @@ def start_stage(
         data: None for a stage that needs no text.
         options: Of the stage.
         recipe: See `RunConfig.recipe`.
-        trackers: See `search`.
+        trackers: See `search`, like `launch`.
     """
     config = RunConfig(
         stage=stage,
@@ -267,7 +316,7 @@ def start_stage(
         **_as_built(hybrid),
         **{option_field(stage): options},
     )
-    return start_run(config, hybrid=hybrid, root=root)
+    return start_run(config, hybrid=hybrid, root=root, launch=launch)
 
 
 def _as_built(hybrid: "ManticoreForCausalLM") -> dict[str, Any]:

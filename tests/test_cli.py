@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import manticore as mc
@@ -77,7 +78,7 @@ def test_options_reach_the_run(at):
     config = run.config
     assert (config.name, config.seed, config.device) == ("Mine", 3, "cpu")
     assert (config.projector, config.n_blocks, config.data["seq_len"]) == ("mlp", 2, 16)
-    assert (config.data["seed"], config.head, config.dtype) == (3, "mixed", "float32")
+    assert (config.data["seed"], config.head, config.dtype) == (0, "mixed", "float32")
     assert config.trackers == ("tensorboard",)
 
 
@@ -159,6 +160,25 @@ def test_an_option_with_a_flag_is_refused_elsewhere(command, option):
     result = manticore(command, "zoo:not-there", *text, "--set", option)
     assert result.exit_code == 1
     assert "there is a flag for that, see --help" in " ".join(result.output.split())
+
+
+def test_a_seed_changes_no_held_out_text(at):
+    assert search(at, "--seed", 1, steps=2).exit_code == 0
+    text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2)
+    assert manticore("finetune", "last", *text, "--steps", 2, "--seed", 2).exit_code == 0
+    options = ("--batches", 1, "--set", "alignment_sequences=2")
+    assert manticore("evaluate", "last", *text, *options).exit_code == 0
+    assert [run.config.seed for run in runs()] == [0, 2, 1]
+    assert {run.config.data["seed"] for run in runs()} == {0}
+    assert runs()[0].config.evaluate.alignment_sequences == 2
+
+
+def test_a_run_is_made_and_not_started(at):
+    made = search(at, "--no-launch")
+    assert made.exit_code == 0
+    (run,) = runs()
+    assert f"manticore resume {run.id}" in " ".join(made.output.split())
+    assert run.status.state == "stopped"
 
 
 def test_options_are_checked_before_anything_is_built():
@@ -360,24 +380,12 @@ def test_help_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "",
-        "app",
-        "demo",
-        "search",
-        "finetune",
-        "program",
-        "recipe",
-        "sweep",
-        "reproduce",
-        "runs",
-        "watch",
-        "zoo",
-    ],
-)
+COMMANDS = [name for name in get_command(app).commands if name != "zoo"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "zoo list", "zoo train"])
 def test_help_of_every_command(command):
     result = manticore(*command.split(), "--help")
     assert result.exit_code == 0
-    assert "Usage" in result.output
+    words = " ".join(result.output.split())
+    assert f"Usage: manticore {command}" in words or f"Usage: root {command}" in words

@@ -26,6 +26,9 @@ TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run code from hub repositories.")
 ]
 Watching = Annotated[bool, typer.Option("--watch/--no-watch", help="Show it live.")]
+Launching = Annotated[
+    bool, typer.Option("--launch/--no-launch", help="Start it; else only make the run.")
+]
 
 
 class Explaining(TyperGroup):
@@ -69,9 +72,14 @@ def quiet_progress() -> None:
 
 
 def started(run: Run, watching: bool) -> None:
-    """Say a new run's id, and watch it if that is wished."""
+    """Say a new run's id, and watch it if that is wished; or say how it is started."""
     typer.echo(run.id)
-    if watching:
+    if not run.is_alive and run.status.state == "stopped":
+        typer.echo(
+            f"Start it with `manticore resume {run.id}`, or with several processes: accelerate "
+            f"launch -m manticore.runs.worker {run.folder}"
+        )
+    elif watching:
         watch_run(run)
 
 

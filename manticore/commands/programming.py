@@ -8,6 +8,7 @@ from rich.table import Table
 
 from manticore.commands.common import (
     Explaining,
+    Launching,
     Name,
     Root,
     RunId,
@@ -36,14 +37,20 @@ from manticore.commands.stage_options import (
     Trackers,
     built,
     checked,
+    other_options,
     text_for,
 )
+from manticore.mad.config import ProgramConfig
 from manticore.plots import short_task
 
 commands = typer.Typer(cls=Explaining)
 
 
-@commands.command()
+FLAGS = ("tasks", "preset", "steps", "strategy", "combine", "from_scratch", "lengths")
+FLAGS += ("target_length", "batch_size", "mixture_lr", "projector_lr", "component_lr")
+
+
+@commands.command(epilog=other_options(ProgramConfig, *FLAGS))
 def program(
     components: Components,
     tasks: Annotated[
@@ -87,6 +94,7 @@ def program(
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
     trackers: Trackers = None,
+    launch: Launching = True,
     watching: Watching = True,
     root: Root = None,
 ) -> None:
@@ -96,7 +104,6 @@ def program(
     `manticore finetune RUN --data TEXT` trains the programmed hybrid on its target.
     """
     import manticore as mc
-    from manticore.mad.config import ProgramConfig
 
     flags = {
         "steps": steps,
@@ -124,6 +131,7 @@ def program(
         dtype=dtype,
         root=root,
         trackers=trackers or (),
+        launch=launch,
         **wanted,
     )
     started(run, watching)
@@ -136,7 +144,7 @@ def trust(run: RunId, data: Data, seq_len: SeqLen = 256, root: Root = None) -> N
     import manticore as mc
 
     programmed = find_run(run, root)
-    text = text_for(data, programmed.hybrid(), seq_len, programmed.config.seed)
+    text = text_for(data, programmed.hybrid(), seq_len)
     found = mc.trust(programmed, text)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("task", "the text asks", "done", "by guessing"):

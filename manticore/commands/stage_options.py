@@ -96,16 +96,31 @@ def _is_run(source: str, root: Path | None) -> bool:
     return source == "last" or (is_run_id(source) and run_folder(source, root).is_dir())
 
 
-def text_for(source: str, hybrid: "ManticoreForCausalLM", seq_len: int, seed: int) -> "TextData":
-    """A text, with the hybrid's tokenizer."""
+def text_for(source: str, hybrid: "ManticoreForCausalLM", seq_len: int) -> "TextData":
+    """A text, with the hybrid's tokenizer.
+
+    The same part of it is held out whatever the seed of a run, so that no run measures on what
+    another has learned from.
+    """
     import manticore as mc
 
-    return mc.load_text(source, tokenizer=hybrid.tokenizer, seq_len=seq_len, seed=seed)
+    return mc.load_text(source, tokenizer=hybrid.tokenizer, seq_len=seq_len)
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
     """The values that are there."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def other_options(config: type[BaseModel], *flags: str) -> str:
+    """The end of a command's help: what `--set` takes.
+
+    Args:
+        config: What the options are fields of.
+        flags: Those that have flags of their own.
+    """
+    names = ", ".join(f"`{name}`" for name in config.model_fields if name not in flags)
+    return f"With --set: {names}."
 
 
 def checked(

@@ -6,6 +6,7 @@ import typer
 
 from manticore.commands.common import (
     Explaining,
+    Launching,
     Name,
     Root,
     RunId,
@@ -36,13 +37,19 @@ from manticore.commands.stage_options import (
     Trackers,
     built,
     checked,
+    other_options,
     text_for,
 )
+from manticore.search.config import SearchConfig
+from manticore.train.config import EvaluateConfig, FinetuneConfig, PretrainConfig
 
+RATES = ("projector_lr", "component_lr")
 commands = typer.Typer(cls=Explaining)
 
 
-@commands.command()
+@commands.command(
+    epilog=other_options(SearchConfig, "strategy", "steps", "batch_size", *RATES, "mixture_lr")
+)
 def search(
     components: Components,
     data: Data,
@@ -64,6 +71,7 @@ def search(
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
     trackers: Trackers = None,
+    launch: Launching = True,
     watching: Watching = True,
     root: Root = None,
 ) -> None:
@@ -72,7 +80,6 @@ def search(
     Ctrl-C ends the watching; the run goes on, and `manticore watch` finds it again.
     """
     import manticore as mc
-    from manticore.search.config import SearchConfig
 
     flags = {"strategy": strategy, "steps": steps, "batch_size": batch_size}
     flags |= {"mixture_lr": mixture_lr, "projector_lr": projector_lr, "component_lr": component_lr}
@@ -82,19 +89,23 @@ def search(
     )
     run = mc.search(
         hybrid,
-        text_for(data, hybrid, seq_len, seed),
+        text_for(data, hybrid, seq_len),
         name=name,
         seed=seed,
         device=device,
         dtype=dtype,
         root=root,
         trackers=trackers or (),
+        launch=launch,
         **wanted,
     )
     started(run, watching)
 
 
-@commands.command(name="pretrain-projectors")
+@commands.command(
+    name="pretrain-projectors",
+    epilog=other_options(PretrainConfig, "steps", "batch_size", *RATES),
+)
 def pretrain_projectors(
     components: Components,
     data: Data,
@@ -113,12 +124,12 @@ def pretrain_projectors(
     dtype: Dtype = "float32",
     trust_remote_code: TrustRemoteCode = False,
     trackers: Trackers = None,
+    launch: Launching = True,
     watching: Watching = True,
     root: Root = None,
 ) -> None:
     """Train the projectors of a hybrid on general text, its components frozen."""
     import manticore as mc
-    from manticore.train.config import PretrainConfig
 
     flags = {"steps": steps, "batch_size": batch_size, "projector_lr": projector_lr}
     wanted = checked(PretrainConfig, flags, options)
@@ -127,19 +138,20 @@ def pretrain_projectors(
     )
     run = mc.pretrain_projectors(
         hybrid,
-        text_for(data, hybrid, seq_len, seed),
+        text_for(data, hybrid, seq_len),
         name=name,
         seed=seed,
         device=device,
         dtype=dtype,
         root=root,
         trackers=trackers or (),
+        launch=launch,
         **wanted,
     )
     started(run, watching)
 
 
-@commands.command()
+@commands.command(epilog=other_options(FinetuneConfig, "steps", "batch_size", *RATES))
 def finetune(
     run: RunId,
     data: Data,
@@ -157,13 +169,13 @@ def finetune(
     device: Device = "auto",
     dtype: Dtype = "float32",
     trackers: Trackers = None,
+    launch: Launching = True,
     watching: Watching = True,
     root: Root = None,
 ) -> None:
     """Train a search's hybrid again from the original weights, at the mixture that it found."""
     quiet_progress()
     import manticore as mc
-    from manticore.train.config import FinetuneConfig
 
     flags = {"steps": steps, "batch_size": batch_size}
     flags |= {"projector_lr": projector_lr, "component_lr": component_lr}
@@ -172,19 +184,20 @@ def finetune(
     start = find_run(run, root).hybrid_to_finetune()
     tuned = mc.finetune(
         start,
-        text_for(data, start, seq_len, seed),
+        text_for(data, start, seq_len),
         name=name,
         seed=seed,
         device=device,
         dtype=dtype,
         root=root,
         trackers=trackers or (),
+        launch=launch,
         **wanted,
     )
     started(tuned, watching)
 
 
-@commands.command()
+@commands.command(epilog=other_options(EvaluateConfig, "batch_size", "eval_batches"))
 def evaluate(
     run: RunId,
     data: Data,
@@ -193,9 +206,11 @@ def evaluate(
     batches: Annotated[
         int | None, typer.Option(min=1, help="Of held-out text. [default: all]")
     ] = None,
+    options: Options = None,
     name: Name = None,
     device: Device = "auto",
     trackers: Trackers = None,
+    launch: Launching = True,
     watching: Watching = True,
     root: Root = None,
 ) -> None:
@@ -203,15 +218,16 @@ def evaluate(
     quiet_progress()
     import manticore as mc
 
+    wanted = checked(EvaluateConfig, {"batch_size": batch_size, "eval_batches": batches}, options)
     hybrid = find_run(run, root).hybrid()
     measured = mc.evaluate(
         hybrid,
-        text_for(data, hybrid, seq_len, 0),
+        text_for(data, hybrid, seq_len),
         name=name,
         device=device,
         root=root,
         trackers=trackers or (),
-        batch_size=batch_size,
-        eval_batches=batches,
+        launch=launch,
+        **wanted,
     )
     started(measured, watching)

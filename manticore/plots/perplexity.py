@@ -66,7 +66,7 @@ def perplexity_figure(
         figure.add_vline(x=lowest, line={"dash": "dash", "width": 1.5, "color": INK})
     figure.update_xaxes(
         title="perplexity, held-out text (lower is better)<br>"
-        "components as they came, not trained on this text"
+        "components alone, as the run found them"
     )
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_layout(margin={"t": 10, "r": 40}, bargap=0.35)

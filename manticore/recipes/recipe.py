@@ -1,6 +1,5 @@
 """A recipe: a hybrid, its text, and the stages that it goes through, in one frozen object."""
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,17 +11,15 @@ from ruamel.yaml import YAML, YAMLError
 from manticore.mad.config import ProgramConfig
 from manticore.runs.config import HybridConfig, absolute, option_field
 from manticore.search.config import SearchConfig
-from manticore.train.config import EvaluateConfig, FinetuneConfig, PretrainConfig, TrackerName
+from manticore.train.config import (
+    EvaluateConfig,
+    FinetuneConfig,
+    PretrainConfig,
+    TrackerName,
+    refuse_unknown,
+)
 
 STAGE_ORDER = ("pretrain-projectors", "program", "search", "finetune", "evaluate")
-
-
-def _refuse_unknown(values: Any, known: Mapping[str, Any], what: str) -> None:
-    for key in values if isinstance(values, dict) else ():
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"unknown {what} {key!r}: {hint}Choose of {', '.join(known)}")
 
 
 class Text(BaseModel):
@@ -46,7 +43,7 @@ class Text(BaseModel):
     @classmethod
     def _a_string_is_the_source(cls, values: Any) -> Any:
         values = {"source": values} if isinstance(values, str | Path) else values
-        _refuse_unknown(values, cls.model_fields, "option of a text")
+        refuse_unknown(values, cls.model_fields, "option of a text")
         if isinstance(values, dict) and isinstance(values.get("source"), Path):
             values = {**values, "source": str(values["source"])}
         return values
@@ -59,8 +56,7 @@ class _OfRecipe(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_unknown_options(cls, values: Any) -> Any:
-        _refuse_unknown(values, cls.model_fields, "option")
+    def _nothing_is_all_defaults(cls, values: Any) -> Any:
         return {} if values is None else values
 
     @model_validator(mode="wrap")
@@ -119,7 +115,7 @@ class Stages(BaseModel):
         if not isinstance(values, dict):
             return values
         named = {str(name).replace("_", "-"): options for name, options in values.items()}
-        _refuse_unknown(named, dict.fromkeys(STAGE_ORDER), "stage")
+        refuse_unknown(named, dict.fromkeys(STAGE_ORDER), "stage")
         if not named:
             raise ValueError(f"a recipe needs at least one stage of {', '.join(STAGE_ORDER)}")
         if list(named) != sorted(named, key=STAGE_ORDER.index):
@@ -222,7 +218,7 @@ class Recipe(HybridConfig):
             where = values["data"]
         else:
             known = dict.fromkeys([*type(self).model_fields, *stages])
-            _refuse_unknown({first: value}, known, "option")
+            refuse_unknown({first: value}, known, "option")
             where, rest = values, [first, *rest]
         for key in rest[:-1]:
             inner = where.setdefault(key, {})

@@ -28,6 +28,8 @@ def start_run(
     config: RunConfig,
     hybrid: "ManticoreForCausalLM | None" = None,
     root: str | os.PathLike[str] | None = None,
+    *,
+    launch: bool = True,
 ) -> Run:
     """Start a run in the background and return it at once.
 
@@ -35,11 +37,16 @@ def start_run(
         config: what to do.
         hybrid: the hybrid to start from; None: the worker builds it from `config`.
         root: the folder of all runs; default $MANTICORE_RUNS, else ./runs. Made if missing.
+        launch: False only makes the run: `Run.resume` starts it, or `accelerate launch` does, with
+            several processes.
 
     Raises:
         OSError: the run folder cannot be written, or the process cannot be started.
     """
     folder = make_run_folder(config, hybrid, root)
+    if not launch:
+        write_status(folder, "stopped", message="it was not started yet")
+        return Run(folder)
     try:
         spawn_worker(folder)
     except OSError as error:

@@ -263,15 +263,16 @@ class Run:
         """The folder that `hybrid` loads now: the result, else the newest whole checkpoint.
 
         Raises:
-            FileNotFoundError: there is no result and no checkpoint yet.
+            FileNotFoundError: there is no result and no whole checkpoint yet.
         """
         # Here, because it needs torch, which takes seconds to import; watching a run does not.
-        from manticore.train.checkpoints import saved_checkpoints
+        from manticore.train.checkpoints import newest_weights
 
         result = self.folder / RESULT_FOLDER / HYBRID_FOLDER
         if (result / "config.json").is_file():
             return result
-        for checkpoint in saved_checkpoints(self.folder / CHECKPOINTS_FOLDER):
+        checkpoint = newest_weights(self.folder / CHECKPOINTS_FOLDER)
+        if checkpoint is not None:
             return checkpoint
         start = self.folder / START_FOLDER
         if self.config.stage == "evaluate" and (start / "config.json").is_file():
@@ -292,7 +293,8 @@ class Run:
     def kill(self) -> None:
         """End the worker at once, without a checkpoint; `resume` goes on from the last one."""
         status = self.status
-        if status.process_is_alive():
+        # A run that has no worker yet is as alive as the process that made it.
+        if status.is_active and status.process_is_alive() and status.pid != os.getpid():
             psutil.Process(status.pid).kill()
 
     def resume(self) -> "Run":

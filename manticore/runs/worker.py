@@ -5,6 +5,7 @@ SIGINT or the folder's stop file ask the stage to checkpoint and return. A secon
 folder refuses to start. `accelerate launch -m manticore.runs.worker FOLDER` works on a run with
 several processes, of which the first holds the lock and reports. To shard the weights over GPUs:
 `accelerate launch --use_fsdp --fsdp_version 2 --num_processes N -m manticore.runs.worker FOLDER`.
+A run that nobody works on yet is made by `--no-launch` in the shell and `launch=False` in Python.
 
 Exit status: 0 done or stopped, 1 failed, 2 not a run folder, 3 locked.
 """
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 LOCK_TIMEOUT = 20.0  # the launcher holds the lock while it notes our pid; seconds
 HEARTBEAT_EVERY = 2.0
 STOP_POLL_EVERY = 0.25
+BALLAST_FILE = ".ballast"
+BALLAST_SIZE = 65536
 
 
 class Heart:
@@ -86,6 +89,9 @@ class Heart:
 
 def work(folder: Path) -> int:
     """Do the run in `folder` to its end; the exit status of the process."""
+    # A request to stop is for the worker that was at work then.
+    (folder / STOP_FILE).unlink(missing_ok=True)
+    _lay_in_ballast(folder)
     heart = Heart(folder)
     _stop_on_signal(heart.stop_requested)
     heart.start()
@@ -96,8 +102,17 @@ def work(folder: Path) -> int:
         log.exception("the run failed")
         heart.end("failed", describe(error))
         return 1
+    (folder / BALLAST_FILE).unlink(missing_ok=True)
     heart.end("done" if completed else "stopped")
     return 0
+
+
+def _lay_in_ballast(folder: Path) -> None:
+    """Keep room on the disk for the last words of a run that fills it."""
+    try:
+        (folder / BALLAST_FILE).write_bytes(bytes(BALLAST_SIZE))
+    except OSError as error:
+        log.warning("no room is kept for the run's last words: %s", error)
 
 
 def assist(folder: Path) -> None:
@@ -129,13 +144,27 @@ def remedy_for(error: BaseException) -> str:
     """What to do about an error that ended a run."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "Use a smaller batch, shorter sequences or smaller components, then resume."
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if _disk_is_full(error):
         return "Free some disk space, then resume: the run goes on from its last checkpoint."
     if isinstance(error, ImportError):
         return "Install the missing package, then resume."
     if isinstance(error, ValueError | FileNotFoundError) or _is_ours(error):
         return "Correct the value that is named above and start a new run."
     return "The traceback is in worker.log in the run folder; resume continues from the checkpoint."
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether the system had no room for a write, whoever asked for it.
+
+    safetensors and torch raise errors of their own, which only quote the system's.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        if any(f"os error {code}" in str(error) for code in (errno.ENOSPC, errno.EFBIG)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_ours(error: BaseException) -> bool:
@@ -148,6 +177,7 @@ def _attempt(folder: Path, events: EventWriter, should_stop: Callable[[], bool])
     try:
         _do_stage(folder, events, should_stop)
     except Exception as error:
+        (folder / BALLAST_FILE).unlink(missing_ok=True)
         try:
             events.emit("failed", cause=describe(error), remedy=remedy_for(error))
         except OSError as write_error:

@@ -12,16 +12,18 @@ StrategyName = Literal[
 
 
 _DEFAULT_RATES = {"gaea": 0.1}
-_GRADIENT = {"darts", "darts-bilevel", "gaea", "dash"}
+GRADIENT = {"darts", "darts-bilevel", "gaea", "dash"}
+"""Strategies whose mixture weights follow a gradient."""
 HELD_OUT = {"darts-bilevel", "probe", "random", "sweep"}
 """Strategies that keep a part of what is trained on for themselves."""
 _ONLY_FOR = {
-    "mixture_lr": _GRADIENT,
-    "mixture_schedule": _GRADIENT,
-    "tied": {*_GRADIENT, *HELD_OUT},
-    "entropy": {*_GRADIENT, "probe"},
-    "prune_below": {*_GRADIENT, "probe"},
-    "prune_after": {*_GRADIENT, "probe"},
+    "mixture_lr": GRADIENT,
+    "mixture_schedule": GRADIENT,
+    "tied": {*GRADIENT, *HELD_OUT},
+    "entropy": {*GRADIENT, "probe"},
+    "prune_below": {*GRADIENT, "probe"},
+    "prune_after": {*GRADIENT, "probe"},
+    "prune_steps": {*GRADIENT, "probe"},
     "second_order": {"darts-bilevel"},
     "temperature": {"dash"},
     "candidates": {"random"},
@@ -45,9 +47,11 @@ class SearchConfig(TrainConfig):
     entropy: float = 0.0
     """Weight of the rows' entropy in the loss: positive drives them to corners, negative apart."""
     prune_below: float = Field(0.0, ge=0, lt=1)
-    """Components whose weight in a block is under this leave the block; 0 keeps all."""
-    prune_after: PositiveInt = 100
-    """Steps before anything is pruned."""
+    """Components whose weight in a block stays under this leave the block; 0 keeps all."""
+    prune_after: PositiveInt | None = None
+    """Steps before anything is pruned; a third of all if not given."""
+    prune_steps: PositiveInt = 10
+    """Steps in a row that a weight must be under `prune_below`."""
     second_order: bool = False
     """`darts-bilevel`: let mixture weights see one step ahead of the other weights."""
     temperature: tuple[PositiveFloat, PositiveFloat] = (2.0, 0.2)
@@ -80,4 +84,19 @@ class SearchConfig(TrainConfig):
                     f"{option} means nothing to the strategy {self.strategy!r}: leave it out, or "
                     f"choose one of {', '.join(sorted(strategies))}"
                 )
+        return self
+
+    @property
+    def first_pruning(self) -> int:
+        """The step after which the first component may leave."""
+        return self.steps // 3 if self.prune_after is None else self.prune_after
+
+    @model_validator(mode="after")
+    def _pruning_comes_before_the_end(self) -> "SearchConfig":
+        if self.prune_below and self.first_pruning + self.prune_steps > self.steps:
+            raise ValueError(
+                f"nothing can be pruned in {self.steps} steps, of which {self.first_pruning} come "
+                f"before any pruning and {self.prune_steps} are looked at: search for longer, or "
+                "set a smaller prune_after or prune_steps"
+            )
         return self

@@ -48,11 +48,11 @@ class BilevelDarts(Strategy):
         self.optimizer, self.schedule = loop.prepared(optimizer, self.options.mixture_schedule)
 
     def before_step(self, step: int, batches: list[dict[str, torch.Tensor]]) -> None:
-        valid = self.loop.held_out_batch(self.held_out, step)
+        valid = self.loop.held_out_parts(self.held_out, step)
         if self.options.second_order and self._weights():
             self._look_ahead(valid, batches)
         else:
-            self._descend([valid])
+            self._descend(valid)
         penalty = self.penalty()
         if penalty is not None:
             penalty.backward()
@@ -90,14 +90,14 @@ class BilevelDarts(Strategy):
             parameter.add_(direction, alpha=factor)
 
     def _look_ahead(
-        self, valid: dict[str, torch.Tensor], batches: list[dict[str, torch.Tensor]]
+        self, valid: list[dict[str, torch.Tensor]], batches: list[dict[str, torch.Tensor]]
     ) -> None:
         before = [parameter.detach().clone() for parameter in self._weights()]
         rates = [group["lr"] for group in self.loop.groups for _ in group["params"]]
         with torch.enable_grad():
             _, *ahead = self._gradients(batches)
             self._move(ahead, [-rate for rate in rates])
-            direct, *direction = self._gradients([valid])
+            direct, *direction = self._gradients(valid)
             self._restore(before)
             # The inner step of each weight has its own rate, so the direction is scaled by it.
             direction = [rate * d for rate, d in zip(rates, direction, strict=True)]

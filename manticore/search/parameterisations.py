@@ -28,6 +28,7 @@ class SearchedMixture(Mixture):
         start = alpha.mean(dim=0, keepdim=True) if tied else alpha
         self.row = nn.Parameter(self.parameterise(start.float()))
         self.register_buffer("kept", torch.ones_like(start, dtype=torch.bool))
+        self.register_buffer("under", torch.zeros_like(start, dtype=torch.int64))
         self._live: list[list[bool]] | None = None
 
     def parameterise(self, alpha: torch.Tensor) -> torch.Tensor:
@@ -58,14 +59,20 @@ class SearchedMixture(Mixture):
         )
 
     @torch.no_grad()
-    def prune(self, below: float) -> int:
-        """Take out components whose weight is under a threshold; each row keeps its greatest.
+    def prune(self, below: float, looks: int = 1) -> int:
+        """Take out components whose weight stays under a threshold; each row keeps its greatest.
+
+        Args:
+            below: The threshold.
+            looks: Calls in a row, this one too, at which the weight must be under it.
 
         Returns:
             How many were taken out now.
         """
         rows = self.expected()[: len(self.kept)]
-        keep = self.kept & ((rows >= below) | (rows == rows.max(dim=1, keepdim=True).values))
+        under = (rows < below) & (rows < rows.max(dim=1, keepdim=True).values)
+        self.under.copy_((self.under + 1) * under)
+        keep = self.kept & (self.under < looks)
         taken = int((self.kept & ~keep).sum())
         self.kept.copy_(keep)
         self._live = None

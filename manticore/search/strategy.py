@@ -68,8 +68,8 @@ class Strategy:
 
     def after_step(self, step: int) -> None:
         """Called after step number `step`: prune what has stayed under the threshold."""
-        if self.options.prune_below and step + 1 >= self.options.prune_after:
-            self.mixture.prune(self.options.prune_below)
+        if self.options.prune_below and step >= self.options.first_pruning:
+            self.mixture.prune(self.options.prune_below, self.options.prune_steps)
 
     def finish(self) -> dict[str, Any]:
         """Settle on the mixture weights that were found, after the last step.

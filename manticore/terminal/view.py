@@ -83,7 +83,7 @@ def mixture_table(alpha: Sequence[Sequence[float]], names: Sequence[str]) -> Tab
 
 
 def perplexity_table(metrics: Mapping[str, Any]) -> Table:
-    """The hybrid's held-out perplexity beside that of each component as it came.
+    """The hybrid's held-out perplexity beside that of each component as the run found it.
 
     Args:
         metrics: of an `eval` event.
@@ -95,7 +95,7 @@ def perplexity_table(metrics: Mapping[str, Any]) -> Table:
     components = metrics["components"]
     named = zip(short_names(list(components)), components.values(), strict=True)
     for k, (name, value) in enumerate(named):
-        label = Text.assemble((name, component_colour(k)), (" alone, not trained further", "dim"))
+        label = Text.assemble((name, component_colour(k)), (" alone, as the run found it", "dim"))
         table.add_row(label, perplexity_label(value))
     if metrics.get("floor") is not None:
         table.add_row(

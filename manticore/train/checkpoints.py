@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from accelerate import Accelerator
 from accelerate.utils import SAFE_WEIGHTS_NAME, DistributedType, broadcast_object_list
@@ -18,6 +18,10 @@ logger = logging.getLogger(__name__)
 KEPT = 2
 _DONE_FILE = "progress.json"
 _PARTIAL = "partial"
+
+
+class BrokenCheckpointError(Exception):
+    """A checkpoint is not as it was written."""
 
 
 class Checkpoints:
@@ -106,16 +110,9 @@ class Checkpoints:
         """Name and step of the newest checkpoint whose files are as they were written."""
         for folder in sorted(self.folder.glob("step-*"), reverse=True):
             try:
-                progress = json.loads((folder / _DONE_FILE).read_text(encoding="utf-8"))
-                step, written = progress["step"], progress["files"]
-                found = _digests(folder)
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                return folder.name, _steps_of_whole(folder)
+            except BrokenCheckpointError as error:
                 self._pass_over(folder, str(error))
-                continue
-            broken = [name for name in written if found.get(name) != written[name]]
-            if not broken:
-                return folder.name, step
-            self._pass_over(folder, f"not as it was written: {', '.join(broken)}")
         return "", 0
 
     def _pass_over(self, folder: Path, why: str) -> None:
@@ -129,15 +126,53 @@ class Checkpoints:
         )
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    """BLAKE2 of every file of a checkpoint but the one that they are written to."""
+def _steps_of_whole(folder: Path, files: str = "*") -> int:
+    """The steps of a checkpoint whose files are as they were written.
+
+    Args:
+        folder: The checkpoint.
+        files: Of which names; others are not read.
+
+    Raises:
+        BrokenCheckpointError: They are not.
+    """
+    try:
+        progress = json.loads((folder / _DONE_FILE).read_text(encoding="utf-8"))
+        step, written = progress["step"], progress["files"]
+        found = _digests(folder, files)
+        broken = [
+            name
+            for name in written
+            if PurePath(name).match(files) and found.get(name) != written[name]
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BrokenCheckpointError(str(error)) from error
+    if broken:
+        raise BrokenCheckpointError(f"not as it was written: {', '.join(broken)}")
+    return step
+
+
+def _digests(folder: Path, files: str = "*") -> dict[str, str]:
+    """BLAKE2 of a checkpoint's files of such names, but the one that they are written to."""
     digests = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(folder.rglob(files)):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name != _DONE_FILE:
             with path.open("rb") as file:
                 digests[name] = hashlib.file_digest(file, "blake2b").hexdigest()
     return digests
+
+
+def newest_weights(folder: Path) -> Path | None:
+    """The newest checkpoint in a folder whose weights can be loaded; None where there is none."""
+    for checkpoint in saved_checkpoints(folder):
+        try:
+            _steps_of_whole(checkpoint, "*.safetensors")
+        except BrokenCheckpointError as error:
+            logger.warning("%s is passed over: %s", checkpoint, error)
+        else:
+            return checkpoint
+    return None
 
 
 def saved_checkpoints(folder: Path) -> list[Path]:

@@ -1,6 +1,8 @@
 """What the stages that train can be asked to do: one object for Python, JSON and the shell."""
 
-from typing import Literal
+import difflib
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -10,6 +12,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 
 Schedule = Literal["cosine", "linear", "constant"]
@@ -18,14 +21,42 @@ MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 
-class TrainConfig(BaseModel):
+def refuse_unknown(values: Any, known: Mapping[str, Any], what: str) -> None:
+    """Refuse (ValueError) a table with a key that is not known, and name those that are."""
+    for key in values if isinstance(values, dict) else ():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"unknown {what} {key!r}: {hint}Choose of {', '.join(known)}")
+
+
+def check_parts(batch_size: int, accumulate: int) -> None:
+    """Refuse (ValueError) a number of parts that the sequences of a step cannot be taken in."""
+    if batch_size % accumulate:
+        raise ValueError(
+            f"A batch of {batch_size} sequences cannot be taken in {accumulate} equal parts: make "
+            "accumulate divide batch_size."
+        )
+
+
+class Options(BaseModel):
+    """Options of a stage; one that there is not is refused by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_options(cls, values: Any) -> Any:
+        refuse_unknown(values, cls.model_fields, "option")
+        return values
+
+
+class TrainConfig(Options):
     """What every stage that trains can be asked to do.
 
     Learning rates are those of AdamW after warm-up; then each follows its own schedule: `cosine`
     and `linear` fall to a tenth, `constant` stays. A learning rate of zero freezes that part.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: PositiveInt = 300
     batch_size: PositiveInt = 8
@@ -57,6 +88,11 @@ class TrainConfig(BaseModel):
     """What the hybrid continues after each evaluation; empty for no sample."""
     sample_tokens: PositiveInt = 48
 
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> Self:
+        check_parts(self.batch_size, self.accumulate)
+        return self
+
 
 class PretrainConfig(TrainConfig):
     """Options of the stage `pretrain-projectors`: the components are frozen."""
@@ -65,10 +101,8 @@ class PretrainConfig(TrainConfig):
     component_lr_factors: None = None
 
 
-class LoraConfig(BaseModel):
+class LoraConfig(Options):
     """Adapters in place of whole weights (LoRA, arXiv 2106.09685), by peft."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rank: PositiveInt = 8
     alpha: PositiveFloat = 16.0
@@ -83,10 +117,8 @@ class FinetuneConfig(TrainConfig):
     """Train adapters instead of the components' own weights; they are merged in the end."""
 
 
-class EvaluateConfig(BaseModel):
+class EvaluateConfig(Options):
     """Options of the stage `evaluate`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_size: PositiveInt = 8
     eval_batches: PositiveInt | None = None

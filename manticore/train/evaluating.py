@@ -12,6 +12,7 @@ from manticore.data import TextData
 from manticore.evaluate import alignment_error, perplexity
 from manticore.train.devices import use_device
 from manticore.train.events import EventWriter
+from manticore.train.signs import misaligned, worse
 from manticore.train.tracking import TrackedEvents, require_trackers, tracker_arguments
 from manticore.train.training import alone, starting_hybrid, write_metrics
 
@@ -66,5 +67,9 @@ def evaluate(
         "out_of": errors.out_of.tolist(),
     }
     tracked.emit("eval", step=0, metrics=metrics)
+    alpha, names = hybrid.mixture_weights.cpu(), hybrid.component_names
+    signs = misaligned(errors.into, alpha, names) | worse(measured, metrics["components"])
+    for message in signs.values():
+        tracked.emit("warning", message=message)
     write_metrics(folder, metrics)
     accelerator.end_training()

@@ -1,7 +1,6 @@
 """The training loop that every stage shares, on accelerate."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from transformers import PreTrainedModel
 
 from manticore.train.batches import Batch, Batches
 from manticore.train.checkpoints import Checkpoints
-from manticore.train.config import TrackerName
+from manticore.train.clock import Clock
+from manticore.train.config import TrackerName, check_parts
 from manticore.train.events import EventWriter, Section
 from manticore.train.layout import CHECKPOINTS_FOLDER
 from manticore.train.schedules import learning_rate_factor
@@ -36,8 +36,6 @@ from manticore.train.tracking import TrackedEvents, tracker_arguments
 if TYPE_CHECKING:
     from manticore.search.held_out import HeldOut
     from manticore.search.strategy import Strategy
-
-_SPEED_MEMORY = 0.9
 
 
 class DivergedError(RuntimeError):
@@ -75,11 +73,7 @@ class LoopOptions:
     trackers: tuple[TrackerName, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.batch_size % self.accumulate:
-            raise ValueError(
-                f"A batch of {self.batch_size} sequences cannot be taken in {self.accumulate} "
-                "equal parts: make accumulate divide batch_size."
-            )
+        check_parts(self.batch_size, self.accumulate)
 
 
 class Loop:
@@ -209,10 +203,10 @@ class Loop:
         """
         step = self.checkpoints.restore()
         options = self.options
-        speed = _Speed()
+        clock = Clock(evaluation=options.watch_every, checkpoint=options.checkpoint_every)
         if step == 0:
             watch(0)
-            speed.pause()
+            clock.spent_on("evaluation")
         batches = self.batches.after(step * options.accumulate)
         processes = self.accelerator.num_processes
         while step < options.steps:
@@ -225,23 +219,23 @@ class Loop:
             step += 1
             n_tokens = sum(batch["input_ids"].numel() for batch in taken)
             n_tokens *= self.accelerator.num_processes
-            rate = speed.update(n_tokens)
+            rate = clock.step_done(n_tokens)
             self.events.emit(
                 "step",
                 step=step,
                 loss=loss,
                 lr={group["name"]: group["lr"] for group in self.groups},
                 tokens_per_s=rate,
-                eta_s=self.section.left(step) * n_tokens / rate,
+                eta_s=clock.left(self.section.left(step), n_tokens),
             )
             step_done(step)
             stopping = self._any(stop())
             if step % options.watch_every == 0 or step == options.steps:
                 watch(step)
-                speed.pause()
+                clock.spent_on("evaluation")
             if step % options.checkpoint_every == 0 or step == options.steps or stopping:
                 self.checkpoints.save(step)
-                speed.pause()
+                clock.spent_on("checkpoint")
             if stopping:
                 break
         return step
@@ -275,12 +269,13 @@ class Loop:
                 total += float(model(**batch, use_cache=False).loss)
         return total / n_batches
 
-    def held_out_batch(self, held_out: "HeldOut", number: int) -> Batch:
-        """This process's part of a held-out batch."""
+    def held_out_parts(self, held_out: "HeldOut", number: int) -> list[Batch]:
+        """This process's share of a held-out batch, in the parts that a step is taken in."""
         batch = held_out.batch(number, self.options.batch_size, self.accelerator.device)
-        processes = self.accelerator.num_processes
+        processes, parts = self.accelerator.num_processes, self.options.accumulate
         share = slice(self.accelerator.process_index, None, processes)
-        return {name: tensor[share] for name, tensor in batch.items()}
+        split = {name: tensor[share].chunk(parts) for name, tensor in batch.items()}
+        return [dict(zip(split, part, strict=True)) for part in zip(*split.values(), strict=True)]
 
     def _any(self, wish: bool) -> bool:
         """Whether any process wishes it, so that all do the same."""
@@ -335,25 +330,3 @@ class Loop:
         """Predicted tokens of a step, divided by the processes, whose gradients are averaged."""
         counts = sum((batch["labels"][:, 1:] != -100).sum() for batch in batches)
         return self.accelerator.reduce(counts.float(), reduction="mean")
-
-
-class _Speed:
-    """Tokens per second, smoothed; time spent elsewhere is left out."""
-
-    def __init__(self) -> None:
-        self.rate = 0.0
-        self.updates = 0
-        self.last = time.perf_counter()
-
-    def update(self, n_tokens: int) -> float:
-        now = time.perf_counter()
-        rate = n_tokens / max(now - self.last, 1e-9)
-        self.last = now
-        self.updates += 1
-        # A plain mean at first, so that a slow first step is soon forgotten.
-        kept = min(_SPEED_MEMORY, 1 - 1 / self.updates)
-        self.rate = kept * self.rate + (1 - kept) * rate
-        return self.rate
-
-    def pause(self) -> None:
-        self.last = time.perf_counter()

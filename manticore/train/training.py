@@ -12,6 +12,7 @@ from accelerate.utils import set_seed
 from manticore.data import TextData
 from manticore.evaluate import measure_text, perplexity
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
+from manticore.search.fixed import Fixed
 from manticore.search.held_out import hold_out
 from manticore.train.assembly import Assembly
 from manticore.train.devices import use_device
@@ -55,7 +56,7 @@ def train(
         hybrid = starting_hybrid(folder, config).to(processes.device)
         data = TextData.from_spec(config.data, hybrid.tokenizer)
     events.emit("stage", name=config.stage, total_steps=options.steps)
-    # Before training touches them: what each component can do alone.
+    # Before training touches them: what each component can do alone, as this run finds it.
     components = alone(folder, hybrid, data, options.batch_size, options.eval_batches)
     training = Training(hybrid, data, config, folder, events, components)
     metrics = training.run(should_stop)
@@ -75,7 +76,7 @@ class Training:
         config: Of the run.
         folder: Of the run.
         events: Of the run.
-        components: Perplexity of each component as it came; empty if that says nothing.
+        components: Perplexity of each component as the run finds it; empty if that says nothing.
         measure: What is measured on the held-out part.
         section: The part of the run that this is; all of it if None.
     """
@@ -102,9 +103,15 @@ class Training:
         text, held_out = data.train, None
         if strategy.needs_held_out:
             text, held_out = hold_out(text, options.held_out, config.seed, options.batch_size)
+        groups = parameter_groups(hybrid, options, strategy.shared_parameters())
+        if not groups and isinstance(strategy, Fixed):
+            raise ValueError(
+                "Nothing would learn: give component_lr (with adapters, theirs) or projector_lr "
+                "above 0, and for projectors kind linear or mlp."
+            )
         self.loop = Loop(
             hybrid,
-            parameter_groups(hybrid, options, strategy.shared_parameters()),
+            groups,
             text,
             _loop_options(config),
             folder,
@@ -114,7 +121,14 @@ class Training:
             section,
         )
         self.watcher = Watcher(
-            hybrid, data, options, self.loop.events, components, self._losses, measure
+            hybrid,
+            data,
+            options,
+            self.loop.events,
+            components,
+            self._losses,
+            measure,
+            whole=not self.loop.sharded,
         )
 
     @property
@@ -149,7 +163,7 @@ class Training:
         if not self.loop.sharded:
             return self.assembly.finish()
         whole = starting_hybrid(self.folder, self.config).to(self.loop.accelerator.device)
-        self.watcher.hybrid = whole
+        self.watcher.hybrid, self.watcher.whole = whole, True
         return self.assembly.finish_on(Assembly(whole, self.config))
 
     def _losses(self) -> list[float]:
@@ -203,7 +217,7 @@ def build_of(config: "HybridConfig") -> ManticoreForCausalLM:
 def alone(
     folder: Path, hybrid: ManticoreForCausalLM, data: TextData, batch_size: int, batches: int | None
 ) -> dict[str, float]:
-    """Perplexity of each component as it came, from the run's events if it was measured already."""
+    """Perplexity of each component as the run finds it; of a resumed run, as its events have it."""
     for event in read_events(folder)[0]:
         if event["kind"] == "eval" and event["step"] == 0:
             return event["metrics"]["components"]

@@ -1,6 +1,5 @@
 """What a stage reports while it trains: mixture weights, held-out perplexity, samples, warnings."""
 
-import math
 from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,17 +10,13 @@ from torch.utils.data import Dataset
 from manticore.evaluate import alignment_error, measure_text
 from manticore.train.events import EventWriter
 from manticore.train.sampling import sample_text
+from manticore.train.signs import collapsed, misaligned, rising, worse
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
     from manticore.search.config import TrainConfig
 
-COLLAPSED = 0.95
-POOR_ALIGNMENT = 1.0
-"""Relative error of what enters a block: at 1 the projector is no better than a constant."""
 _ALIGNMENT_SEQUENCES = 16
-_RISE = 1.05
-
 
 Measure = Callable[..., dict[str, float]]
 """Numbers by name, `perplexity` among them, of (model, dataset, batch_size=, max_batches=)."""
@@ -51,6 +46,7 @@ class Watcher:
         alone: Perplexity of each component as it came.
         losses: The training losses so far, oldest first, asked when they are needed.
         measure: What is measured.
+        whole: Whether all weights are in this process: shards cannot be run block by block.
     """
 
     def __init__(
@@ -62,10 +58,13 @@ class Watcher:
         alone: dict[str, float],
         losses: Callable[[], list[float]],
         measure: Measure = measure_text,
+        whole: bool = True,
     ) -> None:
         self.hybrid, self.data, self.options = hybrid, data, options
         self.events, self.alone, self.losses = events, alone, losses
         self.measure, self.measured = measure, None
+        self.whole = whole
+        self.first, self.said = hybrid.mixture_weights.cpu(), set()
 
     def step_done(self, step: int) -> None:
         """Report the mixture weights."""
@@ -81,6 +80,7 @@ class Watcher:
         if step == 0:
             self.step_done(0)
         self._evaluate(step)
+        self._say(self._signs() if step else self._misaligned(learning=True))
         prompt = self.options.sample_prompt
         if prompt:
             text = sample_text(self.hybrid, prompt, self.options.sample_tokens)
@@ -117,57 +117,34 @@ class Watcher:
         }
 
     def warn(self) -> None:
-        """Say so when the hybrid shows a known sign of failure."""
-        for message in [*self._collapsed(), *self._misaligned(), *self._rising(), *self._worse()]:
-            self.events.emit("warning", message=message)
+        """Say the signs of failure that show at the end."""
+        self._say(self._signs() | worse(self.measured["perplexity"], self.alone))
+        self._say(self._misaligned(learning=False))
 
-    def _collapsed(self) -> list[str]:
-        names = self.hybrid.component_names
-        return [
-            f"Block {block + 1} collapsed to '{names[row.index(max(row))]}' ({max(row):.2f}): a "
-            "lower mixture_lr, or a negative entropy, keeps it open for longer."
-            for block, row in enumerate(self.hybrid.mixture_weights.tolist())
-            if max(row) > COLLAPSED and len(row) > 1
-        ]
+    def _signs(self) -> dict[str, str]:
+        strategy = getattr(self.options, "strategy", "fixed")
+        alpha, names = self.hybrid.mixture_weights.cpu(), self.hybrid.component_names
+        return collapsed(alpha, self.first, names, strategy) | rising(self.losses())
 
-    def _misaligned(self) -> list[str]:
-        alpha = self.hybrid.mixture_weights
-        # A block that takes no part, or is alone, does not use its projectors.
-        used = (alpha > 0) & (alpha < 1)
-        # A component that has learned with the hybrid has other states of its own than it had.
-        if self.options.component_lr > 0 or not used.any():
-            return []
+    def _misaligned(self, learning: bool) -> dict[str, str]:
+        """What is misaligned in a hybrid whose components learn, or in one where they are frozen.
+
+        Components that have learned with the hybrid have other states of their own than they had,
+        so where they learn the start is looked at, and else the end.
+        """
+        if (self.options.component_lr > 0) != learning or not self.whole:
+            return {}
+        alpha = self.hybrid.mixture_weights.cpu()
+        # Of tasks the components know nothing; and not every mixture has use for projectors.
+        if not self.alone or not ((alpha > 0) & (alpha < 1)).any():
+            return {}
         sequences = [item["input_ids"] for item in islice(self.data.valid, _ALIGNMENT_SEQUENCES)]
-        errors = alignment_error(self.hybrid, torch.stack(sequences).to(self.hybrid.device)).into
-        return [
-            f"Block {block + 1} hands '{self.hybrid.component_names[k]}' states far from its own "
-            f"(relative error {errors[block, k]:.2f}): train the projectors first, or start from "
-            "projector_init='aligned'."
-            for block, k in used.nonzero().tolist()
-            if errors[block, k] > POOR_ALIGNMENT
-        ]
+        errors = alignment_error(self.hybrid, torch.stack(sequences).to(self.hybrid.device))
+        return misaligned(errors.into, alpha, self.hybrid.component_names)
 
-    def _rising(self) -> list[str]:
-        losses = [loss for loss in self.losses() if loss is not None]
-        quarter = len(losses) // 4
-        if quarter < 5:
-            return []
-        last = sum(losses[-quarter:]) / quarter
-        before = sum(losses[-2 * quarter : -quarter]) / quarter
-        if last <= _RISE * before:
-            return []
-        return [
-            f"The training loss rose at the end, from {before:.3f} to {last:.3f} nats per token: "
-            "lower the learning rates."
-        ]
-
-    def _worse(self) -> list[str]:
-        if not self.alone:
-            return []
-        best, reached = min(self.alone, key=self.alone.get), self.measured["perplexity"]
-        if math.isfinite(reached) and reached <= self.alone[best]:
-            return []
-        return [
-            f"The hybrid's perplexity {reached:.2f} is worse than that of '{best}' alone, "
-            f"{self.alone[best]:.2f}: train for more steps."
-        ]
+    def _say(self, signs: dict[str, str]) -> None:
+        """Each once."""
+        for sign, message in signs.items():
+            if sign not in self.said:
+                self.said.add(sign)
+                self.events.emit("warning", message=message)

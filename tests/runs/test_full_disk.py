@@ -4,6 +4,7 @@ A limit on the size of files stands for the full disk: the system refuses a writ
 a full one does, with another number.
 """
 
+import errno
 import os
 import resource
 import subprocess
@@ -12,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
-from manticore.runs import Run
+from manticore.runs import Run, worker
 from manticore.runs.launch import make_run_folder
 from tests.tiny_runs import run_config
 
@@ -86,7 +88,8 @@ def test_a_full_disk_stops_the_run_which_then_goes_on(
     assert len(before) >= min(full_at, STEPS)
     if limit > 1_000:  # else the event of the failure finds no room either
         assert run.events()[-1]["kind"] == "failed"
-        assert run.events()[-1]["remedy"]
+        assert "disk space" in run.events()[-1]["remedy"]
+    assert not (run.folder / worker.BALLAST_FILE).exists()
     assert not list((run.folder / "checkpoints").glob("partial"))
     saved = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
     assert saved[-1] == f"step-{2 * ((full_at - 1) // 2):08d}"
@@ -95,3 +98,33 @@ def test_a_full_disk_stops_the_run_which_then_goes_on(
     assert run.losses()[1].tolist() == whole.losses()[1].tolist()
     assert run.mixture_history().tolist() == whole.mixture_history().tolist()
     assert (run.hybrid().mixture_weights == whole.hybrid().mixture_weights).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), True),
+        (RuntimeError("a writer failed"), False),
+        (OSError(errno.EACCES, "Permission denied"), False),
+    ],
+)
+def test_a_full_disk_is_known_whoever_meets_it(error: Exception, full: bool) -> None:
+    assert ("disk space" in worker.remedy_for(error)) == full
+    outer = RuntimeError("the checkpoint was not written")
+    outer.__cause__ = error
+    assert ("disk space" in worker.remedy_for(outer)) == full
+
+
+def test_room_is_kept_for_the_last_words(make: Callable[[str], Run]) -> None:
+    run = make("whole")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "manticore.runs.worker", str(run.folder)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    while not run.losses()[0].size:
+        assert process.poll() is None
+    kept = (run.folder / worker.BALLAST_FILE).stat()
+    assert kept.st_size == worker.BALLAST_SIZE
+    assert process.wait(120) == 0
+    assert not (run.folder / worker.BALLAST_FILE).exists()

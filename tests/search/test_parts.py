@@ -46,6 +46,10 @@ def numbers(dataset):
         ({"strategy": "sweep", "entropy": 0.1}, "entropy means nothing"),
         ({"strategy": "genetic"}, "darts"),
         ({"grid": 1, "strategy": "sweep"}, "grid"),
+        ({"teid": True}, "unknown option 'teid': did you mean 'tied'"),
+        ({"batch_size": 7, "accumulate": 2}, "make accumulate divide batch_size"),
+        ({"prune_below": 0.1, "steps": 12}, "nothing can be pruned in 12 steps"),
+        ({"prune_below": 0.1, "steps": 50, "prune_after": 45}, "smaller prune_after"),
     ],
 )
 def test_options_that_would_be_ignored_are_refused(options, says):
@@ -81,6 +85,20 @@ def test_pruning_keeps_the_greatest_and_divides_the_rest(tied):
     again = SoftmaxMixture(torch.tensor(ROWS), tied)
     again.load_state_dict(mixture.state_dict())
     assert again.live() == mixture.live()
+
+
+def test_pruning_is_of_what_stays_under_the_threshold():
+    mixture = SoftmaxMixture(torch.tensor([[0.7, 0.3]]))
+    high, low = mixture.row.detach().clone(), torch.tensor([[4.0, 0.0]])
+    for row, taken in ((low, 0), (low, 0), (high, 0), (low, 0), (low, 0), (low, 1)):
+        mixture.row.data.copy_(row)
+        assert mixture.prune(0.1, looks=3) == taken
+    again = SoftmaxMixture(torch.tensor([[0.7, 0.3]]))
+    again.row.data.copy_(low)
+    again.prune(0.1, looks=3)
+    resumed = SoftmaxMixture(torch.tensor([[0.7, 0.3]]))
+    resumed.load_state_dict(again.state_dict())
+    assert resumed.prune(0.1, looks=2) == 1
 
 
 def test_gumbel_draws_follow_the_logits_and_the_step_alone():

@@ -54,7 +54,7 @@ def test_the_gradient_of_the_logits(
     with EventWriter(tmp_path) as events:
         groups = parameter_groups(hybrid, options, strategy.shared_parameters())
         loop = Loop(hybrid, groups, text, loop_options, tmp_path, events, strategy, held_out)
-    train, valid = next(loop.batches.after(0)), loop.held_out_batch(held_out, 0)
+    train, (valid,) = next(loop.batches.after(0)), loop.held_out_parts(held_out, 0)
 
     names = [name for name, p in hybrid.named_parameters() if p.requires_grad]
     weights = {name: hybrid.get_parameter(name) for name in names if name != "mixture.row"}

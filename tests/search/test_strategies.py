@@ -9,7 +9,9 @@ import torch
 
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
+from manticore.search.parameterisations import GumbelMixture
 from manticore.train.events import EventWriter
+from manticore.train.loop import Loop
 from manticore.train.training import train
 from tests.tiny_runs import run_config
 
@@ -31,7 +33,7 @@ OPTIONS = {
     "sweep": {"grid": 3},
     "fixed": {},
     "darts, tied": {"mixture_lr": 0.3, "tied": True},
-    "gaea, pruned": {"mixture_lr": 20.0, "prune_below": 0.45, "prune_after": 3},
+    "gaea, pruned": {"mixture_lr": 20.0, "prune_below": 0.45, "prune_after": 3, "prune_steps": 2},
 }
 MOVING = [name for name in OPTIONS if name not in ("fixed",)]
 
@@ -101,8 +103,9 @@ def test_pruned_components_leave_the_hybrid(
 ) -> None:
     run = run_it(config("gaea, pruned"), tmp_path)
     history = run.mixture_history()
-    assert (history[2] > 0).all()
-    assert (history[3:].max(axis=2) == 1).all()
+    # After three steps it is looked at, and twice under the threshold is enough.
+    assert (history[4] > 0).all()
+    assert (history[-1].max(axis=1) == 1).all()
     hybrid = run.hybrid()
     assert [len(hybrid.live_runners(block)) for block in range(2)] == [1, 1]
 
@@ -118,3 +121,51 @@ def test_the_best_candidate_is_taken(
     assert len(set(losses)) > 1
     best = torch.tensor(candidates[losses.index(min(losses))]).expand(2, 2)
     torch.testing.assert_close(run.hybrid().mixture_weights, best, rtol=0, atol=1e-6)
+
+
+def test_held_out_text_comes_in_parts_too(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    forward = Loop.loss
+
+    def measured(loop: Loop, batches: list, *arguments: object) -> torch.Tensor:
+        sizes.append([len(batch["input_ids"]) for batch in batches])
+        return forward(loop, batches, *arguments)
+
+    monkeypatch.setattr(Loop, "loss", measured)
+    run_it(config("darts-bilevel"), tmp_path)
+    assert sizes == [[2]] * (4 * STEPS)
+
+
+def test_the_temperature_falls_from_first_to_last(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temperatures = []
+    draw = GumbelMixture.draw
+
+    def noted(mixture: GumbelMixture, seed: int, step: int, temperature: float) -> None:
+        temperatures.append(temperature)
+        draw(mixture, seed, step, temperature)
+
+    monkeypatch.setattr(GumbelMixture, "draw", noted)
+    run_it(config("dash"), tmp_path)
+    assert len(temperatures) == STEPS
+    assert temperatures[0] == 2.0
+    assert temperatures[-1] == pytest.approx(0.2)
+    assert temperatures == sorted(temperatures, reverse=True)
+
+
+@pytest.mark.parametrize("weight", [5.0, -5.0])
+def test_entropy_drives_rows_to_corners_or_apart(
+    component: Callable[..., str], tmp_path: Path, weight: float
+) -> None:
+    search = {"entropy": weight, "mixture_lr": 0.1, "component_lr": 0, "projector_lr": 0}
+    search |= {"steps": STEPS, "batch_size": 4, "eval_every": STEPS, "eval_batches": 1}
+    search |= {"sample_prompt": "", "warmup_steps": 0}
+    parts = [component("gpt_neox"), component("mamba", width=24)]
+    alpha = [[0.7, 0.3], [0.2, 0.8]]
+    config = run_config(tmp_path, parts, "search", search, mixture_weights=alpha)
+    history = torch.tensor(run_it(config, tmp_path).mixture_history())
+    entropy = -(history * history.log()).sum(dim=-1)
+    assert ((entropy[-1] < entropy[0]) == (weight > 0)).all()

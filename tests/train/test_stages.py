@@ -141,6 +141,44 @@ def test_evaluation_measures_and_changes_nothing(
     assert changed(hybrid, run.hybrid()) == set()
 
 
+def test_an_evaluation_warns(hybrid: mc.ManticoreForCausalLM, data: object) -> None:
+    run = mc.evaluate(hybrid, data, eval_batches=1, batch_size=4, device="cpu").wait(240)
+    said = [event["message"] for event in run.events() if event["kind"] == "warning"]
+    errors = torch.tensor(run.metrics()["alignment_error"]["into"])
+    assert sum("states far from its own" in message for message in said) == int((errors > 1).sum())
+    best = min(run.metrics()["components"].values())
+    worse = run.metrics()["perplexity"] > best
+    assert any("is worse than that of" in message for message in said) == worse
+    assert said
+
+
+@pytest.mark.parametrize(
+    ("stage", "options"),
+    [
+        ("pretrain_projectors", {}),
+        ("finetune", {"component_lr": 0, "lora": {"rank": 2}}),
+        ("search", {"component_lr": 0, "strategy": "fixed"}),
+    ],
+)
+def test_a_stage_in_which_nothing_learns_is_refused(
+    component: Callable[..., str], data: object, stage: str, options: dict
+) -> None:
+    parts = [component("gpt_neox"), component("mamba", width=24)]
+    hybrid = mc.build_hybrid(parts, 2, projector="identity")
+    run = getattr(mc, stage)(hybrid, data, steps=3, **options, **SMALL)
+    with pytest.raises(mc.RunError if hasattr(mc, "RunError") else RuntimeError, match="Nothing"):
+        run.wait(240)
+
+
+def test_a_run_can_be_made_and_started_later(hybrid: mc.ManticoreForCausalLM, data: object) -> None:
+    run = mc.pretrain_projectors(hybrid, data, 2, launch=False, **SMALL)
+    assert run.status.state == "stopped"
+    assert "not started" in run.status.message
+    assert not run.events()
+    run.kill()  # there is nothing to kill, least of all this process
+    assert run.resume().wait(240).status.state == "done"
+
+
 def test_options_of_another_stage_are_refused() -> None:
     fields = {"components": ["a"], "n_blocks": 1, "data": {}, "stage": "finetune"}
     with pytest.raises(ValueError, match="mean nothing to the stage 'finetune'"):

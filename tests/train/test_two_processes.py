@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from manticore.hybrid import ManticoreForCausalLM
-from manticore.runs import Run, RunConfig
+from manticore.runs import Run, RunConfig, start_run
+from manticore.runs.folder import STOP_FILE
 from manticore.runs.launch import make_run_folder
 from tests.tiny_runs import run_config
 
@@ -153,6 +154,23 @@ def test_two_processes_program_like_one(component: Callable[..., str], tmp_path:
         torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=0, atol=1e-3)
     ranks = [json.loads((two.folder.parent / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
     assert ranks[0]["alpha"] == ranks[1]["alpha"]
+
+
+def test_a_stopped_run_goes_on_under_accelerate(
+    config: Callable[[str], RunConfig], tmp_path: Path
+) -> None:
+    run = start_run(config("finetune"), root=tmp_path, launch=False)
+    # Someone has asked an earlier worker to stop.
+    (run.folder / STOP_FILE).touch()
+    command = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    command += ["-m", "manticore.runs.worker", str(run.folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert run.status.state == "done"
+    assert run.losses()[0].tolist() == list(range(1, STEPS + 1))
 
 
 @pytest.mark.parametrize("work", DDP_WORK)

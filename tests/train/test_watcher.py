@@ -28,22 +28,28 @@ def warned(component: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
         losses: list[float] = FALLING,
         init: str = "identity",
         alone: float = 1e9,
-        **options: float,
+        first: list[float] | None = None,
+        **options: object,
     ) -> str:
+        start = alpha if first is None else first
         hybrid = mc.build_hybrid(
-            parts, 2, projector_init=init, mixture_weights=alpha, alignment_text=" ".join(TEXT * 99)
+            parts, 2, projector_init=init, mixture_weights=start, alignment_text=" ".join(TEXT * 99)
         )
         data = mc.load_text(
             text, tokenizer=hybrid.tokenizer, seq_len=16, cache_dir=tmp_path / "cache"
         )
         folder = Path(mkdtemp(dir=tmp_path))
         with EventWriter(folder) as events:
-            settings = SearchConfig(batch_size=4, eval_batches=1, **options)
+            settings = SearchConfig(batch_size=4, eval_batches=1, sample_prompt="", **options)
             components = dict.fromkeys(hybrid.component_names, alone)
             watcher = Watcher(hybrid, data, settings, events, components, lambda: losses)
-            watcher.metrics(0)
+            watcher.watch(0)
+            hybrid.set_mixture_weights(alpha)
+            watcher.watch(5)
             watcher.warn()
-        return " ".join(event["message"] for event in read_events(folder)[0])
+        warnings = [e["message"] for e in read_events(folder)[0] if e["kind"] == "warning"]
+        assert len(set(warnings)) == len(warnings)
+        return " ".join(warnings)
 
     return warn
 
@@ -53,18 +59,38 @@ def test_nothing_is_said_where_all_is_well(warned: Callable[..., str]) -> None:
 
 
 def test_a_collapsed_row(warned: Callable[..., str]) -> None:
-    said = warned([0.97, 0.03])
+    said = warned([0.97, 0.03], first=[0.5, 0.5], init="aligned")
     assert "Block 1 collapsed" in said
     assert "Block 2 collapsed" in said
 
 
+@pytest.mark.parametrize(
+    ("alpha", "first", "strategy"),
+    [
+        ([0.97, 0.03], [0.97, 0.03], "darts"),
+        ([1.0, 0.0], [0.5, 0.5], "gaea"),
+        ([0.97, 0.03], [0.5, 0.5], "probe"),
+        ([0.97, 0.03], [0.5, 0.5], "fixed"),
+    ],
+    ids=["given", "pruned", "measured", "not searched"],
+)
+def test_a_corner_that_no_gradient_led_to_is_none_to_warn_of(
+    warned: Callable[..., str], alpha: list[float], first: list[float], strategy: str
+) -> None:
+    assert warned(alpha, first=first, init="aligned", strategy=strategy) == ""
+
+
 def test_projectors_that_carry_nothing(warned: Callable[..., str]) -> None:
-    assert "states far from its own" in warned([0.6, 0.4], init="random", component_lr=0)
-    assert warned([0.6, 0.4], init="random") == ""
+    # Of components that learn, at the start; of frozen ones, when the projectors have learned.
+    for rate in (0.0, 1e-3):
+        assert "states far from its own" in warned([0.6, 0.4], init="random", component_lr=rate)
+        assert warned([0.6, 0.4], init="aligned", component_lr=rate) == ""
+    assert warned([0.6, 0.4], init="random", first=[1.0, 0.0], component_lr=1e-3) == ""
 
 
 def test_a_loss_that_rises(warned: Callable[..., str]) -> None:
-    assert "loss rose at the end, from 2.755 to 4.000" in warned([0.6, 0.4], losses=RISING)
+    said = warned([0.6, 0.4], losses=RISING, init="aligned")
+    assert "loss rose, from 2.755 to 4.000" in said
 
 
 def test_a_hybrid_that_is_worse_than_its_best_component(warned: Callable[..., str]) -> None:
