@@ -2,13 +2,18 @@
 
 The protocol is the preset's (`manticore.mad.protocol`), but for what is given here. If it is
 interrupted, the benchmark goes on with the trainings that are done, which are kept beside the
-table: remove results/mad_suite to measure all anew.
+table: remove results/mad_suite to measure all anew. Tasks can be measured one by one: each call's
+table joins those of other tasks or another protocol that are there, and the mean over all of them
+is of the models and seeds that all have.
 
     python -m benchmarks.mad_suite --preset baseline --task in-context-recall --seeds 3
     python -m benchmarks.mad_suite --preset paper --task memorization --model mamba --epochs 20
 """
 
 import argparse
+import json
+from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from rich.console import Console
@@ -57,8 +62,44 @@ def main() -> None:
     )
     rows = found.rows()
     Console().print(suite_table(rows))
-    measured = {"setup": _setup(given, found), "rows": rows, "trainings": _by_model(found)}
-    print(save_results(f"mad_suite-{given.preset}", measured))
+    setup = _setup(given, found)
+    table = {"setup": setup, "rows": rows, "trainings": _by_model(found)}
+    name = f"mad_suite-{given.preset}"
+    tables = joined(json.loads(json.dumps(table)), RESULTS / f"{name}.json")
+    over_all = mean_rows([table["rows"] for table in tables])
+    for row in over_all:
+        print(row)
+    print(save_results(name, {"setup": setup, "tables": tables, "mean": over_all}))
+
+
+def joined(table: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    """The tables that were measured before, and this one in the place of one of its kind."""
+    earlier = json.loads(path.read_text())["tables"] if path.exists() else []
+    return [old for old in earlier if _kind(old) != _kind(table)] + [table]
+
+
+def _kind(table: dict[str, Any]) -> str:
+    """What tells a table from another: tasks and protocol, not models, seeds, and what it took."""
+    varies = ("seeds", "trainings", "devices", "hours", "left_out")
+    kept = {name: value for name, value in table["setup"].items() if name not in varies}
+    return json.dumps(kept, sort_keys=True)
+
+
+def mean_rows(tables: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Scores over the tasks of several tables, of the models and seeds that all of them have."""
+    models = [{row["model"]: row for row in rows} for rows in tables]
+    rows = []
+    for model in models[0]:
+        if not all(model in own for own in models):
+            continue
+        tasks = [score for own in models for score in own[model]["tasks"].values()]
+        shared = set.intersection(*({*score["by_seed"]} for score in tasks))
+        if not shared:
+            continue
+        means = [mean(score["by_seed"][seed] for score in tasks) for seed in sorted(shared)]
+        row = {"model": model, "tasks": len(tasks), "seeds": len(means), "score": mean(means)}
+        rows.append(row | {"spread": stdev(means) if len(means) > 1 else None})
+    return rows
 
 
 def _setup(given: argparse.Namespace, found: Suite) -> dict[str, Any]:

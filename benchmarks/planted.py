@@ -15,7 +15,8 @@ give back the component, and its loss, whatever else could be mixed.
 
 Components are frozen and there are no projectors, so that nothing but the mixture weights is found.
 Every strategy gets the same budget in forward passes, a backward pass counting as two, and its
-learning rate from a grid, on a seed of its own.
+learning rate from a grid, on a seed of its own. If it is interrupted, the benchmark goes on with
+the searches that are done.
 
     python -m benchmarks.planted
 """
@@ -24,6 +25,7 @@ import argparse
 import logging
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -31,12 +33,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import save_results
+from benchmarks.harness import Cells, save_results
 from manticore.components.loading import Component, load_component
 from manticore.data import TextData, load_text
 from manticore.evaluate import mean_loss
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
 from manticore.search import SearchConfig
+from manticore.search.candidates import simplex_grid
 from manticore.search.held_out import hold_out
 from manticore.search.strategies import STRATEGIES
 from manticore.train.events import EventWriter
@@ -58,6 +61,7 @@ RATES = {
     "dash": (0.1, 0.3, 1.0),
     "probe": (None,),
     "random": (None,),
+    "sweep": (None,),
     "fixed": (None,),
 }
 
@@ -86,17 +90,23 @@ def main() -> None:
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     component = load_component(COMPONENT)
     data = load_text(TEXT, tokenizer=component.tokenizer, seq_len=SEQ_LEN)
-    rows = []
-    for setting in NOISE:
-        for name in RATES:
-            rate = _tuned(component, data, setting, name)
-            outcomes = [_search(component, data, setting, name, rate, seed) for seed in SEEDS]
-            rows.append(_summary(setting, name, rate, outcomes))
-            print(rows[-1], flush=True)
+    setup = {"component": COMPONENT, "text": TEXT, "budget": BUDGET, "noise": NOISE}
+    setup |= {"seeds": SEEDS, "tuning_seed": TUNING_SEED}
+    cells = Cells("planted", setup)
+
+    def row(setting: str, name: str) -> dict[str, object]:
+        rate = _tuned(component, data, setting, name)
+        outcomes = [_search(component, data, setting, name, rate, seed) for seed in SEEDS]
+        return _summary(setting, name, rate, outcomes)
+
+    rows = [
+        cells.measure(f"{setting} {name}", partial(row, setting, name))
+        for setting in NOISE
+        for name in RATES
+    ]
     _print(rows)
     best = mean_loss(component.model, data.valid, batch_size=8, max_batches=EVAL_BATCHES)
-    setup = {"component": COMPONENT, "text": TEXT, "budget": BUDGET, "noise": NOISE}
-    setup |= {"seeds": SEEDS, "tuning_seed": TUNING_SEED, "best_loss": best}
+    setup |= {"best_loss": best, "processors": cells.finish()}
     print(save_results("planted", {"setup": setup, "rows": rows}))
 
 
@@ -176,10 +186,12 @@ def _options(name: str, rate: float | None, shape: tuple[int, int]) -> SearchCon
         n_blocks, K = shape
         per_step = 1 + K + n_blocks * K + 1
         extra["probe_every"] = 1
-    elif name in ("random", "fixed"):
+    elif name in ("random", "sweep", "fixed"):
         per_step = 1
     if name == "random":
         extra["candidates"] = budget = BUDGET // 2
+    elif name == "sweep":
+        budget = BUDGET - len(simplex_grid(shape[1], SearchConfig().grid))
     if rate is not None:
         extra["mixture_lr"] = rate
     return SearchConfig(

@@ -1,10 +1,11 @@
 """What benchmarks share: a long one goes on with the cells that it has measured."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks import harness
+from benchmarks import harness, mad_suite, programming
 from benchmarks.harness import Cells
 
 
@@ -38,3 +39,60 @@ def test_a_failed_measurement_leaves_the_others(results: Path) -> None:
     with pytest.raises(AssertionError):
         cells.measure("b", never)
     assert Cells("table", {}).measure("a", never) == 1
+
+
+def alphas(*weights: float) -> list[list[float]]:
+    return [[weight, 1 - weight] for weight in weights]
+
+
+def test_programming_is_held_against_a_direct_search() -> None:
+    up, down = alphas(0.6, 0.7, 0.8), alphas(0.9, 0.8, 0.7)
+
+    def found(alpha: list) -> dict:
+        return {"mixture_weights": alpha, "setting": {"task": "compression"}}
+
+    by_seed = [
+        {"searched": up, "programmed": up, "tasks": {"compression": found(down)}},
+        {"searched": up, "programmed": down, "tasks": {"compression": found(up)}},
+    ]
+    row = programming.agreement_row(by_seed)
+    assert row["programmed"] == [1, -1]
+    assert row["searched twice"] == 1
+    assert row["same component"] == 1
+    assert row["compression"] == 0
+
+
+def test_ways_are_compared_seed_by_seed() -> None:
+    by_seed = [{"perplexity": {"programmed": 3.0, "even": 4.0}}]
+    by_seed += [{"perplexity": {"programmed": 5.0, "even": 6.0}}]
+    programmed, even = programming.table_rows("a text", by_seed)
+    assert (programmed["perplexity"], programmed["by_seed"]) == (4.0, [3.0, 5.0])
+    assert programmed["above even"] == "-1.000 ± 0.000"
+    assert even["above even"] == "0.000 ± 0.000"
+
+
+def suite_rows(task: str, **scores: tuple[float, ...]) -> list[dict]:
+    return [
+        {"model": model, "tasks": {task: {"by_seed": {str(i): s for i, s in enumerate(own)}}}}
+        for model, own in scores.items()
+    ]
+
+
+def test_tables_of_single_tasks_are_joined(tmp_path: Path) -> None:
+    recall = {"setup": {"tasks": ["recall"], "hours": 1}, "rows": [1]}
+    path = tmp_path / "table.json"
+    assert mad_suite.joined(recall, path) == [recall]
+    path.write_text(json.dumps({"tables": [recall]}))
+    copying = {"setup": {"tasks": ["copying"], "hours": 2}, "rows": [2]}
+    assert mad_suite.joined(copying, path) == [recall, copying]
+    again = {"setup": {"tasks": ["recall"], "hours": 3}, "rows": [3]}
+    assert mad_suite.joined(again, path) == [again]
+
+
+def test_means_are_of_what_all_tables_have() -> None:
+    one = suite_rows("recall", mamba=(0.5, 0.7, 0.9), gpt_neo=(1.0,))
+    other = suite_rows("copying", mamba=(0.5, 0.5))
+    (row,) = mad_suite.mean_rows([one, other])
+    assert (row["model"], row["tasks"], row["seeds"]) == ("mamba", 2, 2)
+    assert row["score"] == pytest.approx(0.55)
+    assert row["spread"] == pytest.approx(0.0707, abs=1e-4)

@@ -14,6 +14,7 @@ from manticore.runs.folder import (
     CONFIG_FILE,
     LOG_FILE,
     STATUS_FILE,
+    STOP_FILE,
     new_run_id,
     runs_root,
 )
@@ -79,6 +80,7 @@ def spawn_worker(folder: Path) -> int:
     """
     with run_lock(folder).acquire(timeout=10.0), (folder / LOG_FILE).open("ab") as output:
         created = read_status(folder).created if (folder / STATUS_FILE).exists() else None
+        (folder / STOP_FILE).unlink(missing_ok=True)
         process = subprocess.Popen(
             [sys.executable, "-m", "manticore.runs.worker", str(folder)],
             stdin=subprocess.DEVNULL,

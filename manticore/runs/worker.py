@@ -89,8 +89,9 @@ class Heart:
 
 def work(folder: Path) -> int:
     """Do the run in `folder` to its end; the exit status of the process."""
-    # A request to stop is for the worker that was at work then.
-    (folder / STOP_FILE).unlink(missing_ok=True)
+    if read_status(folder).pid != os.getpid():
+        # Nobody has prepared the run for this worker: what asks to stop asked an earlier one.
+        (folder / STOP_FILE).unlink(missing_ok=True)
     _lay_in_ballast(folder)
     heart = Heart(folder)
     _stop_on_signal(heart.stop_requested)
