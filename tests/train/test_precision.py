@@ -12,6 +12,7 @@ from manticore.runs import Run
 from manticore.runs.launch import make_run_folder
 from manticore.runs.stages import run_stage
 from manticore.train.events import EventWriter
+from manticore.train.loop import Loop
 from tests.tiny import FAMILY_NAMES, VOCAB_SIZE
 from tests.tiny_runs import run_config
 
@@ -22,9 +23,9 @@ STAGES = {
 }
 
 
-def do(stage: str, dtype: str, parts: list[str], folder: Path) -> Run:
+def do(stage: str, dtype: str, parts: list[str], folder: Path, **changes: object) -> Run:
     options = {"steps": 12, "batch_size": 4, "eval_every": 12, "eval_batches": 1, "warmup_steps": 0}
-    options |= {"sample_prompt": ""} | STAGES[stage]
+    options |= {"sample_prompt": ""} | STAGES[stage] | changes
     config = run_config(folder, parts, stage, options, dtype=dtype)
     run = Run(make_run_folder(config, root=folder / dtype))
     # A process has one precision, as far as accelerate knows; here it must forget.
@@ -77,3 +78,21 @@ def test_gradient_checkpointing_computes_again_and_changes_nothing(
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-6)
     assert kept[1] < 0.7 * kept[0]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_stage_computes_again_where_it_is_asked_to(
+    component: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    seen = []
+    step = Loop._backward
+
+    def looked_at(loop: Loop, batches: list) -> float:
+        modules = loop.accelerator.unwrap_model(loop.model).modules()
+        seen.append(any(getattr(module, "gradient_checkpointing", False) for module in modules))
+        return step(loop, batches)
+
+    monkeypatch.setattr(Loop, "_backward", looked_at)
+    parts = [component("gpt_neox"), component("mamba", width=24)]
+    do("finetune", "float32", parts, tmp_path, steps=2, gradient_checkpointing=asked)
+    assert seen == [asked] * 2
