@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from manticore.plots.curve import curve_figure, is_curve
 from manticore.plots.tasks import task_figure
 from manticore.plots.theme import INK, component_colour, empty_figure, new_figure, short_names
 
@@ -15,7 +16,8 @@ _LOG_RATIO = 20.0
 
 
 def outcome_figure(events: Iterable[Mapping[str, Any]], stage: str, run_id: str = "") -> go.Figure:
-    """What was measured last: of programming the accuracy on each task, else perplexity.
+    """What was measured last: of programming the accuracy on each task, of a sweep its curve, else
+    perplexity.
 
     Args:
         events: of one run, as `Run.events` or `read_events` gives them; other kinds are ignored.
@@ -26,6 +28,8 @@ def outcome_figure(events: Iterable[Mapping[str, Any]], stage: str, run_id: str 
         return task_figure(events, run_id)
     measured = [event["metrics"] for event in events if event["kind"] == "eval"]
     metrics = measured[-1] if measured else {}
+    if is_curve(metrics):
+        return curve_figure(metrics, list(metrics["components"]), run_id)
     return perplexity_figure(metrics, metrics.get("floor"), run_id)
 
 

@@ -147,8 +147,8 @@ class Training:
             return None
         before = self.hybrid.mixture_weights.clone()
         found = self._finish()
-        if not torch.equal(before, self.hybrid.mixture_weights):
-            self.watcher.settled(steps)
+        if found or not torch.equal(before, self.hybrid.mixture_weights):
+            self.watcher.settled(steps, found)
         metrics = self.watcher.metrics(steps) | found
         self.watcher.warn()
         return metrics | {"mixture_weights": self.hybrid.mixture_weights.tolist()}

@@ -86,10 +86,15 @@ class Watcher:
             text = sample_text(self.hybrid, prompt, self.options.sample_tokens)
             self.events.emit("sample", step=step, prompt=prompt, text=text)
 
-    def settled(self, step: int) -> None:
-        """Report the mixture weights that the strategy chose in the end, and measure them."""
+    def settled(self, step: int, found: dict[str, Any]) -> None:
+        """Report the mixture weights that the strategy chose in the end, and measure them.
+
+        Args:
+            step: The last.
+            found: What the strategy measured to choose by; it goes along.
+        """
         self.step_done(step)
-        self._evaluate(step)
+        self._evaluate(step, found)
 
     def measure_all(self, step: int) -> dict[str, Any]:
         """Report what is measured on all of the held-out part, and return it."""
@@ -97,9 +102,9 @@ class Watcher:
             self._evaluate(step, max_batches=None)
         return self.metrics(step)
 
-    def _evaluate(self, step: int, **options: Any) -> None:
+    def _evaluate(self, step: int, found: dict[str, Any] | None = None, **options: Any) -> None:
         self.measured = self._measure(**options)
-        self.events.emit("eval", step=step, metrics=self.metrics(step))
+        self.events.emit("eval", step=step, metrics=self.metrics(step) | (found or {}))
 
     def _measure(self, **options: Any) -> dict[str, float]:
         few = {"batch_size": self.options.batch_size, "max_batches": self.options.eval_batches}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from manticore.plots import outcome_figure
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.search.parameterisations import GumbelMixture
@@ -121,6 +122,12 @@ def test_the_best_candidate_is_taken(
     assert len(set(losses)) > 1
     best = torch.tensor(candidates[losses.index(min(losses))]).expand(2, 2)
     torch.testing.assert_close(run.hybrid().mixture_weights, best, rtol=0, atol=1e-6)
+    # Whoever watches gets what it was chosen by, with the perplexity of the choice.
+    last = [event["metrics"] for event in run.events() if event["kind"] == "eval"][-1]
+    assert (last["held_out_losses"], last["candidates"]) == (losses, candidates)
+    assert last["perplexity"] == result["perplexity"]
+    (curve, *_) = outcome_figure(run.events(), "search").data
+    assert curve.type == ("scatter" if case == "sweep" else "bar")
 
 
 def test_held_out_text_comes_in_parts_too(
