@@ -41,7 +41,9 @@ def main() -> None:
         )
         print_timings(title, timings)
         measured[title] = as_record(timings)
-    setup = {"batch_size": BATCH_SIZE, "seq_len": SEQ_LEN, "new_tokens": NEW_TOKENS}
+    setup = {"components": PAIR, "n_blocks": N_BLOCKS, "batch_size": BATCH_SIZE}
+    setup |= {"seq_len": SEQ_LEN, "new_tokens": NEW_TOKENS}
+    setup |= {"data": "random tokens", "seed": 0, "rounds": rounds}
     print(save_results("pruning", {"setup": setup, **measured}))
 
 

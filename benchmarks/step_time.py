@@ -35,7 +35,8 @@ def main() -> None:
     both = sum(timing.median_s for timing in timings[1:])
     ratio = timings[0].median_s / both
     print(f"the hybrid's step takes {ratio:.2f} times as long as both components' together")
-    setup = {"n_blocks": N_BLOCKS, "batch_size": BATCH_SIZE, "seq_len": SEQ_LEN}
+    setup = {"components": PAIR, "n_blocks": N_BLOCKS, "batch_size": BATCH_SIZE}
+    setup |= {"seq_len": SEQ_LEN, "data": "random tokens", "seed": 0, "rounds": rounds}
     measured = {"setup": setup, "timings": as_record(timings), "ratio_to_sum": round(ratio, 3)}
     print(save_results("step_time", measured))
 
