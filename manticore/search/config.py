@@ -1,6 +1,6 @@
 """What a search can be asked to do: one object for Python, a run's JSON and the shell."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -37,10 +37,11 @@ _ONLY_FOR = {
 class SearchConfig(TrainConfig):
     """Options of the `search` stage."""
 
+    usual_mixture_lr: ClassVar[float] = 0.02
     strategy: StrategyName = "darts"
-    mixture_lr: PositiveFloat = 0.02
-    """Learning rate of the mixture weights, for strategies that descend a gradient; 0.1 for `gaea`,
-    whose updates are factors."""
+    mixture_lr: PositiveFloat | None = None
+    """Learning rate of the mixture weights, for strategies that descend a gradient. If not given,
+    `usual_mixture_lr`, and 0.1 for `gaea`, whose updates are factors."""
     mixture_schedule: Schedule = "cosine"
     tied: bool = False
     """One row of mixture weights for all blocks."""
@@ -71,9 +72,12 @@ class SearchConfig(TrainConfig):
     @model_validator(mode="before")
     @classmethod
     def _rate_of_the_strategy(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("strategy") in _DEFAULT_RATES:
-            return {"mixture_lr": _DEFAULT_RATES[values["strategy"]], **values}
-        return values
+        if not isinstance(values, dict) or values.get("mixture_lr") is not None:
+            return values
+        strategy = values.get("strategy", cls.model_fields["strategy"].default)
+        if not isinstance(strategy, str) or strategy not in GRADIENT:
+            return values
+        return {**values, "mixture_lr": _DEFAULT_RATES.get(strategy, cls.usual_mixture_lr)}
 
     @model_validator(mode="after")
     def _options_belong_to_the_strategy(self) -> "SearchConfig":

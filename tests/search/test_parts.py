@@ -45,6 +45,7 @@ def numbers(dataset):
         ),
         ({"strategy": "sweep", "entropy": 0.1}, "entropy means nothing"),
         ({"strategy": "genetic"}, "darts"),
+        ({"strategy": "sweep", "mixture_lr": 0.02}, "mixture_lr means nothing"),
         ({"grid": 1, "strategy": "sweep"}, "grid"),
         ({"teid": True}, "unknown option 'teid': did you mean 'tied'"),
         ({"batch_size": 7, "accumulate": 2}, "make accumulate divide batch_size"),
@@ -61,6 +62,9 @@ def test_gaea_has_a_rate_of_its_own():
     assert SearchConfig(strategy="gaea").mixture_lr == 0.1
     assert SearchConfig(strategy="gaea", mixture_lr=2.0).mixture_lr == 2.0
     assert SearchConfig().mixture_lr == 0.02
+    assert SearchConfig(strategy="sweep").mixture_lr is None
+    for config in (SearchConfig(), SearchConfig(strategy="gaea"), SearchConfig(strategy="sweep")):
+        assert SearchConfig.model_validate_json(config.model_dump_json()) == config
 
 
 @pytest.mark.parametrize("kind", [SoftmaxMixture, SimplexMixture, GumbelMixture, GivenMixture])
