@@ -162,7 +162,7 @@ class Cells:
             known = self._known()
             known["cells"][cell] = values
             known["processors"] = sorted({*known["processors"], _cpu_model()})
-            write_json(self.path, known)
+            write_json(self.path, known, allow_nan=True)
             print(cell, values, flush=True)
         return self._known()["cells"][cell]
 

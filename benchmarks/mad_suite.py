@@ -73,20 +73,32 @@ def main() -> None:
 
 
 def joined(table: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """The tables that were measured before, and this one in the place of one of its kind."""
+    """The tables that were measured before, and this one, which takes in one of its kind."""
     earlier = json.loads(path.read_text())["tables"] if path.exists() else []
-    return [old for old in earlier if _kind(old) != _kind(table)] + [table]
+    kept = [old for old in earlier if _kind(old) != _kind(table)]
+    for old in (old for old in earlier if _kind(old) == _kind(table)):
+        measured = {row["model"] for row in table["rows"]}
+        table["rows"] += [row for row in old["rows"] if row["model"] not in measured]
+        table["trainings"] = old["trainings"] | table["trainings"]
+    return [*kept, table]
 
 
 def _kind(table: dict[str, Any]) -> str:
-    """What tells a table from another: tasks and protocol, not models, seeds, and what it took."""
-    varies = ("seeds", "trainings", "devices", "hours", "left_out")
+    """What tells a table from another: tasks, seeds and protocol, not models, and what it took."""
+    varies = ("trainings", "devices", "hours", "left_out")
     kept = {name: value for name, value in table["setup"].items() if name not in varies}
     return json.dumps(kept, sort_keys=True)
 
 
 def mean_rows(tables: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Scores over the tasks of several tables, of the models and seeds that all of them have."""
+    """Scores over the tasks of several tables, of the models and seeds that all of them have.
+
+    Raises:
+        ValueError: Two tables have the same task: there is no one score of it.
+    """
+    tasks = [task for rows in tables for task in rows[0]["tasks"]]
+    if len(set(tasks)) < len(tasks):
+        raise ValueError(f"Tables of the same tasks: {', '.join(tasks)}. Take one of them out.")
     models = [{row["model"]: row for row in rows} for rows in tables]
     rows = []
     for model in models[0]:

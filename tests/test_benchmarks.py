@@ -79,14 +79,23 @@ def suite_rows(task: str, **scores: tuple[float, ...]) -> list[dict]:
 
 
 def test_tables_of_single_tasks_are_joined(tmp_path: Path) -> None:
-    recall = {"setup": {"tasks": ["recall"], "hours": 1}, "rows": [1]}
+    def table(task: str, hours: int, *models: str) -> dict:
+        rows = [{"model": model, "hours": hours} for model in models]
+        trainings = {model: [hours] for model in models}
+        return {"setup": {"tasks": [task], "hours": hours}, "rows": rows, "trainings": trainings}
+
+    recall = table("recall", 1, "mamba", "gpt_neo")
     path = tmp_path / "table.json"
     assert mad_suite.joined(recall, path) == [recall]
     path.write_text(json.dumps({"tables": [recall]}))
-    copying = {"setup": {"tasks": ["copying"], "hours": 2}, "rows": [2]}
+    copying = table("copying", 2, "mamba")
     assert mad_suite.joined(copying, path) == [recall, copying]
-    again = {"setup": {"tasks": ["recall"], "hours": 3}, "rows": [3]}
-    assert mad_suite.joined(again, path) == [again]
+    (joined,) = mad_suite.joined(table("recall", 3, "mamba"), path)
+    assert [(row["model"], row["hours"]) for row in joined["rows"]] == [
+        ("mamba", 3),
+        ("gpt_neo", 1),
+    ]
+    assert joined["trainings"] == {"mamba": [3], "gpt_neo": [1]}
 
 
 def test_means_are_of_what_all_tables_have() -> None:
@@ -96,3 +105,5 @@ def test_means_are_of_what_all_tables_have() -> None:
     assert (row["model"], row["tasks"], row["seeds"]) == ("mamba", 2, 2)
     assert row["score"] == pytest.approx(0.55)
     assert row["spread"] == pytest.approx(0.0707, abs=1e-4)
+    with pytest.raises(ValueError, match="same tasks"):
+        mad_suite.mean_rows([one, one])

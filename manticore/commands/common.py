@@ -1,5 +1,6 @@
 """What the commands share: how errors are said, how a run is found and watched, common options."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from manticore.runs import Run, RunError, get_run
+from manticore.runs import Run, RunError, get_run, runs_root
 from manticore.runs import runs as list_runs
 from manticore.runs.wording import explain
 
@@ -75,9 +76,11 @@ def started(run: Run, watching: bool) -> None:
     """Say a new run's id, and watch it if that is wished; or say how it is started."""
     typer.echo(run.id)
     if not run.is_alive and run.status.state == "stopped":
+        elsewhere = run.folder.parent
+        root = "" if elsewhere == runs_root() else f" --runs-root {shlex.quote(str(elsewhere))}"
         typer.echo(
-            f"Start it with `manticore resume {run.id}`, or with several processes: accelerate "
-            f"launch -m manticore.runs.worker {run.folder}"
+            f"Start it with `manticore resume {run.id}{root}`, or with several processes: "
+            f"accelerate launch -m manticore.runs.worker {shlex.quote(str(run.folder))}"
         )
     elif watching:
         watch_run(run)

@@ -151,7 +151,9 @@ def trust(run: RunId, data: Data, seq_len: SeqLen = 256, root: Root = None) -> N
         table.add_column(column, justify="left" if column == "task" else "right")
     for name, result in programmed.metrics()["tasks"].items():
         asked = found.skills[result["setting"]["task"]]
-        done = (f"{result[share]:.0%}" for share in ("accuracy", "guessing"))
+        # Runs have not always known what guessing comes to.
+        shares = (result["accuracy"], result.get("guessing"))
+        done = ("" if share is None else f"{share:.0%}" for share in shares)
         table.add_row(short_task(name), f"{asked:.0%}", *done)
     console = Console()
     console.print(table)

@@ -1,9 +1,9 @@
 """What programming can be asked to do: one object for Python, a run's JSON and the shell."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from manticore.mad.registry import TASKS, find_task
 from manticore.mad.settings import PRESETS, Setting
@@ -35,7 +35,6 @@ class ProgramConfig(SearchConfig):
     The options of a search hold for each task's search.
     """
 
-    usual_mixture_lr: ClassVar[float] = 0.05
     tasks: dict[str, Skill] = Field(default_factory=lambda: dict.fromkeys(TASKS, 1.0), min_length=1)
     """Skills: the tasks that count, and how much each does; all of the preset if not given."""
     from_scratch: bool = False
@@ -56,6 +55,7 @@ class ProgramConfig(SearchConfig):
     """Optimizer steps of each task's search."""
     batch_size: PositiveInt = 32
     component_lr: NonNegativeFloat = 1e-3
+    mixture_lr: PositiveFloat = 0.05
     warmup_steps: int = Field(10, ge=0)
     eval_every: PositiveInt = 50
     eval_batches: PositiveInt = 10

@@ -22,7 +22,7 @@ from manticore.mad.fresh import check_length, hybrid_for_task
 from manticore.mad.measuring import guessing_accuracy, measure
 from manticore.mad.trust import alphas_by_task, task_agreement
 from manticore.train.devices import use_device
-from manticore.train.events import EventWriter, Section
+from manticore.train.events import EventWriter, Section, read_events
 from manticore.train.files import write_json
 from manticore.train.layout import CHECKPOINTS_FOLDER, HYBRID_FOLDER, RESULT_FOLDER, TASKS_FOLDER
 from manticore.train.sharding import sharding_is_asked_for
@@ -72,7 +72,8 @@ def program(
         check_length(target, make_task(small.task, small, config.seed))
     total = len(jobs) * options.steps
     events.emit("stage", name="program", total_steps=total)
-    _warn_of_lengths(options, events)
+    if not any(event["kind"] == "step" for event in read_events(folder)[0]):
+        _warn_of_lengths(options, events)
     found: dict[str, dict[str, Any]] = {}
     for index, job in enumerate(jobs):
         section = Section(total, index * options.steps, job.name, {"task": job.name})
@@ -122,11 +123,11 @@ def _search(
 ) -> dict[str, Any] | None:
     """What a task's search found, from the disk if it was done before; None if it was stopped."""
     path = folder / TASKS_FOLDER / f"{job.name}.json"
+    data = make_task(job.setting.task, job.setting, config.seed)
     if path.is_file():
         # A kill can come between the result and the end of what is not needed any more.
         shutil.rmtree(folder / CHECKPOINTS_FOLDER / section.name, ignore_errors=True)
-        return json.loads(path.read_text(encoding="utf-8"))
-    data = make_task(job.setting.task, job.setting, config.seed)
+        return {"guessing": guessing_accuracy(data)} | json.loads(path.read_text(encoding="utf-8"))
     hybrid = hybrid_for_task(target, data, config.seed, from_scratch=config.program.from_scratch)
     training = Training(hybrid, data, config, folder, events, {}, measure, section)
     metrics = training.run(should_stop)

@@ -35,6 +35,7 @@ HEARTBEAT_EVERY = 2.0
 STOP_POLL_EVERY = 0.25
 BALLAST_FILE = ".ballast"
 BALLAST_SIZE = 65536
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Heart:
@@ -101,6 +102,7 @@ def work(folder: Path) -> int:
             completed = _attempt(folder, events, heart.stop_requested.is_set)
     except Exception as error:
         log.exception("the run failed")
+        (folder / BALLAST_FILE).unlink(missing_ok=True)
         heart.end("failed", describe(error))
         return 1
     (folder / BALLAST_FILE).unlink(missing_ok=True)
@@ -157,12 +159,14 @@ def remedy_for(error: BaseException) -> str:
 def _disk_is_full(error: BaseException | None) -> bool:
     """Whether the system had no room for a write, whoever asked for it.
 
-    safetensors and torch raise errors of their own, which only quote the system's.
+    safetensors raises an error of its own that quotes the system's, and torch one that names its
+    writer.
     """
+    quoted = [f"os error {code}" for code in _FULL]
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if isinstance(error, OSError) and error.errno in _FULL:
             return True
-        if any(f"os error {code}" in str(error) for code in (errno.ENOSPC, errno.EFBIG)):
+        if any(sign in str(error) for sign in (*quoted, "inline_container", "PytorchStreamWriter")):
             return True
         error = error.__cause__ or error.__context__
     return False

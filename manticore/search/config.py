@@ -1,6 +1,6 @@
 """What a search can be asked to do: one object for Python, a run's JSON and the shell."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -37,11 +37,10 @@ _ONLY_FOR = {
 class SearchConfig(TrainConfig):
     """Options of the `search` stage."""
 
-    usual_mixture_lr: ClassVar[float] = 0.02
     strategy: StrategyName = "darts"
-    mixture_lr: PositiveFloat | None = None
-    """Learning rate of the mixture weights, for strategies that descend a gradient. If not given,
-    `usual_mixture_lr`, and 0.1 for `gaea`, whose updates are factors."""
+    mixture_lr: PositiveFloat = 0.02
+    """Learning rate of the mixture weights, for strategies that descend a gradient; 0.1 for `gaea`,
+    whose updates are factors."""
     mixture_schedule: Schedule = "cosine"
     tied: bool = False
     """One row of mixture weights for all blocks."""
@@ -49,8 +48,8 @@ class SearchConfig(TrainConfig):
     """Weight of the rows' entropy in the loss: positive drives them to corners, negative apart."""
     prune_below: float = Field(0.0, ge=0, lt=1)
     """Components whose weight in a block stays under this leave the block; 0 keeps all."""
-    prune_after: PositiveInt | None = None
-    """Steps before anything is pruned; a third of all if not given."""
+    prune_after: PositiveInt = 100
+    """Steps before anything is pruned."""
     prune_steps: PositiveInt = 10
     """Steps in a row that a weight must be under `prune_below`."""
     second_order: bool = False
@@ -72,12 +71,9 @@ class SearchConfig(TrainConfig):
     @model_validator(mode="before")
     @classmethod
     def _rate_of_the_strategy(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or values.get("mixture_lr") is not None:
-            return values
-        strategy = values.get("strategy", cls.model_fields["strategy"].default)
-        if not isinstance(strategy, str) or strategy not in GRADIENT:
-            return values
-        return {**values, "mixture_lr": _DEFAULT_RATES.get(strategy, cls.usual_mixture_lr)}
+        if isinstance(values, dict) and str(values.get("strategy")) in _DEFAULT_RATES:
+            return {"mixture_lr": _DEFAULT_RATES[values["strategy"]], **values}
+        return values
 
     @model_validator(mode="after")
     def _options_belong_to_the_strategy(self) -> "SearchConfig":
@@ -90,17 +86,12 @@ class SearchConfig(TrainConfig):
                 )
         return self
 
-    @property
-    def first_pruning(self) -> int:
-        """The step after which the first component may leave."""
-        return self.steps // 3 if self.prune_after is None else self.prune_after
-
     @model_validator(mode="after")
     def _pruning_comes_before_the_end(self) -> "SearchConfig":
-        if self.prune_below and self.first_pruning + self.prune_steps > self.steps:
+        if self.prune_below and self.prune_after + self.prune_steps > self.steps:
             raise ValueError(
-                f"nothing can be pruned in {self.steps} steps, of which {self.first_pruning} come "
-                f"before any pruning and {self.prune_steps} are looked at: search for longer, or "
-                "set a smaller prune_after or prune_steps"
+                f"nothing can be pruned in {self.steps} steps where {self.prune_after} come before "
+                f"any pruning and {self.prune_steps} are looked at: search for longer, or set a "
+                "smaller prune_after or prune_steps"
             )
         return self

@@ -78,8 +78,12 @@ class SearchedMixture(Mixture):
         self._live = None
         return taken
 
-    def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
+    def _load_from_state_dict(
+        self, state_dict: dict[str, torch.Tensor], prefix: str, *args: object
+    ) -> None:
+        # Checkpoints have not always counted.
+        state_dict.setdefault(f"{prefix}under", torch.zeros_like(self.under))
+        super()._load_from_state_dict(state_dict, prefix, *args)
         self._live = None
 
 

@@ -68,7 +68,7 @@ class Strategy:
 
     def after_step(self, step: int) -> None:
         """Called after step number `step`: prune what has stayed under the threshold."""
-        if self.options.prune_below and step >= self.options.first_pruning:
+        if self.options.prune_below and step >= self.options.prune_after:
             self.mixture.prune(self.options.prune_below, self.options.prune_steps)
 
     def finish(self) -> dict[str, Any]:

@@ -129,6 +129,7 @@ class Training:
             self._losses,
             measure,
             whole=not self.loop.sharded,
+            said=self._said(),
         )
 
     @property
@@ -165,6 +166,15 @@ class Training:
         whole = starting_hybrid(self.folder, self.config).to(self.loop.accelerator.device)
         self.watcher.hybrid, self.watcher.whole = whole, True
         return self.assembly.finish_on(Assembly(whole, self.config))
+
+    def _said(self) -> set[str]:
+        """Signs of failure that are in the events already, of this part of the run."""
+        labels = self.loop.section.labels
+        return {
+            event["sign"]
+            for event in read_events(self.folder)[0]
+            if "sign" in event and labels.items() <= event.items()
+        }
 
     def _losses(self) -> list[float]:
         steps = last_per_step(read_events(self.folder)[0], "step")

@@ -1,6 +1,6 @@
 """What a stage reports while it trains: mixture weights, held-out perplexity, samples, warnings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,10 +43,11 @@ class Watcher:
         data: The held-out part is what is measured on.
         options: Of the stage.
         events: The run's event stream.
-        alone: Perplexity of each component as it came.
+        alone: Perplexity of each component as the run finds it.
         losses: The training losses so far, oldest first, asked when they are needed.
         measure: What is measured.
         whole: Whether all weights are in this process: shards cannot be run block by block.
+        said: Signs of failure that an earlier worker has told of.
     """
 
     def __init__(
@@ -59,12 +60,13 @@ class Watcher:
         losses: Callable[[], list[float]],
         measure: Measure = measure_text,
         whole: bool = True,
+        said: Iterable[str] = (),
     ) -> None:
         self.hybrid, self.data, self.options = hybrid, data, options
         self.events, self.alone, self.losses = events, alone, losses
         self.measure, self.measured = measure, None
         self.whole = whole
-        self.first, self.said = hybrid.mixture_weights.cpu(), set()
+        self.first, self.said = hybrid.mixture_weights.cpu(), set(said)
 
     def step_done(self, step: int) -> None:
         """Report the mixture weights."""
@@ -152,4 +154,4 @@ class Watcher:
         for sign, message in signs.items():
             if sign not in self.said:
                 self.said.add(sign)
-                self.events.emit("warning", message=message)
+                self.events.emit("warning", message=message, sign=sign)

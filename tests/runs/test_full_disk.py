@@ -116,6 +116,18 @@ def test_a_full_disk_is_known_whoever_meets_it(error: Exception, full: bool) -> 
     assert ("disk space" in worker.remedy_for(outer)) == full
 
 
+def test_a_full_disk_is_known_where_torch_meets_it(tmp_path: Path) -> None:
+    script = "import resource, signal, sys, torch; from manticore.runs import worker\n"
+    script += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    script += "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
+    script += "try:\n    torch.save(torch.zeros(9999), sys.argv[1])\n"
+    script += "except Exception as error:\n    print(worker.remedy_for(error))\n"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script, str(tmp_path / "optimizer.bin")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "disk space" in done.stdout, done.stderr
+
+
 def test_room_is_kept_for_the_last_words(make: Callable[[str], Run]) -> None:
     run = make("whole")
     process = subprocess.Popen(
