@@ -2,13 +2,12 @@
 
 import html
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manticore.plots import short_task
 from manticore.runs import Run, RunConfig, runs_root
-from manticore.runs.wording import STATE_WORDS, duration, preparing
+from manticore.runs.wording import STATE_WORDS, duration, in_its_folder, preparing
 
 
 def run_label(run_id: str, config: RunConfig) -> str:
@@ -102,8 +101,7 @@ def going_on_html(run: Run) -> str:
         best = short_task(metrics["best_task"])
         made = f"those {whose} {best}, done best by skill ({skills})"
     elsewhere = run.folder.parent if run.folder.parent != runs_root() else None
-    shell = f"manticore finetune {run.id} --data TEXT.txt"
-    shell += f" --runs-root {shlex.quote(str(elsewhere))}" if elsewhere else ""
+    shell = f"manticore finetune {run.id} --data TEXT.txt{in_its_folder(run)}"
     found = f'"{run.id}", {json.dumps(str(elsewhere))}' if elsewhere else f'"{run.id}"'
     python = (
         f"run = mc.get_run({found})\n"

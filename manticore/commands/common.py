@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from manticore.runs import Run, RunError, get_run, runs_root
+from manticore.runs import Run, RunError, get_run
 from manticore.runs import runs as list_runs
-from manticore.runs.wording import explain
+from manticore.runs.wording import explain, in_its_folder
 
 EXPECTED = (ValueError, LookupError, OSError, ModuleNotFoundError, RunError)
 """Errors whose message names the value and the remedy: shown without a traceback."""
@@ -75,12 +75,10 @@ def quiet_progress() -> None:
 def started(run: Run, watching: bool) -> None:
     """Say a new run's id, and watch it if that is wished; or say how it is started."""
     typer.echo(run.id)
-    if not run.is_alive and run.status.state == "stopped":
-        elsewhere = run.folder.parent
-        root = "" if elsewhere == runs_root() else f" --runs-root {shlex.quote(str(elsewhere))}"
+    if run.status.state == "stopped":
         typer.echo(
-            f"Start it with `manticore resume {run.id}{root}`, or with several processes: "
-            f"accelerate launch -m manticore.runs.worker {shlex.quote(str(run.folder))}"
+            f"Start it with `manticore resume {run.id}{in_its_folder(run)}`, or with several "
+            f"processes: accelerate launch -m manticore.runs.worker {shlex.quote(str(run.folder))}"
         )
     elif watching:
         watch_run(run)

@@ -72,7 +72,7 @@ def program(
         check_length(target, make_task(small.task, small, config.seed))
     total = len(jobs) * options.steps
     events.emit("stage", name="program", total_steps=total)
-    if not any(event["kind"] == "step" for event in read_events(folder)[0]):
+    if options.lengths and not any(event["kind"] == "step" for event in read_events(folder)[0]):
         _warn_of_lengths(options, events)
     found: dict[str, dict[str, Any]] = {}
     for index, job in enumerate(jobs):
@@ -101,8 +101,6 @@ def program(
 
 def _warn_of_lengths(options: ProgramConfig, events: EventWriter) -> None:
     """Say so where a target is further than one doubling from the lengths that were searched."""
-    if not options.lengths:
-        return
     least, most = min(options.lengths), max(options.lengths)
     if not least / 2 <= options.target_length <= 2 * most:
         events.emit(
@@ -123,11 +121,15 @@ def _search(
 ) -> dict[str, Any] | None:
     """What a task's search found, from the disk if it was done before; None if it was stopped."""
     path = folder / TASKS_FOLDER / f"{job.name}.json"
-    data = make_task(job.setting.task, job.setting, config.seed)
     if path.is_file():
         # A kill can come between the result and the end of what is not needed any more.
         shutil.rmtree(folder / CHECKPOINTS_FOLDER / section.name, ignore_errors=True)
-        return {"guessing": guessing_accuracy(data)} | json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if "guessing" not in found:  # results have not always had it
+            data = make_task(job.setting.task, job.setting, config.seed)
+            found["guessing"] = guessing_accuracy(data)
+        return found
+    data = make_task(job.setting.task, job.setting, config.seed)
     hybrid = hybrid_for_task(target, data, config.seed, from_scratch=config.program.from_scratch)
     training = Training(hybrid, data, config, folder, events, {}, measure, section)
     metrics = training.run(should_stop)

@@ -1,6 +1,14 @@
 """Runs in words that the page, the terminal and the notebook share."""
 
+import shlex
+from typing import TYPE_CHECKING
+
 from pydantic import ValidationError
+
+from manticore.train.layout import runs_root
+
+if TYPE_CHECKING:
+    from manticore.runs.run import Run
 
 STATE_WORDS = {
     "queued": "starting",
@@ -11,6 +19,12 @@ STATE_WORDS = {
     "failed": "failed",
     "died": "interrupted",
 }
+
+
+def in_its_folder(run: "Run") -> str:
+    """The end of a command on a run: where it is, if its runs are not where commands look."""
+    elsewhere = run.folder.parent
+    return "" if elsewhere == runs_root() else f" --runs-root {shlex.quote(str(elsewhere))}"
 
 
 def preparing(stage: str) -> str:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
+from accelerate import PartialState
 
 from manticore.data import TextData
 from manticore.evaluate import alignment_error, perplexity
 from manticore.train.devices import use_device
 from manticore.train.events import EventWriter
 from manticore.train.signs import misaligned, worse
-from manticore.train.tracking import TrackedEvents, require_trackers, tracker_arguments
+from manticore.train.tracking import TrackedEvents, require_trackers, tracked
 from manticore.train.training import alone, starting_hybrid, write_metrics
 
 if TYPE_CHECKING:
@@ -34,17 +34,21 @@ def evaluate(
         events: The run's event stream.
         should_stop: Asked between the measurements.
     """
-    options = config.options
     require_trackers(config.trackers)
-    device = use_device(config.device)
-    accelerator = Accelerator(
-        cpu=device.type == "cpu", **tracker_arguments(folder, config.trackers)
-    )
-    tracked = TrackedEvents(events, accelerator, folder)
-    hybrid = starting_hybrid(folder, config).to(device).eval()
+    with tracked(events, folder, config) as everywhere:
+        _measure(folder, config, everywhere, should_stop)
+    PartialState().destroy_process_group()
+
+
+def _measure(
+    folder: Path, config: "RunConfig", events: TrackedEvents, should_stop: Callable[[], bool]
+) -> None:
+    """What `evaluate` does between the start and the end of its trackers."""
+    options = config.options
+    hybrid = starting_hybrid(folder, config).to(use_device(config.device)).eval()
     data = TextData.from_spec(config.data, hybrid.tokenizer)
-    tracked.emit("stage", name="evaluate", total_steps=0)
-    tracked.emit(
+    events.emit("stage", name="evaluate", total_steps=0)
+    events.emit(
         "mixture", step=0, weights=hybrid.mixture_weights, components=hybrid.component_names
     )
     measured = perplexity(
@@ -66,10 +70,9 @@ def evaluate(
         "into": errors.into.tolist(),
         "out_of": errors.out_of.tolist(),
     }
-    tracked.emit("eval", step=0, metrics=metrics)
+    events.emit("eval", step=0, metrics=metrics)
     alpha, names = hybrid.mixture_weights.cpu(), hybrid.component_names
     signs = misaligned(errors.into, alpha, names) | worse(measured, metrics["components"])
     for message in signs.values():
-        tracked.emit("warning", message=message)
+        events.emit("warning", message=message)
     write_metrics(folder, metrics)
-    accelerator.end_training()
