@@ -47,7 +47,8 @@ def curve_figure(metrics: Mapping[str, Any], names: Sequence[str], run_id: str =
         mode="markers+text",
         marker={"size": 13, "color": INK},
         text=[f"<b>{best:.2f}</b> at {weight:.2f}"],
-        textposition="top center",
+        textposition="top right" if weight < 0.5 else "top left",
+        cliponaxis=False,
         showlegend=False,
         hoverinfo="skip",
     )
@@ -55,7 +56,7 @@ def curve_figure(metrics: Mapping[str, Any], names: Sequence[str], run_id: str =
     figure.update_yaxes(type="log" if highest > 20 * best else "linear")
     figure.update_yaxes(title="perplexity, held out from training")
     figure.update_xaxes(
-        title=f"mixture weight of {first} in every block (0: {other} alone)", range=[-0.05, 1.05]
+        title=f"mixture weight of {first} in every block<br>0: {other} alone", range=[-0.05, 1.05]
     )
     figure.update_layout(margin={"t": 26, "r": 24})
     return figure
