@@ -188,6 +188,8 @@ def _options(name: str, rate: float | None, shape: tuple[int, int]) -> SearchCon
         extra["probe_every"] = 1
     elif name in ("random", "sweep", "fixed"):
         per_step = 1
+    if name in ("random", "sweep"):
+        extra["probe_batches"] = 1
     if name == "random":
         extra["candidates"] = budget = BUDGET // 2
     elif name == "sweep":

@@ -11,7 +11,12 @@ StrategyName = Literal[
 ]
 
 
-_DEFAULT_RATES = {"gaea": 0.1}
+_OWN_DEFAULTS = {
+    "gaea": {"mixture_lr": 0.1},
+    "random": {"probe_batches": 8},
+    "sweep": {"probe_batches": 8},
+}
+"""Where a strategy's default is another than that of the field."""
 GRADIENT = {"darts", "darts-bilevel", "gaea", "dash"}
 """Strategies whose mixture weights follow a gradient."""
 HELD_OUT = {"darts-bilevel", "probe", "random", "sweep"}
@@ -66,13 +71,14 @@ class SearchConfig(TrainConfig):
     probe_every: PositiveInt = 10
     """`probe`: steps between rounds."""
     probe_batches: PositiveInt = 1
-    """Held-out batches that a point is measured on."""
+    """Held-out batches that a point is measured on; 8 for `random` and `sweep`, which measure each
+    point once, and choose by that."""
 
     @model_validator(mode="before")
     @classmethod
-    def _rate_of_the_strategy(cls, values: Any) -> Any:
-        if isinstance(values, dict) and str(values.get("strategy")) in _DEFAULT_RATES:
-            return {"mixture_lr": _DEFAULT_RATES[values["strategy"]], **values}
+    def _defaults_of_the_strategy(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            return {**_OWN_DEFAULTS.get(str(values.get("strategy")), {}), **values}
         return values
 
     @model_validator(mode="after")

@@ -58,10 +58,15 @@ def test_options_that_would_be_ignored_are_refused(options, says):
         SearchConfig(**options)
 
 
-def test_gaea_has_a_rate_of_its_own():
+def test_defaults_that_depend_on_the_strategy():
     assert SearchConfig(strategy="gaea").mixture_lr == 0.1
     assert SearchConfig(strategy="gaea", mixture_lr=2.0).mixture_lr == 2.0
     assert SearchConfig().mixture_lr == 0.02
+    # What is measured once, and chosen by, is measured on more than what is measured every round.
+    assert SearchConfig(strategy="sweep").probe_batches == 8
+    assert SearchConfig(strategy="random").probe_batches == 8
+    assert SearchConfig(strategy="sweep", probe_batches=1).probe_batches == 1
+    assert SearchConfig(strategy="probe").probe_batches == 1
     for config in (SearchConfig(), SearchConfig(strategy="gaea"), SearchConfig(strategy="sweep")):
         assert SearchConfig.model_validate_json(config.model_dump_json()) == config
 
