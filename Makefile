@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/manticore demo
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations 30
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -74,19 +74,8 @@ def search(
         ModuleNotFoundError: A tracker that is not installed.
     """
     settings = SearchConfig(strategy=strategy, steps=steps, **options)
-    return start_stage(
-        "search",
-        hybrid,
-        data,
-        settings,
-        name,
-        seed,
-        device,
-        dtype,
-        root,
-        trackers=trackers,
-        launch=launch,
-    )
+    fields = {"name": name, "seed": seed, "device": device, "dtype": dtype, "trackers": trackers}
+    return start_stage("search", hybrid, data, settings, root, launch, **fields)
 
 
 def pretrain_projectors(
@@ -108,19 +97,8 @@ def pretrain_projectors(
     Arguments, result and errors as for `search`; `options` are fields of `PretrainConfig`.
     """
     settings = PretrainConfig(steps=steps, **options)
-    return start_stage(
-        "pretrain-projectors",
-        hybrid,
-        data,
-        settings,
-        name,
-        seed,
-        device,
-        dtype,
-        root,
-        trackers=trackers,
-        launch=launch,
-    )
+    fields = {"name": name, "seed": seed, "device": device, "dtype": dtype, "trackers": trackers}
+    return start_stage("pretrain-projectors", hybrid, data, settings, root, launch, **fields)
 
 
 def program(
@@ -161,19 +139,8 @@ def program(
     """
     chosen = {} if tasks is None else {"tasks": tasks}
     settings = ProgramConfig(steps=steps, **chosen, **options)
-    return start_stage(
-        "program",
-        hybrid,
-        None,
-        settings,
-        name,
-        seed,
-        device,
-        dtype,
-        root,
-        trackers=trackers,
-        launch=launch,
-    )
+    fields = {"name": name, "seed": seed, "device": device, "dtype": dtype, "trackers": trackers}
+    return start_stage("program", hybrid, None, settings, root, launch, **fields)
 
 
 def trust(run: Run, data: "TextData") -> "Trust":
@@ -225,19 +192,8 @@ def finetune(
     """
     hybrid = start.hybrid_to_finetune() if isinstance(start, Run) else start
     settings = FinetuneConfig(steps=steps, **options)
-    return start_stage(
-        "finetune",
-        hybrid,
-        data,
-        settings,
-        name,
-        seed,
-        device,
-        dtype,
-        root,
-        trackers=trackers,
-        launch=launch,
-    )
+    fields = {"name": name, "seed": seed, "device": device, "dtype": dtype, "trackers": trackers}
+    return start_stage("finetune", hybrid, data, settings, root, launch, **fields)
 
 
 def evaluate(
@@ -257,19 +213,8 @@ def evaluate(
     numbers are in `run.metrics()`.
     """
     settings = EvaluateConfig(**options)
-    return start_stage(
-        "evaluate",
-        hybrid,
-        data,
-        settings,
-        name,
-        0,
-        device,
-        "float32",
-        root,
-        trackers=trackers,
-        launch=launch,
-    )
+    fields = {"name": name, "device": device, "trackers": trackers}
+    return start_stage("evaluate", hybrid, data, settings, root, launch, **fields)
 
 
 def runs(root: str | Path | None = None) -> list[Run]:
@@ -282,39 +227,29 @@ def start_stage(
     hybrid: "ManticoreForCausalLM",
     data: "TextData | None",
     options: BaseModel,
-    name: str | None,
-    seed: int,
-    device: str,
-    dtype: str,
     root: str | Path | None,
-    recipe: str | None = None,
-    trackers: Sequence[str] = (),
     launch: bool = True,
+    **fields: Any,
 ) -> Run:
     """Start a stage on a hybrid at hand: what the verbs above have in common.
 
     Args:
         data: None for a stage that needs no text.
         options: Of the stage.
-        recipe: See `RunConfig.recipe`.
-        trackers: See `search`, like `launch`.
+        root: See `search`, like `launch`.
+        fields: Of `RunConfig`, that neither the hybrid, nor the text, nor the options tell.
     """
     config = RunConfig(
         stage=stage,
-        name=name,
         components=tuple(hybrid.config.component_sources),
         n_blocks=hybrid.config.n_blocks,
         projector=hybrid.config.projector,
         head=hybrid.config.head,
         mixture_weights=hybrid.mixture_weights.tolist(),
         data={} if data is None else data.spec,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        recipe=recipe,
-        trackers=trackers,
-        **_as_built(hybrid),
         **{option_field(stage): options},
+        **_as_built(hybrid),
+        **fields,
     )
     return start_run(config, hybrid=hybrid, root=root, launch=launch)
 

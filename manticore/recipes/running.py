@@ -130,13 +130,13 @@ def _start(
         hybrid,
         None if text is None else load_text(tokenizer=hybrid.tokenizer, **text.model_dump()),
         recipe.options(stage),
+        root,
         name=" ".join(filter(None, [recipe.name, stage])),
         seed=recipe.seed,
         device=recipe.device,
         dtype=recipe.dtype,
-        root=root,
-        recipe=key,
         trackers=recipe.trackers,
+        recipe=key,
     )
 
 
