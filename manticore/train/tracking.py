@@ -5,6 +5,7 @@ accelerate.
 """
 
 import importlib.util
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +75,7 @@ class TrackedEvents:
             PROJECT,
             init_kwargs={
                 "trackio": {"name": folder.name, "resume": "allow"},
-                "wandb": {"name": folder.name, "id": folder.name, "resume": "allow"},
+                "wandb": {"name": folder.name, "id": folder.name, "resume": "allow", "dir": folder},
             },
         )
 
@@ -140,7 +141,7 @@ def tracked_values(kind: str, fields: Mapping[str, Any]) -> dict[str, float | st
         metrics = fields["metrics"]
         values = {"hybrid": metrics["perplexity"], **metrics["components"]}
         if metrics["floor"] is not None:
-            values["floor"] = metrics["floor"]
+            values["floor"] = math.exp(metrics["floor"])
         tracked = {f"perplexity/{name}": value for name, value in values.items()}
         if "accuracy" in metrics:
             tracked[f"accuracy/{fields['task']}"] = metrics["accuracy"]

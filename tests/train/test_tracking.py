@@ -1,5 +1,6 @@
 """Trackers get what the events say, once each, also when a run is killed and resumed."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -127,9 +128,9 @@ def test_an_unknown_tracker_is_refused(config: Callable[..., RunConfig]) -> None
         config("abacus")
 
 
-def test_a_floor_is_tracked_where_there_is_one() -> None:
+def test_a_floor_is_tracked_as_a_perplexity_where_there_is_one() -> None:
     metrics = {"perplexity": 4.0, "components": {"a": 5.0}, "floor": 2.0}
-    expected = {"perplexity/hybrid": 4.0, "perplexity/a": 5.0, "perplexity/floor": 2.0}
+    expected = {"perplexity/hybrid": 4.0, "perplexity/a": 5.0, "perplexity/floor": math.exp(2.0)}
     assert tracked_values("eval", {"step": 0, "metrics": metrics}) == expected
     assert tracked_values("eval", {"metrics": metrics | {"floor": None}}).keys() < expected.keys()
     assert tracked_values("done", {}) == {}
