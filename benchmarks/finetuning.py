@@ -132,10 +132,11 @@ def main() -> None:
         for name in by_seed[0]
     ]
     _print(task, rows)
-    setup |= {"component_lr": rates, "processors": cells.finish()}
+    setup |= {"component_lr": rates, "processors": cells.processors}
     found = [choices for _, choices in measured.values()]
     record = {"setup": setup, "rows": rows, "tuning": tuned, "found": found}
     print(save_results(f"finetuning-{task.name}", record | {"timings": costs["timings"]}))
+    cells.forget()
     shutil.rmtree(RUNS / task.name, ignore_errors=True)
 
 
@@ -170,10 +171,7 @@ def _tune(task: Task, cells: Cells) -> dict[str, dict[float, float]]:
 
     contestants = {NAMES[0]: PAIR[:1], NAMES[1]: PAIR[1:], "hybrid": PAIR}
     return {
-        name: {
-            rate: cells.measure(f"tuning {name} {rate:g}", partial(perplexity_after, sources, rate))
-            for rate in RATES
-        }
+        name: cells.at_rates(f"tuning {name}", RATES, partial(perplexity_after, sources))
         for name, sources in contestants.items()
     }
 

@@ -12,9 +12,10 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,11 +167,22 @@ class Cells:
             print(cell, values, flush=True)
         return self._known()["cells"][cell]
 
-    def finish(self) -> list[str]:
-        """Forget the cells, once the table is saved: the processors they were measured on."""
-        processors = self._known()["processors"]
+    def at_rates(
+        self, cell: str, rates: Iterable[float], measure: Callable[[float], Any]
+    ) -> dict[float, Any]:
+        """A cell for every learning rate: its values, from the least rate to the greatest."""
+        return {
+            rate: self.measure(f"{cell} {rate:g}", partial(measure, rate)) for rate in sorted(rates)
+        }
+
+    @property
+    def processors(self) -> list[str]:
+        """What the cells were measured on."""
+        return self._known()["processors"]
+
+    def forget(self) -> None:
+        """Remove the file of cells, when the table is saved."""
         self.path.unlink(missing_ok=True)
-        return processors
 
     def _known(self) -> dict[str, Any]:
         if self.path.exists():

@@ -106,8 +106,9 @@ def main() -> None:
     ]
     _print(rows)
     best = mean_loss(component.model, data.valid, batch_size=8, max_batches=EVAL_BATCHES)
-    setup |= {"best_loss": best, "processors": cells.finish()}
+    setup |= {"best_loss": best, "processors": cells.processors}
     print(save_results("planted", {"setup": setup, "rows": rows}))
+    cells.forget()
 
 
 def damaged(component: Component, layers: list[int], noise: float, seed: int) -> Component:

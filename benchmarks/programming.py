@@ -81,9 +81,10 @@ def main() -> None:
         _print(title, table)
     told = _told(agreements)
     print(f"rank correlation of trust and agreement over {len(agreements)} texts: {told}")
-    setup |= {"processors": cells.finish()}
+    setup |= {"processors": cells.processors}
     record = {"rows": rows, "agreement": agreements, "trust_and_agreement": told}
     print(save_results(name, {"setup": setup, **record, "measured": measured}))
+    cells.forget()
     shutil.rmtree(root, ignore_errors=True)
 
 
@@ -116,12 +117,7 @@ def _tuned(
     contestants = {"hybrid": pair, **{component: (component,) for component in pair}}
     rates = {}
     for name, components in contestants.items():
-        tried = {
-            rate: cells.measure(
-                f"{text}, {name} at {rate:g}", partial(perplexity_at, components, rate)
-            )
-            for rate in RATES
-        }
+        tried = cells.at_rates(f"{text}, {name} at", RATES, partial(perplexity_at, components))
         rates[name] = min(tried, key=tried.get)
     return rates
 

@@ -61,9 +61,9 @@ def main() -> None:
             rows += [row(kind, start, n_tokens, best) for n_tokens in TOKENS[start]]
     _print(rows)
     _draw(rows)
-    setup |= {"learning_rates": rates}
-    setup |= {"processors": cells.finish()}
+    setup |= {"learning_rates": rates, "processors": cells.processors}
     print(save_results("projectors", {"setup": setup, "rows": rows}))
+    cells.forget()
     shutil.rmtree(RUNS, ignore_errors=True)
 
 

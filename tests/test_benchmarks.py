@@ -24,8 +24,15 @@ def test_a_measured_cell_is_known_to_the_next_process(results: Path) -> None:
     again = Cells("table", {"seeds": (0, 1)})
     assert again.measure("a", never) == {"perplexity": 2.5}
     assert again.measure("b", lambda: 3) == 3
-    assert len(again.finish()) == 1
+    assert len(again.processors) == 1
+    again.forget()
     assert list(results.iterdir()) == []
+
+
+def test_one_cell_at_each_rate() -> None:
+    cells = Cells("table", {})
+    assert cells.at_rates("a", (1e-3, 5e-4), lambda rate: rate * 2) == {5e-4: 1e-3, 1e-3: 2e-3}
+    assert Cells("table", {}).measure("a 0.0005", never) == 1e-3
 
 
 def test_another_setup_is_measured_anew() -> None:
