@@ -3,8 +3,8 @@
 The protocol is the preset's (`manticore.mad.protocol`), but for what is given here. If it is
 interrupted, the benchmark goes on with the trainings that are done, which are kept beside the
 table: remove results/mad_suite to measure all anew. Tasks can be measured one by one: each call's
-table joins those of other tasks or another protocol that are there, and the mean over all of them
-is of the models and seeds that all have.
+table joins those of other tasks or another protocol that are there. The mean over all of them is of
+the models and seeds that all have; of a task that is in two, the table measured last counts.
 
     python -m benchmarks.mad_suite --preset baseline --task in-context-recall --seeds 3
     python -m benchmarks.mad_suite --preset paper --task memorization --model mamba --epochs 20
@@ -93,23 +93,21 @@ def _kind(table: dict[str, Any]) -> str:
 def mean_rows(tables: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Scores over the tasks of several tables, of the models and seeds that all of them have.
 
-    Raises:
-        ValueError: Two tables have the same task: there is no one score of it.
+    Args:
+        tables: In the order in which they were measured: of a task in two, the later one counts.
     """
-    tasks = [task for rows in tables for task in rows[0]["tasks"]]
-    if len(set(tasks)) < len(tasks):
-        raise ValueError(f"Tables of the same tasks: {', '.join(tasks)}. Take one of them out.")
-    models = [{row["model"]: row for row in rows} for rows in tables]
+    by_model: dict[str, dict[str, dict[str, float]]] = {}
+    all_tasks = {task: rows for rows in tables for task in rows[0]["tasks"]}
+    for task, table in all_tasks.items():
+        for row in table:
+            by_model.setdefault(row["model"], {})[task] = row["tasks"][task]["by_seed"]
     rows = []
-    for model in models[0]:
-        if not all(model in own for own in models):
+    for model, scores in by_model.items():
+        shared = set.intersection(*({*by_seed} for by_seed in scores.values()))
+        if len(scores) < len(all_tasks) or not shared:
             continue
-        tasks = [score for own in models for score in own[model]["tasks"].values()]
-        shared = set.intersection(*({*score["by_seed"]} for score in tasks))
-        if not shared:
-            continue
-        means = [mean(score["by_seed"][seed] for score in tasks) for seed in sorted(shared)]
-        row = {"model": model, "tasks": len(tasks), "seeds": len(means), "score": mean(means)}
+        means = [mean(by_seed[seed] for by_seed in scores.values()) for seed in sorted(shared)]
+        row = {"model": model, "tasks": len(scores), "seeds": len(means), "score": mean(means)}
         rows.append(row | {"spread": stdev(means) if len(means) > 1 else None})
     return rows
 

@@ -147,14 +147,16 @@ def trust(run: Run, data: "TextData") -> "Trust":
     """How far what a programming run has found is to be trusted on a text: no training.
 
     Returns:
-        `agreement`, from -1 to 1, of the tasks that the text asks for with those that the mixture
-        weights were made of, and the `skills` that it asks for.
+        `agreement`, from -1 to 1, of the mixture weights that were made with those that the tasks
+        that the text asks for would make, and the `skills` that it asks for.
 
     Raises:
         FileNotFoundError: The run is not over.
         ValueError: It is no programming run, one of a single task, or of none that the text asks
             for.
     """
+    import torch
+
     from manticore.mad.trust import trust_on
 
     if run.config.stage != "program":
@@ -162,9 +164,9 @@ def trust(run: Run, data: "TextData") -> "Trust":
             f"run {run.id} did {run.config.stage}: trust is about what tasks find, so give a run "
             "of mc.program"
         )
-    metrics, options = run.metrics(), run.config.program
-    made_of = {metrics["best_task"]: 1.0} if options.combine == "best" else options.tasks
-    return trust_on(metrics["tasks"], made_of, data.train, data.vocabulary)
+    metrics = run.metrics()
+    made = torch.tensor(metrics["mixture_weights"])
+    return trust_on(metrics["tasks"], made, data.train, data.vocabulary)
 
 
 def finetune(

@@ -98,6 +98,8 @@ class ManticoreForCausalLM(TransformersCitizen):
         self.transplants: dict[str, TransplantReport] | None = None
         # How it can be made again, as a run's `start` says it; not known of one that was saved.
         self.origin: dict[str, object] = {}
+        # Embeddings and heads that are new: they learn also where the components' blocks do not.
+        self.fresh_vocabulary = False
         self.post_init()
         if attention is not None:
             self.set_attn_implementation(attention)

@@ -19,17 +19,17 @@ def weighted_mean(alphas: Sequence[torch.Tensor], skills: Sequence[float]) -> to
 
 def above_guessing(accuracy: float, guessing: float) -> float:
     """How much of what guessing leaves open was learned: 1 all of it, 0 nothing."""
-    return (accuracy - guessing) / (1 - guessing) if guessing < 1 else 0.0
+    return max(0.0, accuracy - guessing) / (1 - guessing) if guessing < 1 else 0.0
 
 
 def best_task(learned: Mapping[str, float], skills: Mapping[str, float]) -> str:
-    """The task done best: of the greatest share learned, times its skill; of equals the first.
+    """The task done best: of the greatest share learned, times its skill; then of greatest skill.
 
     Args:
         learned: See `above_guessing`, as some tasks are easier to guess than others.
         skills: How much the person cares for each.
     """
-    return max(learned, key=lambda task: learned[task] * skills[task])
+    return max(learned, key=lambda task: (learned[task] * skills[task], skills[task]))
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,11 @@ class ProgramConfig(SearchConfig):
                 "lengths and target_length go together: the lengths that tasks are searched at, "
                 "and the one that mixture weights are wanted for"
             )
+        if self.component_lr == 0 and self.projector_lr == 0:
+            raise ValueError(
+                "component_lr and projector_lr are both 0, so that the tasks' fresh embeddings and "
+                "heads would never learn: give one of them above 0"
+            )
         batches = 2 if self.strategy in HELD_OUT else 1
         for job in self.jobs():
             if job.setting.train_examples < batches * self.batch_size:

@@ -94,7 +94,7 @@ def make_task(name: str, setting: Setting | None = None, seed: int = 0) -> TaskD
     Raises:
         ValueError: No such task, a setting of another task, or a negative seed.
     """
-    task = find_task(name)
+    find_task(name)
     setting = setting or BASELINES[name]
     if setting.task != name:
         raise ValueError(
@@ -103,24 +103,42 @@ def make_task(name: str, setting: Setting | None = None, seed: int = 0) -> TaskD
         )
     if seed < 0:
         raise ValueError(f"seed={seed} is negative: give 0 or more.")
-    train, test, shared = np.random.SeedSequence(seed).spawn(3)
-
-    def examples(n_examples: int, stream: np.random.SeedSequence, training: bool) -> Examples:
-        draw = Draw(n_examples, training, np.random.default_rng(stream), shared)
-        inputs, targets = task.generate(setting, draw)
-        if not task.reconstructs:
-            inputs = np.concatenate([inputs, inputs[:, -1:]], axis=1)
-        targets = np.pad(targets, ((0, 0), (1, 0)), constant_values=IGNORED)
-        return Examples(
-            torch.from_numpy(np.ascontiguousarray(inputs)),
-            torch.from_numpy(np.ascontiguousarray(targets)),
-        )
-
+    train, test, shared, _ = _streams(seed)
     return TaskData(
         setting,
         seed,
-        train=examples(setting.train_examples, train, training=True),
-        test=examples(setting.test_examples, test, training=False),
+        train=_examples(setting, setting.train_examples, train, shared, training=True),
+        test=_examples(setting, setting.test_examples, test, shared, training=False),
+    )
+
+
+def more_tests(data: TaskData, n_examples: int) -> Examples:
+    """Examples as those of `data.test`, from a stream of their own."""
+    *_, shared, more = _streams(data.seed)
+    return _examples(data.setting, n_examples, more, shared, training=False)
+
+
+def _streams(seed: int) -> list[np.random.SeedSequence]:
+    """Of training, of testing, of what both have in common, and of more tests."""
+    return np.random.SeedSequence(seed).spawn(4)
+
+
+def _examples(
+    setting: Setting,
+    n_examples: int,
+    stream: np.random.SeedSequence,
+    shared: np.random.SeedSequence,
+    training: bool,
+) -> Examples:
+    task = find_task(setting.task)
+    draw = Draw(n_examples, training, np.random.default_rng(stream), shared)
+    inputs, targets = task.generate(setting, draw)
+    if not task.reconstructs:
+        inputs = np.concatenate([inputs, inputs[:, -1:]], axis=1)
+    targets = np.pad(targets, ((0, 0), (1, 0)), constant_values=IGNORED)
+    return Examples(
+        torch.from_numpy(np.ascontiguousarray(inputs)),
+        torch.from_numpy(np.ascontiguousarray(targets)),
     )
 
 

@@ -53,6 +53,7 @@ def hybrid_for_task(
         if from_scratch:
             _fit_projectors(made, data)
     made.tokenizer = number_tokenizer(data.setting.vocabulary)
+    made.fresh_vocabulary = True
     return made.to(hybrid.device).eval()
 
 
@@ -78,6 +79,8 @@ def _renew_vocabulary(model: "PreTrainedModel", vocabulary: int) -> None:
     model.resize_token_embeddings(vocabulary, mean_resizing=False)
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     embedding.weight.copy_(mean + spread * torch.randn(embedding.weight.shape))
+    # Of the words there were: here it would be a token like others, and never learn.
+    embedding.padding_idx = None
     if not tied:
         head.weight.normal_(std=spread_of_head)
     if has_bias:

@@ -8,8 +8,11 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
 from manticore.evaluate.losses import LONGEST_EXPONENT
-from manticore.mad.data import Examples, TaskData, count_correct
+from manticore.mad.data import Examples, TaskData, count_correct, more_tests
 from manticore.mad.tasks import IGNORED
+
+GUESSED_FROM = 4096
+"""Examples that tell what is asked for most often."""
 
 
 @torch.no_grad()
@@ -55,15 +58,14 @@ def measure(
 def guessing_accuracy(data: TaskData) -> float:
     """Accuracy of the best answers that do not look at the inputs.
 
-    That is at each place what training asks for most often there, and where it asks for nothing,
-    most often at all.
+    That is at each place what is asked for most often there, and where nothing is, most often at
+    all, in examples that are like those for testing, but others: training may ask for more.
     """
-    trained, tested = data.train.labels, data.test.labels
-    vocabulary = data.setting.vocabulary
-    counts = torch.zeros(trained.shape[1], vocabulary)
-    asked = trained != IGNORED
-    places = torch.arange(trained.shape[1]).expand_as(trained)[asked]
-    counts.index_put_((places, trained[asked]), torch.ones(len(places)), accumulate=True)
+    known, tested = more_tests(data, GUESSED_FROM).labels, data.test.labels
+    counts = torch.zeros(known.shape[1], data.setting.vocabulary)
+    asked = known != IGNORED
+    places = torch.arange(known.shape[1]).expand_as(known)[asked]
+    counts.index_put_((places, known[asked]), torch.ones(len(places)), accumulate=True)
     answers = counts.argmax(dim=1)
     answers[counts.sum(dim=1) == 0] = counts.sum(dim=0).argmax()
     asked = tested != IGNORED

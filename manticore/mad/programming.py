@@ -34,6 +34,9 @@ from manticore.train.training import (
     write_metrics,
 )
 
+NOTHING_LEARNED = 0.05
+"""Share of what guessing leaves open that is no more than luck."""
+
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
     from manticore.runs.config import RunConfig
@@ -110,6 +113,16 @@ def _warn_of_lengths(options: ProgramConfig, events: EventWriter) -> None:
         )
 
 
+def _warn_if_not_learned(name: str, accuracy: float, guessing: float, events: EventWriter) -> None:
+    """Say so where a task is done no better than by luck."""
+    if above_guessing(accuracy, guessing) < NOTHING_LEARNED:
+        events.emit(
+            "warning",
+            message=f"{name} is not learned ({accuracy:.1%} right, {guessing:.1%} by guessing), so "
+            "its mixture weights say little: give more steps, or make the task smaller.",
+        )
+
+
 def _search(
     job: Job,
     target: "ManticoreForCausalLM",
@@ -139,8 +152,10 @@ def _search(
     training.close_trackers()
     if metrics is None:
         return None
+    guessing = guessing_accuracy(data)
+    _warn_if_not_learned(job.name, metrics["accuracy"], guessing, events)
     result = {name: metrics[name] for name in ("accuracy", "perplexity", "mixture_weights")} | {
-        "guessing": guessing_accuracy(data),
+        "guessing": guessing,
         "skill": job.skill,
         "setting": job.setting.model_dump(exclude_none=True),
     }

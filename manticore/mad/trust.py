@@ -2,17 +2,18 @@
 
 The paper leaves open when mixture weights from MAD tasks suit a target. Two things can be known
 cheaply: how much the text asks for the skill behind each task, by counting (`mad.text_skills`), and
-how alike the mixture weights are that the tasks found. Where the tasks that the text asks for want
-other mixture weights than those that the mixture was made of, it is not the text's.
+which mixture weights each task found. Where the tasks that the text asks for want other mixture
+weights than those that were made, these are not the text's.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import combinations, islice, product
+from itertools import combinations, islice
 from typing import Any
 
 import torch
 
+from manticore.mad.combining import weighted_mean
 from manticore.mad.text_skills import text_skills
 
 PROFILED = 500
@@ -24,8 +25,8 @@ class Trust:
     """How far programming is to be trusted on a text.
 
     Attributes:
-        agreement: Of the tasks that the text asks for with those that the mixture weights were made
-            of: see `asked_and_made`.
+        agreement: Of the mixture weights that were made with what the tasks that the text asks for
+            want: see `asked_and_made`.
         skills: What the text asks for, by task: see `text_skills`.
     """
 
@@ -35,7 +36,7 @@ class Trust:
 
 def trust_on(
     tasks: Mapping[str, Mapping[str, Any]],
-    made_of: Mapping[str, float],
+    made: torch.Tensor,
     sequences: Iterable[Mapping[str, torch.Tensor]],
     vocabulary: int,
 ) -> Trust:
@@ -43,7 +44,7 @@ def trust_on(
 
     Args:
         tasks: Of a programming run's metrics: each with its `setting` and `mixture_weights`.
-        made_of: How much each task counts in the mixture weights that were made.
+        made: (N, K), the mixture weights that the run made of them.
         sequences: Of the text: each with `input_ids` (T,).
         vocabulary: V, of the tokenizer.
 
@@ -52,7 +53,7 @@ def trust_on(
     """
     ids = torch.stack([sequence["input_ids"] for sequence in islice(sequences, PROFILED)])
     skills = text_skills(ids, vocabulary)
-    return Trust(asked_and_made(alphas_by_task(tasks), skills, made_of), skills)
+    return Trust(asked_and_made(alphas_by_task(tasks), skills, made), skills)
 
 
 def alphas_by_task(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.Tensor]:
@@ -65,20 +66,17 @@ def alphas_by_task(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.Te
 
 
 def asked_and_made(
-    alphas: Mapping[str, torch.Tensor],
-    asked: Mapping[str, float],
-    made_of: Mapping[str, float],
+    alphas: Mapping[str, torch.Tensor], asked: Mapping[str, float], made: torch.Tensor
 ) -> float:
-    """How alike two tasks' mixture weights are, one drawn as asked, the other from what was made.
+    """How alike the mixture weights that were made are to those that the asked tasks would make.
 
     Args:
         alphas: (N, K) of each task; two tasks or more.
         asked: How much each is asked for: of a text, by `text_skills`.
-        made_of: How much each counts in the mixture weights that were made.
+        made: (N, K), of the target.
 
     Returns:
-        From -1 to 1, the mean of `agreement`; a task agrees with itself. At 1, what is asked for
-        and what was made want each component in the same blocks.
+        `agreement` of what was made with the mean over tasks, each counted as it is asked for.
 
     Raises:
         ValueError: Fewer than two tasks, or none that is asked for.
@@ -88,20 +86,13 @@ def asked_and_made(
             f"What {', '.join(alphas)} found has nothing to be compared with: program the hybrid "
             "anew, with two tasks or more."
         )
-    weights = {
-        (one, other): asked[one] * made_of.get(other, 0.0) for one, other in product(alphas, alphas)
-    }
-    total = sum(weights.values())
-    if total <= 0:
+    wanted = [asked[task] for task in alphas]
+    if sum(wanted) <= 0:
         raise ValueError(
             f"The text asks for none of {', '.join(alphas)}: program the hybrid anew, with other "
             "tasks."
         )
-    agreed = (
-        weight * (1.0 if one == other else agreement(alphas[one], alphas[other]))
-        for (one, other), weight in weights.items()
-    )
-    return sum(agreed) / total
+    return agreement(weighted_mean(list(alphas.values()), wanted), made)
 
 
 def task_agreement(alphas: Mapping[str, torch.Tensor], skills: Mapping[str, float]) -> float:

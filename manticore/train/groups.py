@@ -20,6 +20,7 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """AdamW groups for mixture weights, projectors (with a new head) and components.
 
+    A fresh vocabulary learns at the components' rate, or, where they are frozen, the projectors'.
     Matrices decay. Norms, biases and a state's own rates of decay do not: they are no directions
     to be kept short.
 
@@ -31,11 +32,13 @@ def parameter_groups(
     adapters = any("lora_" in name for name, _ in hybrid.components.named_parameters())
     if adapters:
         hybrid.components.requires_grad_(False)
+    vocabulary = _fresh_vocabulary(hybrid)
+    fresh = {id(parameter) for _, parameter in vocabulary}
     components = [
         [
             (name, parameter)
             for name, parameter in component.named_parameters()
-            if "lora_" in name or not adapters
+            if id(parameter) not in fresh and ("lora_" in name or not adapters)
         ]
         for component in hybrid.components
     ]
@@ -49,6 +52,8 @@ def parameter_groups(
             f"component {index}": (own, options.component_lr * factor)
             for index, (own, factor) in enumerate(zip(components, factors, strict=True))
         }
+    if vocabulary:
+        rates["vocabulary"] = (vocabulary, options.component_lr or options.projector_lr)
     groups = []
     if mixture:
         named = [("mixture", parameter) for parameter in mixture]
@@ -58,6 +63,18 @@ def parameter_groups(
     for name, (parameters, lr) in rates.items():
         groups += _groups(name, parameters, lr, decay, options.component_schedule)
     return groups
+
+
+def _fresh_vocabulary(hybrid: "ManticoreForCausalLM") -> Named:
+    """Embeddings and heads of all components, if they are new; tied ones once."""
+    if not hybrid.fresh_vocabulary:
+        return []
+    modules = [
+        module
+        for model in hybrid.components
+        for module in (model.get_input_embeddings(), model.get_output_embeddings())
+    ]
+    return list(nn.ModuleList(modules).named_parameters())
 
 
 def _groups(

@@ -7,6 +7,8 @@ import torch
 
 import manticore as mc
 from manticore.mad import TASKS, Setting, hybrid_for_task, make_task, measure
+from manticore.mad.config import ProgramConfig
+from manticore.train.groups import parameter_groups
 
 FAMILIES = ("gpt_neo", "gpt_neox", "llama", "mamba", "mamba2")
 
@@ -140,3 +142,37 @@ def test_what_reconstruction_cannot_do_is_refused(hybrid: mc.ManticoreForCausalL
         made(ids, attention_mask=torch.tensor([[0, 1, 1]]))
     with pytest.raises(ValueError, match="neither continues"):
         made.generate(ids, max_new_tokens=4, do_sample=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "rate"),
+    [
+        ({"component_lr": 0.0, "projector_lr": 0.3}, 0.3),
+        ({"component_lr": 0.2, "component_lr_factors": [0.0, 1.0]}, 0.2),
+    ],
+)
+def test_what_is_fresh_learns_where_blocks_are_frozen(
+    hybrid: mc.ManticoreForCausalLM, options: dict, rate: float
+) -> None:
+    data = make_task("in-context-recall", small("in-context-recall"))
+    made = hybrid_for_task(hybrid, data)
+    groups = parameter_groups(made, ProgramConfig(**options), [])
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    for model in made.components:
+        for module in (model.get_input_embeddings(), model.get_output_embeddings()):
+            assert rates[id(module.weight)] == rate
+            assert module.weight.requires_grad
+    frozen = [name for name, p in made.components[0].named_parameters() if not p.requires_grad]
+    assert len(frozen) > 10
+    assert len(rates) == sum(len(group["params"]) for group in groups)
+
+
+def test_every_token_learns_also_that_which_was_for_padding(
+    component: Callable[..., str],
+) -> None:
+    hybrid = mc.build_hybrid([component("llama")], 1)
+    hybrid.components[0].get_input_embeddings().padding_idx = 1
+    data = make_task("in-context-recall", small("in-context-recall"))
+    embedding = hybrid_for_task(hybrid, data).components[0].get_input_embeddings()
+    embedding(torch.tensor([1, 2])).sum().backward()
+    assert embedding.weight.grad[1].abs().min() > 0

@@ -57,16 +57,30 @@ def test_tasks_agree_as_much_as_their_skills_weigh() -> None:
 
 def test_what_is_asked_for_is_held_against_what_was_made() -> None:
     alphas = {"a": UP, "b": UP, "c": DOWN}
-    of_a = {"a": 1.0, "b": 0.0, "c": 0.0}
-    assert asked_and_made(alphas, {"a": 0, "b": 0.3, "c": 0}, of_a) == pytest.approx(1)
-    assert asked_and_made(alphas, {"a": 0, "b": 0, "c": 0.3}, of_a) == pytest.approx(-1)
-    assert asked_and_made(alphas, {"a": 0, "b": 0.1, "c": 0.3}, {"a": 1.0}) == pytest.approx(-0.5)
-    # What was made is itself what is asked for.
-    assert asked_and_made({"a": UP, "c": DOWN}, {"a": 0.2, "c": 0}, of_a) == pytest.approx(1)
+    assert asked_and_made(alphas, {"a": 0, "b": 0.3, "c": 0}, UP) == pytest.approx(1)
+    assert asked_and_made(alphas, {"a": 0, "b": 0, "c": 0.3}, UP) == pytest.approx(-1)
+    # What a text asks for most decides.
+    assert asked_and_made(alphas, {"a": 0.2, "b": 0, "c": 0.1}, UP) == pytest.approx(1)
+    assert asked_and_made(alphas, {"a": 0.1, "b": 0, "c": 0.3}, UP) == pytest.approx(-1)
+
+
+def test_what_was_made_as_asked_is_trusted_wholly() -> None:
+    generator = torch.Generator().manual_seed(0)
+    alphas = {name: torch.rand(4, 3, generator=generator).softmax(dim=1) for name in "abc"}
+    asked = {"a": 0.5, "b": 0.1, "c": 0.4}
+    made = sum(asked[name] * alpha for name, alpha in alphas.items())
+    assert asked_and_made(alphas, asked, made) == pytest.approx(1)
+    others = asked_and_made(alphas, {"a": 0.0, "b": 1.0, "c": 0.0}, made)
+    assert others < 1
+
+
+def test_without_an_order_of_blocks_there_is_nothing_to_trust() -> None:
+    alphas = {"a": torch.tensor([[0.9, 0.1]]), "b": torch.tensor([[0.1, 0.9]])}
+    assert asked_and_made(alphas, {"a": 1.0, "b": 0.0}, alphas["a"]) == 0
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(ValueError, match="two tasks or more"):
-        asked_and_made({"a": UP}, {"a": 1.0}, {"a": 1.0})
+        asked_and_made({"a": UP}, {"a": 1.0}, UP)
     with pytest.raises(ValueError, match="asks for none of a, b"):
-        asked_and_made({"a": UP, "b": UP}, {"a": 0.0, "b": 0.0}, {"a": 1.0})
+        asked_and_made({"a": UP, "b": UP}, {"a": 0.0, "b": 0.0}, UP)
