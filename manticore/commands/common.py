@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from manticore.runs import Run, RunError, get_run
 from manticore.runs import runs as list_runs
+from manticore.runs.config import option_name
 from manticore.runs.wording import explain, in_its_folder
 
 EXPECTED = (ValueError, LookupError, OSError, ModuleNotFoundError, RunError)
@@ -59,7 +60,8 @@ def watch_run(run: Run) -> None:
     try:
         show(run, Console())
     except KeyboardInterrupt:
-        typer.echo(f"The run goes on. Watch it again: manticore watch {run.id}")
+        again = f"manticore watch {run.id}{in_its_folder(run)}"
+        typer.echo(f"The run goes on. Watch it again: {again}")
         raise typer.Exit(0) from None
     if run.status.state in {"failed", "died"}:
         raise typer.Exit(1)
@@ -93,7 +95,7 @@ def parsed_options(options: list[str] | None, flag: str = "--set") -> dict[str, 
     pairs = {}
     for option in options or ():
         name, equals, value = option.partition("=")
-        name = name.strip().replace("-", "_")
+        name = option_name(name.strip())
         if not equals or not name:
             raise ValueError(
                 f"{flag} {option!r} is no NAME=VALUE pair, such as {flag} max_grad_norm=1"

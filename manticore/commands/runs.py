@@ -16,6 +16,7 @@ from manticore.commands.common import (
 )
 from manticore.runs import RunError
 from manticore.runs import runs as list_runs
+from manticore.runs.wording import in_its_folder
 
 commands = typer.Typer(cls=Explaining)
 
@@ -49,7 +50,8 @@ def stop(run: RunId, root: Root = None) -> None:
     if not found.is_alive:
         raise RunError(f"run {found.id} is {found.status.state}: there is nothing to stop")
     found.stop()
-    typer.echo(f"{found.id} ends after the step it is in; `manticore resume {found.id}` goes on.")
+    resume = f"manticore resume {found.id}{in_its_folder(found)}"
+    typer.echo(f"{found.id} ends after the step it is in; `{resume}` goes on.")
 
 
 @commands.command()

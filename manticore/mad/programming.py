@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 def program(
     folder: Path, config: "RunConfig", events: EventWriter, should_stop: Callable[[], bool]
-) -> None:
+) -> bool:
     """Search on each task, combine the mixture weights, and carry them to the hybrid.
 
     Writes `tasks/NAME.json` after each task, `result/hybrid` (the hybrid as it was, at the combined
@@ -55,6 +55,9 @@ def program(
         config: What to do.
         events: The run's event stream.
         should_stop: Asked after every step.
+
+    Returns:
+        Whether it came to its end.
 
     Raises:
         ValueError: A task that is too long for a component, or shards are asked for.
@@ -82,7 +85,7 @@ def program(
         section = Section(total, index * options.steps, job.name, {"task": job.name})
         result = _search(job, target, folder, config, events, should_stop, section)
         if result is None:
-            return
+            return False
         found[job.name] = result
     metrics = {"tasks": found, **_combine(options, jobs, found)}
     if len(options.tasks) > 1:
@@ -100,6 +103,7 @@ def program(
         save_whole(target, folder / RESULT_FOLDER / HYBRID_FOLDER)
         write_metrics(folder, metrics)
     processes.destroy_process_group()
+    return True
 
 
 def _warn_of_lengths(options: ProgramConfig, events: EventWriter) -> None:

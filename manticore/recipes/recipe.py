@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ruamel.yaml import YAML, YAMLError
 
 from manticore.mad.config import ProgramConfig
-from manticore.runs.config import HybridConfig, absolute, option_field
+from manticore.runs.config import HybridConfig, absolute, option_field, option_name
 from manticore.search.config import SearchConfig
 from manticore.train.config import (
     EvaluateConfig,
@@ -205,7 +205,7 @@ class Recipe(HybridConfig):
         return type(self)(**values)
 
     def _put(self, values: dict[str, Any], name: str, value: Any) -> None:
-        first, *rest = name.replace("-", "_").split(".")
+        first, *rest = option_name(name).split(".")
         stages = [option_field(stage) for stage in STAGE_ORDER]
         if first in stages:
             if not rest or getattr(self.stages, first) is None:

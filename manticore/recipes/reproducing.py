@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from manticore.data import TextData
+from manticore.data.cache import digest
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
+from manticore.recipes.running import go_on_with
 from manticore.runs import Run, RunConfig, RunError, get_run, start_run
 from manticore.runs.config import Build, HybridConfig, Parent
 from manticore.runs.folder import CONFIG_FILE, is_run_id, run_folder
@@ -78,10 +80,14 @@ def _again(
     root: str | os.PathLike[str] | None,
     inexact: bool,
     watch: "Watch",
+    key: str | None = None,
 ) -> Run:
-    """Start a run with this configuration; `folder` is where it was, if that is still there."""
+    """Start a run with this configuration; `folder` is where it was, if that is still there.
+
+    `key` is what it is found again by.
+    """
     # A reproduction is nobody's stage: the recipe goes on from the run that it started itself.
-    config = config.model_copy(update={"recipe": None})
+    config = config.model_copy(update={"recipe": key})
     if not inexact and TextData.has_changed(config.data):
         raise ValueError(
             f"the text {config.data['source']} is not what it was when the run was started: put "
@@ -120,7 +126,11 @@ def _starting_point(
     """The hybrid that the run started from, with the weights that it had."""
     tried = []
     for way, hybrid in _ways_to_start(config, folder, root, inexact, watch):
-        hybrid.origin = config.start.model_dump(mode="json", exclude={"digest"}, exclude_none=True)
+        said = config.start.model_dump(mode="json", exclude={"digest"}, exclude_none=True)
+        if "parent" in said and "parent" in hybrid.origin:
+            # The run that was done again, in place of one that is gone.
+            said["parent"]["run"] = hybrid.origin["parent"]["run"]
+        hybrid.origin = said
         if inexact or weights_digest(hybrid) == config.start.digest:
             return hybrid
         tried.append(way)
@@ -182,11 +192,12 @@ def _parent(
     for place in (root, *([] if folder is None else [folder.parent])):
         if (run_folder(parent.run, place) / CONFIG_FILE).is_file():
             return get_run(parent.run, place)
-    run = _again(parent.config, None, root, inexact, watch)
+    key = digest({"again": parent.run, "config": parent.config.model_dump(mode="json")})
+    run = go_on_with(key, root) or _again(parent.config, None, root, inexact, watch, key)
     watch(run)
     if run.status.state != "done":
         raise RunError(
-            f"run {run.id}, which makes what is needed first, is {run.status.state}: resume it, "
-            "and reproduce again when it is done"
+            f"run {run.id}, which makes what is needed first, is {run.status.state}: reproduce "
+            "again, and it goes on"
         )
     return run

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from manticore.api import start_stage
+from manticore.components.loading import files_of
 from manticore.data import TextData, load_text
 from manticore.data.cache import digest
 from manticore.recipes.recipe import Recipe
@@ -88,12 +89,16 @@ def _find_or_start(
     key = _key(recipe, stage, before)
     # Two that do the same recipe at once, or two of a sweep that begin alike, share the run.
     with FileLock(base / _LOCK_FILE):
-        run = None if fresh else _find(key, root)
-        if run is None:
-            return _start(recipe, stage, before, root, key)
-        if run.status.state != "done" and not run.is_alive:
-            run.resume()
-        return run
+        run = None if fresh else go_on_with(key, root)
+        return _start(recipe, stage, before, root, key) if run is None else run
+
+
+def go_on_with(key: str, root: str | os.PathLike[str] | None) -> Run | None:
+    """The newest run whose `RunConfig.recipe` is this key, resumed if it was interrupted."""
+    run = _find(key, root)
+    if run is not None and run.status.state != "done" and not run.is_alive:
+        run.resume()
+    return run
 
 
 def _find(key: str, root: str | os.PathLike[str] | None) -> Run | None:
@@ -112,6 +117,7 @@ def _key(recipe: Recipe, stage: str, before: Run | None) -> str:
         "stage": stage,
         "options": recipe.options(stage).model_dump(mode="json"),
         "text": None if text is None else text.model_dump(mode="json"),
+        "components": [files_of(component) for component in recipe.components],
         "before": None if before is None else before.id,
     }
     return digest(said)

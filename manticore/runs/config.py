@@ -27,6 +27,15 @@ def option_field(stage: str) -> str:
     return stage.replace("-", "_")
 
 
+def option_name(path: str) -> str:
+    """An option as it is called in Python: `search.mixture-lr` is `search.mixture_lr`.
+
+    What follows an option's own name, such as a task, keeps its hyphens.
+    """
+    stage, *inner = path.split(".", 2)
+    return ".".join([option_field(stage), *map(option_field, inner[:1]), *inner[1:]])
+
+
 class HybridConfig(BaseModel):
     """What a hybrid is made of and where it is computed: what a run and a recipe both say.
 
@@ -163,7 +172,9 @@ class RunConfig(HybridConfig):
     )
     start: Start | None = Field(None, description="the given hybrid; None: the worker builds it")
     recipe: str | None = Field(
-        None, description="which stage of which recipe it does, as a digest that finds it again"
+        None,
+        description="which stage of which recipe it does, or which run again for one that is "
+        "reproduced, as a digest that finds it",
     )
 
     @property

@@ -224,18 +224,45 @@ class Run:
         """The hybrid that the run started from, at the mixture weights that it has found.
 
         What fine-tuning starts from (paper section 3.3): components as they were pretrained,
-        projectors as they were before the search.
+        projectors as they were before the search; before the first one, if this search went on
+        with what another had made.
 
         Raises:
             FileNotFoundError: the run has neither a result nor a checkpoint yet.
+            KeyError: the search that it went on from is not there any more.
         """
         from manticore.hybrid import ManticoreForCausalLM
 
         alpha = self.hybrid().mixture_weights
-        hybrid = ManticoreForCausalLM.from_pretrained(self.folder / START_FOLDER, dtype="auto")
+        start = self._before_search() / START_FOLDER
+        hybrid = ManticoreForCausalLM.from_pretrained(start, dtype="auto")
         hybrid.set_mixture_weights(alpha)
         hybrid.origin = self._origin(original=True)
         return hybrid.eval()
+
+    def _before_search(self) -> Path:
+        """Folder of the run whose start no search has trained."""
+        parent = self._parent()
+        if parent is None or parent.config.stage not in ("search", "program", "evaluate"):
+            return self.folder
+        return parent._before_search()
+
+    def _parent(self) -> "Run | None":
+        """The run whose trained hybrid this one started with.
+
+        Raises:
+            KeyError: it is not in the same folder any more.
+        """
+        start = self.config.start
+        if start is None or start.parent is None or start.parent.original:
+            return None
+        try:
+            return get_run(start.parent.run, self.folder.parent)
+        except KeyError as error:
+            raise KeyError(
+                f"run {self.id} went on with the hybrid of run {start.parent.run}, which is not in "
+                f"{self.folder.parent} any more: bring it back, or fine-tune run.hybrid() as it is"
+            ) from error
 
     def _origin(self, original: bool) -> dict[str, Any]:
         """Where a hybrid of this run comes from, as a later run's `start` says it."""
@@ -243,7 +270,16 @@ class Run:
         return {"parent": {"run": self.id, "original": original, "config": config}}
 
     def hybrid_to_finetune(self) -> "ManticoreForCausalLM":
-        """The hybrid that fine-tuning starts from: a search's original one, another run's own."""
+        """The hybrid that fine-tuning starts from: a search's original one, another run's own.
+
+        An evaluation has made none: what counts is the run that it has evaluated.
+
+        Raises:
+            FileNotFoundError: the run has neither a result nor a checkpoint yet.
+            KeyError: a run before it is not there any more.
+        """
+        if self.config.stage == "evaluate" and (evaluated := self._parent()) is not None:
+            return evaluated.hybrid_to_finetune()
         return self.original_hybrid() if self.config.stage == "search" else self.hybrid()
 
     def metrics(self) -> dict[str, Any]:
@@ -291,11 +327,20 @@ class Run:
             (self.folder / STOP_FILE).touch()
 
     def kill(self) -> None:
-        """End the worker at once, without a checkpoint; `resume` goes on from the last one."""
+        """End the worker at once, without a checkpoint; `resume` goes on from the last one.
+
+        Raises:
+            RunError: the run is at work on another machine.
+        """
         status = self.status
         # A run that has no worker yet is as alive as the process that made it.
-        if status.is_active and status.process_is_alive() and status.pid != os.getpid():
-            psutil.Process(status.pid).kill()
+        if not status.is_active or not status.process_is_alive() or status.pid == os.getpid():
+            return
+        if not status.is_here:
+            raise RunError(
+                f"run {self.id} is at work on {status.host}: kill it there, or stop() it from here"
+            )
+        psutil.Process(status.pid).kill()
 
     def resume(self) -> "Run":
         """Start a worker that goes on from the last checkpoint, and return the run.
@@ -358,7 +403,9 @@ def runs(root: str | os.PathLike[str] | None = None) -> list[Run]:
     found = []
     names = sorted((path.name for path in base.iterdir()), reverse=True) if base.is_dir() else []
     for name in names:
-        if not is_run_id(name) or not (base / name).is_dir():
+        # A run's folder appears with both files in it: what has neither is no run.
+        own = (base / name / file for file in (CONFIG_FILE, STATUS_FILE))
+        if not is_run_id(name) or not any(file.is_file() for file in own):
             continue
         try:
             run = Run(run_folder(name, base))

@@ -12,7 +12,7 @@ from manticore.train.training import train
 if TYPE_CHECKING:
     from manticore.runs.config import RunConfig
 
-Stage = Callable[[Path, "RunConfig", EventWriter, Callable[[], bool]], None]
+Stage = Callable[[Path, "RunConfig", EventWriter, Callable[[], bool]], bool]
 
 STAGES: dict[str, Stage] = {
     "search": train,
@@ -25,6 +25,10 @@ STAGES: dict[str, Stage] = {
 
 def run_stage(
     folder: Path, config: "RunConfig", events: EventWriter, should_stop: Callable[[], bool]
-) -> None:
-    """Do what a run is for, from its newest checkpoint on; see the stage's own function."""
-    STAGES[config.stage](folder, config, events, should_stop)
+) -> bool:
+    """Do what a run is for, from its newest checkpoint on; see the stage's own function.
+
+    Returns:
+        Whether it came to its end; False if it was stopped before.
+    """
+    return STAGES[config.stage](folder, config, events, should_stop)

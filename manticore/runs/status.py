@@ -44,9 +44,14 @@ class Status(BaseModel):
         """Whether a process is (or is about to be) at work."""
         return self.state in ACTIVE_STATES
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it is of a process on this machine."""
+        return self.host == socket.gethostname()
+
     def process_is_alive(self) -> bool:
         """Whether the process that the status names still exists, whatever the state says."""
-        if self.host != socket.gethostname():
+        if not self.is_here:
             return time.time() - self.heartbeat < STALE_AFTER
         started = process_started(self.pid)
         return started is not None and abs(started - self.pid_started) < START_TOLERANCE

@@ -125,13 +125,13 @@ def assist(folder: Path) -> None:
 
 def _do_stage(
     folder: Path, events: EventWriter | SilentEvents, should_stop: Callable[[], bool]
-) -> None:
+) -> bool:
     # Imported here, so that a broken installation becomes the run's failure, with its remedy.
     from manticore.runs.config import RunConfig
     from manticore.runs.stages import run_stage
 
     config = RunConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
-    run_stage(folder, config, events, should_stop)
+    return run_stage(folder, config, events, should_stop)
 
 
 def describe(error: BaseException) -> str:
@@ -180,7 +180,7 @@ def _is_ours(error: BaseException) -> bool:
 def _attempt(folder: Path, events: EventWriter, should_stop: Callable[[], bool]) -> bool:
     """Whether the stage came to its end (False: it was stopped before)."""
     try:
-        _do_stage(folder, events, should_stop)
+        completed = _do_stage(folder, events, should_stop)
     except Exception as error:
         (folder / BALLAST_FILE).unlink(missing_ok=True)
         try:
@@ -188,9 +188,7 @@ def _attempt(folder: Path, events: EventWriter, should_stop: Callable[[], bool])
         except OSError as write_error:
             log.error("the failure could not be recorded: %s", write_error)
         raise
-    said_done = _said_done(folder)
-    completed = said_done or not should_stop()
-    if completed and not said_done:
+    if completed and not _said_done(folder):
         events.emit("done")
     return completed
 

@@ -67,7 +67,8 @@ class SearchConfig(TrainConfig):
     """`sweep`: points along each edge of the simplex."""
     held_out: float = Field(0.1, gt=0, lt=1)
     """Share of the training text on which `darts-bilevel`, `probe`, `random` and `sweep` judge
-    mixture weights, and which no other weight learns from."""
+    mixture weights, and which no other weight learns from; of a long stream, its first 2,048
+    sequences instead."""
     probe_every: PositiveInt = 10
     """`probe`: steps between rounds."""
     probe_batches: PositiveInt = 1
@@ -89,6 +90,17 @@ class SearchConfig(TrainConfig):
                 raise ValueError(
                     f"{option} means nothing to the strategy {self.strategy!r}: leave it out, or "
                     f"choose one of {', '.join(sorted(strategies))}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _pruning_has_a_threshold(self) -> "SearchConfig":
+        fields = type(self).model_fields
+        for option in ("prune_after", "prune_steps"):
+            if not self.prune_below and getattr(self, option) != fields[option].default:
+                raise ValueError(
+                    f"{option} means nothing without prune_below, the weight under which a "
+                    "component leaves its block: give it, or leave both out"
                 )
         return self
 

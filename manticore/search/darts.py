@@ -39,10 +39,10 @@ class BilevelDarts(Strategy):
 
     def attach(self, loop: "Loop", held_out: "HeldOut | None") -> None:
         super().attach(loop, held_out)
-        if self.options.second_order and loop.accelerator.scaler is not None:
+        if self.options.second_order and loop.accelerator.mixed_precision != "no":
             raise ValueError(
-                "second_order measures gradients that float16 would scale: run it in float32 or "
-                "bfloat16."
+                "second_order measures small differences of gradients, which "
+                f"{loop.accelerator.mixed_precision} rounds away: run it in float32."
             )
         optimizer = torch.optim.Adam([self.mixture.row], lr=self.options.mixture_lr, betas=_BETAS)
         self.optimizer, self.schedule = loop.prepared(optimizer, self.options.mixture_schedule)
@@ -55,7 +55,7 @@ class BilevelDarts(Strategy):
             self._descend(valid)
         penalty = self.penalty()
         if penalty is not None:
-            penalty.backward()
+            self.loop.accelerator.backward(penalty)
         self.optimizer.step()
         self.schedule.step()
         self._forget()
@@ -77,7 +77,10 @@ class BilevelDarts(Strategy):
     def _gradients(self, batches: list[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
         """Of the logits and of the other weights, in that order."""
         self._forget()
-        self._descend(batches)
+        device = self.loop.accelerator.device
+        # Dropout is alike in all passes, of which one is held against another.
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            self._descend(batches)
         found = [self.mixture.row, *self._weights()]
         return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in found]
 

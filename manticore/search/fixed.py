@@ -23,5 +23,13 @@ class Fixed(Strategy):
     def penalty(self) -> torch.Tensor | None:
         return None
 
+    def after_backward(self, step: int) -> None:
+        learning = (p for group in self.loop.groups for p in group["params"])
+        if all(parameter.grad is None for parameter in learning):
+            raise ValueError(
+                "Nothing that may learn takes part: where a block is left to one component, its "
+                "projectors are not used. Give component_lr above 0, or mixture weights between."
+            )
+
     def after_step(self, step: int) -> None:
         """Given mixture weights are not pruned."""

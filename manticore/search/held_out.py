@@ -54,8 +54,9 @@ def hold_out(
     """Split a training text into what weights learn from and what mixture weights are judged on.
 
     Args:
-        dataset: Map-style, whose last sequences are held out; or a stream, whose first are.
-        fraction: Share held out, of a map-style data set.
+        dataset: Map-style, whose last sequences are held out; or a stream, whose first are: as
+            many as are kept in memory. A stream that has no more is held in memory altogether.
+        fraction: Share held out, of what is in memory altogether.
         seed: For the order of the batches.
         at_least: Sequences that a batch takes.
 
@@ -63,18 +64,18 @@ def hold_out(
         ValueError: The text is too short to be split.
     """
     if isinstance(dataset, IterableDataset):
-        kept = list(islice(iter(dataset), MOST_SEQUENCES))
-        rest: Dataset = Remainder(dataset, len(kept))
-        n_rest = 0 if next(iter(rest), None) is None else at_least
-    else:
-        n_kept = max(at_least, round(fraction * len(dataset)))
-        n_rest = len(dataset) - n_kept
-        kept = Subset(dataset, range(max(0, n_rest), len(dataset)))
-        rest = Subset(dataset, range(max(0, n_rest)))
+        first = list(islice(iter(dataset), MOST_SEQUENCES + at_least))
+        if len(first) == MOST_SEQUENCES + at_least:
+            kept = first[:MOST_SEQUENCES]
+            return Remainder(dataset, len(kept)), HeldOut(kept, seed)
+        dataset = first
+    n_kept = max(at_least, round(fraction * len(dataset)))
+    n_rest = len(dataset) - n_kept
     if n_rest < at_least:
         raise ValueError(
-            f"The training text makes {len(kept) + max(0, n_rest)} sequences, too few to hold some "
-            f"out for the mixture weights with batches of {at_least}: give more text, or a smaller "
-            "batch_size or seq_len."
+            f"The training text makes {len(dataset)} sequences, too few to hold some out for the "
+            f"mixture weights with batches of {at_least}: give more text, or a smaller batch_size "
+            "or seq_len."
         )
-    return rest, HeldOut(kept, seed)
+    kept = Subset(dataset, range(n_rest, len(dataset)))
+    return Subset(dataset, range(n_rest)), HeldOut(kept, seed)

@@ -45,6 +45,11 @@ class Checkpoints:
         self.warn = warn
         folder.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def sharded(self) -> bool:
+        """Whether each process keeps a part of the state."""
+        return self.accelerator.distributed_type == DistributedType.FSDP
+
     def save(self, step: int) -> None:
         """Write the state after `step` steps, and drop all but the newest few.
 
@@ -68,7 +73,7 @@ class Checkpoints:
 
     def save_whole_weights(self, partial: Path) -> None:
         """Beside shards, which only these processes can put together: what a reader loads."""
-        if self.accelerator.distributed_type != DistributedType.FSDP:
+        if not self.sharded:
             return
         (model,) = self.accelerator._models
         state = whole_state(model)
@@ -82,7 +87,7 @@ class Checkpoints:
             )
 
     def _publish(self, partial: Path, step: int) -> None:
-        progress = {"step": step, "files": _digests(partial)}
+        progress = {"step": step, "sharded": self.sharded, "files": _digests(partial)}
         (partial / _DONE_FILE).write_text(json.dumps(progress), encoding="utf-8")
         final = self.folder / f"step-{step:08d}"
         shutil.rmtree(final, ignore_errors=True)
@@ -98,13 +103,32 @@ class Checkpoints:
 
         Returns:
             The number of steps done; 0 where there is no whole checkpoint.
+
+        Raises:
+            ValueError: The checkpoint is of FSDP, and this is not, or the other way round.
         """
         # One process decides for all, who would otherwise part ways.
         chosen = [self._newest_whole() if self.accelerator.is_main_process else None]
         name, step = broadcast_object_list(chosen)[0]
         if name:
+            self._check_kind(self.folder / name)
             self.accelerator.load_state(str(self.folder / name))
         return step
+
+    def _check_kind(self, checkpoint: Path) -> None:
+        progress = json.loads((checkpoint / _DONE_FILE).read_text(encoding="utf-8"))
+        # Checkpoints have not always said it.
+        if progress.get("sharded", self.sharded) == self.sharded:
+            return
+        if self.sharded:
+            raise ValueError(
+                f"The checkpoint {checkpoint.name} was written without FSDP: resume it without."
+            )
+        raise ValueError(
+            f"The checkpoint {checkpoint.name} was written under FSDP, and only FSDP can read its "
+            "shards: go on with accelerate launch --use_fsdp --fsdp_version 2 -m "
+            "manticore.runs.worker FOLDER, FOLDER being the run's."
+        )
 
     def _newest_whole(self) -> tuple[str, int]:
         """Name and step of the newest checkpoint whose files are as they were written."""

@@ -4,6 +4,9 @@ import os
 
 import torch
 
+_CHOSEN = "ACCELERATE_TORCH_DEVICE"
+"""Where accelerate looks for the device."""
+
 
 def use_device(name: str) -> torch.device:
     """The device that a run's configuration asks for; accelerate will use the same.
@@ -14,6 +17,8 @@ def use_device(name: str) -> torch.device:
     Raises:
         ValueError: No such device on this machine.
     """
+    # What an earlier call has chosen is not for this one.
+    os.environ.pop(_CHOSEN, None)
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     n_devices = torch.cuda.device_count()
@@ -26,5 +31,5 @@ def use_device(name: str) -> torch.device:
         raise ValueError(absent)
     if device.index is not None:
         torch.cuda.set_device(device)
-        os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
+        os.environ[_CHOSEN] = str(device)
     return device

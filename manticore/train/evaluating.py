@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     folder: Path, config: "RunConfig", events: EventWriter, should_stop: Callable[[], bool]
-) -> None:
+) -> bool:
     """Measure the hybrid of a run on the held-out part of its text.
 
     Writes `result/metrics.json`: perplexities, the text's own floor, and the alignment error of
@@ -33,16 +33,24 @@ def evaluate(
         config: What to do.
         events: The run's event stream.
         should_stop: Asked between the measurements.
+
+    Returns:
+        Whether it came to its end.
     """
     require_trackers(config.trackers)
-    with tracked(events, folder, config) as everywhere:
-        _measure(folder, config, everywhere, should_stop)
-    PartialState().destroy_process_group()
+    processes = PartialState(cpu=use_device(config.device).type == "cpu")
+    completed = True
+    # Of several processes, one is enough.
+    if processes.is_main_process:
+        with tracked(events, folder, config) as everywhere:
+            completed = _measure(folder, config, everywhere, should_stop)
+    processes.destroy_process_group()
+    return completed
 
 
 def _measure(
     folder: Path, config: "RunConfig", events: TrackedEvents, should_stop: Callable[[], bool]
-) -> None:
+) -> bool:
     """What `evaluate` does between the start and the end of its trackers."""
     options = config.options
     hybrid = starting_hybrid(folder, config).to(use_device(config.device)).eval()
@@ -55,7 +63,7 @@ def _measure(
         hybrid, data.valid, batch_size=options.batch_size, max_batches=options.eval_batches
     )
     if should_stop():
-        return
+        return False
     metrics = {
         "step": 0,
         "perplexity": measured,
@@ -63,7 +71,7 @@ def _measure(
         "floor": None if data.floor is None else float(data.floor),
     }
     if should_stop():
-        return
+        return False
     sequences = [item["input_ids"] for item in islice(data.valid, options.alignment_sequences)]
     errors = alignment_error(hybrid, torch.stack(sequences).to(hybrid.device))
     metrics["alignment_error"] = {
@@ -76,3 +84,4 @@ def _measure(
     for message in signs.values():
         events.emit("warning", message=message)
     write_metrics(folder, metrics)
+    return True

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def train(
     folder: Path, config: "RunConfig", events: EventWriter, should_stop: Callable[[], bool]
-) -> None:
+) -> bool:
     """Train the hybrid of a run as its stage says, resuming from the newest checkpoint.
 
     Writes `result/hybrid` (the hybrid with its tokenizer) and `result/metrics.json`.
@@ -46,6 +46,9 @@ def train(
         config: What to do.
         events: The run's event stream.
         should_stop: Asked after every step.
+
+    Returns:
+        Whether it came to its end.
     """
     options = config.options
     require_trackers(config.trackers)
@@ -65,6 +68,7 @@ def train(
         write_metrics(folder, metrics)
     training.close_trackers()
     processes.destroy_process_group()
+    return metrics is not None
 
 
 class Training:

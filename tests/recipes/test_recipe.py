@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manticore.recipes.recipe import Recipe, parse_values
+from manticore.runs.config import option_name
 from manticore.runs.wording import explain
 
 GOOD = """
@@ -112,6 +113,15 @@ def test_other_values_by_name(read):
 
 def test_a_rate_that_came_with_the_strategy_goes_with_it(read):
     assert read().with_options({"search.strategy": "darts"}).options("search").mixture_lr == 0.02
+    swept = read().with_options({"search.strategy": "sweep"})
+    assert swept.options("search").probe_batches == 8
+    assert swept.with_options({"search.strategy": "darts"}).options("search").probe_batches == 1
+
+
+def test_what_is_inside_an_option_keeps_its_hyphens():
+    assert option_name("search.mixture-lr") == "search.mixture_lr"
+    assert option_name("max-grad-norm") == "max_grad_norm"
+    assert option_name("program.tasks.in-context-recall") == "program.tasks.in-context-recall"
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,23 @@ def test_a_stage_after_others_does_those_again(hybrid, data, at):
     assert_same(before, again)
 
 
+def test_what_was_begun_for_a_reproduction_is_gone_on_with(hybrid, data, at):
+    searched = mc.search(hybrid, data, **SMALL | {"steps": 4}, mixture_lr=0.3).wait(240)
+    alone = config_alone(mc.finetune(searched, data, **SMALL, launch=False), at)
+
+    def leave(run):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mc.reproduce(alone, watch=leave)
+    (begun,) = runs()
+    begun.kill()
+    again = mc.reproduce(alone, watch=lambda run: run.wait(240))
+    assert [run.config.stage for run in runs()] == ["finetune", "search"]
+    assert again.config.start.parent.run == begun.id
+    assert again.wait(240).hybrid().mixture_weights.shape == (2, 2)
+
+
 def test_a_run_that_built_its_own_hybrid(data, at):
     config = RunConfig(
         components=["zoo:tiny-neox", "zoo:tiny-mamba"],

@@ -1,11 +1,13 @@
 """A recipe's stages are ordinary runs, each from what the one before made, done once each."""
 
+import shutil
 import time
 
 import pytest
 import torch
 
 import manticore as mc
+from manticore.components.loading import files_of
 from manticore.recipes.running import done_before
 from manticore.runs import RunError
 from manticore.runs.run import runs
@@ -55,6 +57,19 @@ def test_a_recipe_programs_and_finetunes(recipe, at):
     # No text decides what programming finds.
     other = recipe(program=program, finetune={}).with_options({"data.seq_len": 12})
     assert mc.run_recipe(other)[0].id == programmed.id
+
+
+def test_a_component_with_other_weights_is_another(recipe, at, tmp_path):
+    own = tmp_path / "component"
+    shutil.copytree(at / "zoo" / "tiny-neox", own)
+    two = recipe(search={}).with_options({"components": [str(own), "zoo:tiny-mamba"]})
+    (made,) = mc.run_recipe(two)
+    assert done_before(two)[0].id == made.id
+    weights = own / "model.safetensors"
+    weights.write_bytes(weights.read_bytes())
+    assert done_before(two) is None
+    assert files_of("someone/on-the-hub") is None
+    assert files_of("scratch:mamba?layers=2&width=16&vocabulary=8") is None
 
 
 def test_a_killed_recipe_goes_on_with_the_run_that_it_was_in(recipe):

@@ -1,6 +1,8 @@
 """What a `Run` tells of a folder, whoever wrote it and however it ended."""
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -115,6 +117,20 @@ def test_no_hybrid_yet_is_a_clear_error(run):
         run.hybrid()
 
 
+def test_a_run_on_another_machine_is_not_killed_from_here(run, monkeypatch):
+    """The number of its process is another's here."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        status = write_status(run.folder, "running", pid=process.pid)
+        elsewhere = status.model_copy(update={"host": "elsewhere"})
+        (run.folder / STATUS_FILE).write_text(elsewhere.model_dump_json())
+        with pytest.raises(RunError, match="kill it there"):
+            run.kill()
+        assert process.poll() is None
+        write_status(run.folder, "running", pid=process.pid)
+        run.kill()
+        assert process.wait(10) != 0
+
+
 def test_delete_removes_the_folder(run, tmp_path):
     run.delete()
     assert list(tmp_path.iterdir()) == []
@@ -124,13 +140,15 @@ def test_runs_are_newest_first_and_broken_ones_are_skipped_aloud(tmp_path, caplo
     folders = [make_run_folder(CONFIG, root=tmp_path) for _ in range(4)]
     (folders[1] / STATUS_FILE).write_text("{")
     (folders[2] / CONFIG_FILE).write_text('{"n_blocks": "many"}')
+    # Not a run at all, and nobody needs to hear of it.
     (tmp_path / "notes").mkdir()
     (tmp_path / ".half-made").mkdir()
     (tmp_path / "file.txt").touch()
     with caplog.at_level(logging.WARNING):
         found = runs(tmp_path)
     assert [run.folder for run in found] == [folders[3], folders[0]]
-    assert all(name in caplog.text for name in (folders[1].name, folders[2].name, "notes"))
+    assert all(name in caplog.text for name in (folders[1].name, folders[2].name))
+    assert "notes" not in caplog.text
 
 
 def test_no_runs_folder_means_no_runs(tmp_path):

@@ -9,11 +9,12 @@ import time
 import numpy as np
 import pytest
 
-from manticore.runs import Run, RunError, start_run
+from manticore.runs import Run, RunError, stages, start_run
 from manticore.runs.folder import LOG_FILE
 from manticore.runs.launch import make_run_folder
 from manticore.runs.status import process_started
-from manticore.runs.worker import describe, remedy_for
+from manticore.runs.worker import _attempt, describe, remedy_for
+from manticore.train.events import EventWriter, read_events
 from tests.tiny_runs import run_config
 
 TIMEOUT = 240.0
@@ -239,6 +240,15 @@ def test_the_worker_leaves_no_zombie(config, root):
 def test_every_error_has_a_cause_and_a_remedy(error, cause, remedy):
     assert cause in describe(error)
     assert remedy in remedy_for(error)
+
+
+@pytest.mark.parametrize("completed", [True, False])
+def test_a_request_to_stop_that_comes_too_late_stops_nothing(config, root, monkeypatch, completed):
+    folder = make_run_folder(config(), root=root)
+    monkeypatch.setattr(stages, "run_stage", lambda *given: completed)
+    with EventWriter(folder) as events:
+        assert _attempt(folder, events, lambda: True) == completed
+    assert [event["kind"] for event in read_events(folder)[0]] == ["done"] * completed
 
 
 def test_a_failure_to_make_the_folder_leaves_nothing(config, tmp_path):

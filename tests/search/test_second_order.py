@@ -71,6 +71,19 @@ def test_the_gradient_of_the_logits(
         ahead = {name: weight - RATE * slope for (name, weight), slope in moved}
     (exact,) = torch.autograd.grad(loss(valid, ahead), row)
 
+    # Whatever dropout draws, it draws alike in all passes over a batch.
+    drawn = torch.get_rng_state()
+    for module in hybrid.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.3
+    one, other = (strategy._gradients([train]) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert torch.equal(torch.get_rng_state(), drawn)
+    for module in hybrid.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    strategy._forget()
+
     captured = []
     strategy.optimizer.step = lambda: captured.append(row.grad.clone())
     # The training batch may come in parts, which need not be alike in length.

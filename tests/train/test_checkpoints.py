@@ -9,6 +9,7 @@ import torch
 
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
+from manticore.train.checkpoints import Checkpoints
 from manticore.train.events import EventWriter
 from manticore.train.training import train
 from tests.tiny_runs import run_config
@@ -72,6 +73,21 @@ def test_the_newest_whole_checkpoint_is_gone_on_from(config: RunConfig, tmp_path
         one, other = whole.hybrid().state_dict(), run.hybrid().state_dict()
         assert all(torch.equal(one[key], other[key]) for key in one)
         assert run.hybrid_source().is_dir()
+
+
+@pytest.mark.parametrize("sharded", [True, False])
+def test_a_checkpoint_of_another_way_of_working_is_not_loaded(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sharded: bool
+) -> None:
+    run = Run(make_run_folder(config, root=tmp_path / "runs"))
+    go_on(run, stop_at=3)
+    if sharded:
+        progress = newest(run) / "progress.json"
+        progress.write_text(json.dumps(json.loads(progress.read_text()) | {"sharded": True}))
+    else:
+        monkeypatch.setattr(Checkpoints, "sharded", True)
+    with pytest.raises(ValueError, match="under FSDP" if sharded else "without FSDP"):
+        go_on(run)
 
 
 def test_without_any_whole_checkpoint_it_starts_again(config: RunConfig, tmp_path: Path) -> None:

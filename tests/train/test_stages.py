@@ -8,7 +8,7 @@ import torch
 
 import manticore as mc
 from manticore.hybrid import lora_targets
-from manticore.runs import RunConfig
+from manticore.runs import RunConfig, RunError
 from tests.tiny_runs import write_text
 
 SMALL = {"batch_size": 4, "eval_every": 3, "eval_batches": 1, "sample_prompt": "", "device": "cpu"}
@@ -58,6 +58,16 @@ def test_finetuning_starts_from_the_original_weights_at_the_searched_mixture(
     assert changed(search.original_hybrid(), tuned) == {"components", "projectors"}
     start = mc.ManticoreForCausalLM.from_pretrained(run.folder / "start")
     assert changed(search.original_hybrid(), start) == set()
+
+    # However a search came to its end, or was looked at since: no search has trained the start.
+    evaluated = mc.evaluate(found, data, launch=False, device="cpu")
+    assert changed(search.original_hybrid(), evaluated.hybrid_to_finetune()) == set()
+    again = mc.search(found, data, 3, mixture_lr=0.3, component_lr=1e-2, **SMALL).wait(240)
+    assert changed(hybrid, again.original_hybrid()) == {"mixture"}
+    assert torch.equal(again.original_hybrid().mixture_weights, again.hybrid().mixture_weights)
+    search.delete()
+    with pytest.raises(KeyError, match=f"went on with the hybrid of run {search.id}"):
+        mc.finetune(again, data, 3, **SMALL)
 
 
 def test_finetuning_a_hybrid_goes_on_from_its_weights(
@@ -166,7 +176,16 @@ def test_a_stage_in_which_nothing_learns_is_refused(
     parts = [component("gpt_neox"), component("mamba", width=24)]
     hybrid = mc.build_hybrid(parts, 2, projector="identity")
     run = getattr(mc, stage)(hybrid, data, steps=3, **options, **SMALL)
-    with pytest.raises(mc.RunError if hasattr(mc, "RunError") else RuntimeError, match="Nothing"):
+    with pytest.raises(RunError, match="Nothing"):
+        run.wait(240)
+
+
+def test_projectors_that_are_not_used_are_not_trained(
+    hybrid: mc.ManticoreForCausalLM, data: object
+) -> None:
+    hybrid.set_mixture_weights([[1.0, 0.0], [0.0, 1.0]])
+    run = mc.pretrain_projectors(hybrid, data, 2, **SMALL)
+    with pytest.raises(RunError, match="its projectors are not used"):
         run.wait(240)
 
 

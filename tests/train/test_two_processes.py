@@ -73,6 +73,7 @@ WORK = {
     "pretrain-projectors": ("pretrain-projectors", {}),
     "finetune": ("finetune", {"component_lr": 1e-2}),
     "lora": ("finetune", LORA),
+    "evaluate": ("evaluate", {}),
 }
 DDP_WORK = ["darts", "darts-bilevel", "gaea", "dash", "probe", "finetune", "lora"]
 FSDP_WORK = ["darts", "random", "pretrain-projectors", "finetune", "lora"]
@@ -82,8 +83,10 @@ FSDP_WORK = ["darts", "random", "pretrain-projectors", "finetune", "lora"]
 def config(component: Callable[..., str], tmp_path: Path) -> Callable[[str], RunConfig]:
     def make(work: str) -> RunConfig:
         stage, options = WORK[work]
-        options = {"steps": STEPS, "batch_size": 4, "eval_every": STEPS, **options}
-        options |= {"eval_batches": 1, "checkpoint_every": 2, "sample_tokens": 3}
+        if stage != "evaluate":
+            options = {"steps": STEPS, "batch_size": 4, "eval_every": STEPS, **options}
+            options |= {"checkpoint_every": 2, "sample_tokens": 3}
+        options |= {"eval_batches": 1}
         # The head of gpt_neo is its embedding, and it has no dropout.
         parts = [component("gpt_neo"), component("mamba", width=24)]
         return run_config(tmp_path, parts, stage, options, projector_init="random")
@@ -156,10 +159,11 @@ def test_two_processes_program_like_one(component: Callable[..., str], tmp_path:
     assert ranks[0]["alpha"] == ranks[1]["alpha"]
 
 
+@pytest.mark.parametrize("work", ["finetune", "evaluate"])
 def test_a_stopped_run_goes_on_under_accelerate(
-    config: Callable[[str], RunConfig], tmp_path: Path
+    config: Callable[[str], RunConfig], tmp_path: Path, work: str
 ) -> None:
-    run = start_run(config("finetune"), root=tmp_path, launch=False)
+    run = start_run(config(work), root=tmp_path, launch=False)
     # Someone has asked an earlier worker to stop.
     (run.folder / STOP_FILE).touch()
     command = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
@@ -170,7 +174,11 @@ def test_a_stopped_run_goes_on_under_accelerate(
     )
     assert done.returncode == 0, done.stderr[-4000:]
     assert run.status.state == "done"
-    assert run.losses()[0].tolist() == list(range(1, STEPS + 1))
+    if work == "evaluate":
+        assert run.metrics()["perplexity"] > 1
+        assert [event["kind"] for event in run.events()].count("eval") == 1
+    else:
+        assert run.losses()[0].tolist() == list(range(1, STEPS + 1))
 
 
 @pytest.mark.parametrize("work", DDP_WORK)
