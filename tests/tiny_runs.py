@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from accelerate.state import AcceleratorState
+
 from manticore.runs import Run, RunConfig, write_status
 from manticore.runs.config import option_field
 from manticore.runs.launch import make_run_folder
+from manticore.runs.stages import run_stage
 from manticore.train.events import EventWriter
 from manticore.train.files import write_json
 from manticore.train.layout import METRICS_FILE, RESULT_FOLDER
@@ -48,6 +51,18 @@ def run_config(
         option_field(stage): options or {},
     }
     return RunConfig(**said | fields)
+
+
+def do_here(run: Run) -> Run:
+    """Do a run that was made with `launch=False` in this process: a worker takes long to start."""
+    # A process has one precision, as far as accelerate knows; here it must forget.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    with EventWriter(run.folder) as events:
+        run_stage(run.folder, run.config, events, lambda: False)
+        events.emit("done")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    write_status(run.folder, "done")
+    return run
 
 
 PROGRAMMED = ["in-context-recall", "memorization"]

@@ -17,6 +17,7 @@ from manticore.mad.data import Examples, TaskData
 from manticore.mad.measuring import guessing_accuracy
 from manticore.mad.programming import NOTHING_LEARNED, _combine
 from manticore.runs import Run, RunError
+from tests.tiny_runs import do_here
 
 TINY = {
     "in-context-recall": {"length": 16, "train_examples": 64, "test_examples": 32},
@@ -59,7 +60,7 @@ def run(
     skills: dict[str, float],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
-    return programmed(hybrid, tmp_path_factory.mktemp("runs"), skills).wait(300)
+    return do_here(programmed(hybrid, tmp_path_factory.mktemp("runs"), skills, launch=False))
 
 
 def test_skills_weigh_what_the_tasks_found(
@@ -111,7 +112,8 @@ def test_a_programmed_hybrid_is_finetuned_at_its_mixture(run: Run, tmp_path: Pat
     text.write_text("The fox has the lantern. Where is the lantern?\n\n" * 60)
     data = mc.load_text(text, tokenizer=start.tokenizer, seq_len=16, cache_dir=tmp_path / "cache")
     options = {"batch_size": 4, "eval_every": 2, "eval_batches": 1, "sample_prompt": ""}
-    tuned = mc.finetune(run, data, 2, device="cpu", root=tmp_path, **options).wait(240)
+    options |= {"device": "cpu", "root": tmp_path, "launch": False}
+    tuned = do_here(mc.finetune(run, data, 2, **options))
     assert torch.equal(tuned.hybrid().mixture_weights, start.mixture_weights)
     assert tuned.config.start.parent.run == run.id
     assert not tuned.config.start.parent.original
@@ -146,7 +148,7 @@ def test_from_scratch_and_judged_by_all_test_examples(
 ) -> None:
     tasks = {"in-context-recall": 1.0, "memorization": 1.0}
     options = {"from_scratch": True, "eval_batches": 1, "trackers": ["tensorboard"]}
-    run = programmed(hybrid, tmp_path, tasks, **options).wait(300)
+    run = do_here(programmed(hybrid, tmp_path, tasks, launch=False, **options))
     for name, tensor in hybrid.state_dict().items():
         if name != "mixture.alpha":
             assert torch.equal(run.hybrid().state_dict()[name], tensor), name
@@ -190,7 +192,7 @@ def test_guessing_is_the_best_that_one_answer_for_all_can_do(task: str) -> None:
 
 
 def test_best_task_and_length(hybrid: mc.ManticoreForCausalLM, tmp_path: Path) -> None:
-    run = programmed(
+    made = programmed(
         hybrid,
         tmp_path,
         {"memorization": 1.0},
@@ -198,7 +200,9 @@ def test_best_task_and_length(hybrid: mc.ManticoreForCausalLM, tmp_path: Path) -
         lengths=[4, 8],
         target_length=64,
         combine="best",
-    ).wait(240)
+        launch=False,
+    )
+    run = do_here(made)
     metrics = run.metrics()
     warned = [event["message"] for event in run.events() if event["kind"] == "warning"]
     assert any("for 64 tokens are a guess: the tasks are searched at 4 to 8" in w for w in warned)
@@ -327,9 +331,10 @@ def test_a_task_too_long_for_learned_positions_is_refused(
 ) -> None:
     settings = {"memorization": TINY["memorization"]}
     tasks = ["memorization", "in-context-recall"]
-    run = mc.program(hybrid, tasks, 2, preset="baseline", settings=settings, root=tmp_path, **SMALL)
-    with pytest.raises(RuntimeError, match=r"128 .* 64 learned positions: set a shorter length"):
-        run.wait(120)
+    options = {"preset": "baseline", "settings": settings, "root": tmp_path, **SMALL}
+    run = mc.program(hybrid, tasks, 2, launch=False, **options)
+    with pytest.raises(ValueError, match=r"128 .* 64 learned positions: set a shorter length"):
+        do_here(run)
     assert not len(run.losses()[0]), "refused before any task was searched"
 
 

@@ -11,8 +11,9 @@ import manticore as mc
 from manticore.runs import RunConfig, start_run
 from manticore.runs.run import runs
 from tests.recipes.conftest import TRAINING
+from tests.tiny_runs import do_here
 
-SMALL = {**TRAINING, "device": "cpu"}
+SMALL = {**TRAINING, "device": "cpu", "launch": False}
 LORA = {"rank": 2, "dropout": 0.2}
 
 
@@ -48,7 +49,7 @@ def traces(run):
 
 def test_a_search_from_its_configuration_alone(hybrid, data, at):
     hybrid.set_mixture_weights([0.3, 0.7])
-    run = mc.search(hybrid, data, **SMALL | {"steps": 4}, mixture_lr=0.3, seed=2).wait(240)
+    run = do_here(mc.search(hybrid, data, **SMALL | {"steps": 4}, mixture_lr=0.3, seed=2))
     assert run.config.projector_init == "random"
     before = traces(run)
     again = mc.reproduce(config_alone(run, at)).wait(240)
@@ -57,9 +58,9 @@ def test_a_search_from_its_configuration_alone(hybrid, data, at):
 
 
 def test_a_stage_after_others_does_those_again(hybrid, data, at):
-    searched = mc.search(hybrid, data, **SMALL, mixture_lr=0.3).wait(240)
+    searched = do_here(mc.search(hybrid, data, **SMALL, mixture_lr=0.3))
     options = SMALL | {"steps": 4, "component_lr": 1e-2}
-    tuned = mc.finetune(searched, data, **options, lora=LORA).wait(240)
+    tuned = do_here(mc.finetune(searched, data, **options, lora=LORA))
     before = traces(tuned)
     assert_same(before, mc.reproduce(tuned.id).wait(240))
     watched = []
@@ -70,8 +71,8 @@ def test_a_stage_after_others_does_those_again(hybrid, data, at):
 
 
 def test_what_was_begun_for_a_reproduction_is_gone_on_with(hybrid, data, at):
-    searched = mc.search(hybrid, data, **SMALL | {"steps": 4}, mixture_lr=0.3).wait(240)
-    alone = config_alone(mc.finetune(searched, data, **SMALL, launch=False), at)
+    searched = do_here(mc.search(hybrid, data, **SMALL | {"steps": 4}, mixture_lr=0.3))
+    alone = config_alone(mc.finetune(searched, data, **SMALL), at)
 
     def leave(run):
         raise KeyboardInterrupt
@@ -95,7 +96,7 @@ def test_a_run_that_built_its_own_hybrid(data, at):
         device="cpu",
         search=TRAINING,
     )
-    run = start_run(config).wait(240)
+    run = do_here(start_run(config, launch=False))
     before = traces(run)
     assert_same(before, mc.reproduce(config_alone(run, at)).wait(240))
 
@@ -103,7 +104,7 @@ def test_a_run_that_built_its_own_hybrid(data, at):
 def test_weights_changed_by_hand_are_in_the_folder_or_nowhere(hybrid, data, at):
     with torch.no_grad():
         next(hybrid.projectors.parameters()).mul_(1.5)
-    run = mc.search(hybrid, data, **SMALL).wait(240)
+    run = do_here(mc.search(hybrid, data, **SMALL))
     before, digest = traces(run), run.config.start.digest
     assert_same(before, mc.reproduce(run.folder).wait(240))
     alone = config_alone(run, at)
@@ -141,7 +142,7 @@ def test_another_text_is_refused(hybrid, at):
 
 @pytest.mark.parametrize("where", ["run", "the run before", "how that one was built, before"])
 def test_a_configuration_does_not_decide_to_run_code_from_elsewhere(hybrid, data, at, where):
-    searched = mc.search(hybrid, data, **SMALL).wait(240)
+    searched = do_here(mc.search(hybrid, data, **SMALL))
     tuned = mc.finetune(searched, data, **SMALL)
     tuned.kill()
     config = json.loads((tuned.folder / "config.json").read_text())
@@ -165,7 +166,8 @@ def test_programming_is_done_again_from_its_configuration_alone(tmp_path):
     hybrid = mc.build_hybrid(parts, projector_init="identity")
     tiny = {"memorization": {"vocabulary": 16, "length": 8, "test_examples": 16}}
     options = {"settings": tiny, "batch_size": 4, "mixture_lr": 0.3, "device": "cpu"}
-    run = mc.program(hybrid, ["memorization"], 3, root=tmp_path / "runs", **options).wait(240)
+    options |= {"root": tmp_path / "runs", "launch": False}
+    run = do_here(mc.program(hybrid, ["memorization"], 3, **options))
     alone = tmp_path / "config.json"
     alone.write_bytes((run.folder / "config.json").read_bytes())
     again = mc.reproduce(alone, root=tmp_path / "elsewhere").wait(240)

@@ -15,7 +15,7 @@ from manticore.runs.launch import make_run_folder
 from manticore.runs.status import process_started
 from manticore.runs.worker import _attempt, describe, remedy_for
 from manticore.train.events import EventWriter, read_events
-from tests.tiny_runs import run_config
+from tests.tiny_runs import do_here, run_config
 
 TIMEOUT = 240.0
 SHORT = {"steps": 12, "batch_size": 2, "eval_every": 6, "checkpoint_every": 3}
@@ -72,7 +72,7 @@ def kinds(run):
 
 @pytest.mark.parametrize("case", KILLED)
 def test_a_killed_worker_is_resumed_and_gives_the_losses_of_an_unbroken_run(config, root, case):
-    whole = start_run(config(**KILLED[case]), root=root)
+    whole = do_here(start_run(config(**KILLED[case]), root=root, launch=False))
     broken = start_run(config(**KILLED[case]), root=root)
     until(lambda: step_of(broken) >= 5)
     broken.kill()
@@ -82,7 +82,6 @@ def test_a_killed_worker_is_resumed_and_gives_the_losses_of_an_unbroken_run(conf
     broken.resume().wait(TIMEOUT)
     assert broken.status.state == "done"
     assert kinds(broken).count("done") == 1
-    whole.wait(TIMEOUT)
     np.testing.assert_array_equal(broken.losses()[0], np.arange(1, 13))
     np.testing.assert_allclose(broken.losses()[1], whole.losses()[1], rtol=0, atol=0)
     np.testing.assert_array_equal(broken.mixture_history(), whole.mixture_history())
@@ -94,7 +93,7 @@ def test_a_killed_worker_is_resumed_and_gives_the_losses_of_an_unbroken_run(conf
 
 def test_a_killed_evaluation_is_done_again(config, root):
     fields = {"stage": "evaluate", "evaluate": {"batch_size": 2, "alignment_sequences": 4}}
-    whole = start_run(config(**fields), root=root).wait(TIMEOUT)
+    whole = do_here(start_run(config(**fields), root=root, launch=False))
     broken = start_run(config(**fields), root=root)
     until(lambda: "stage" in kinds(broken))
     broken.kill()

@@ -9,6 +9,7 @@ import torch
 
 import manticore as mc
 from manticore.evaluate import perplexity
+from tests.tiny_runs import do_here
 
 
 def _search_briefly(hybrid: mc.ManticoreForCausalLM, data: object, root: Path) -> mc.Run:
@@ -72,8 +73,8 @@ def test_what_is_reported_last_is_the_hybrid_that_is_left(
     hybrid = mc.build_hybrid([component("gpt_neox"), component("mamba", width=48, layers=3)], 2)
     data = mc.load_text(str(file), tokenizer=hybrid.tokenizer, seq_len=32)
     options = {"batch_size": 2, "eval_every": 3, "eval_batches": 1, "sample_prompt": ""}
-    options |= {"component_lr": 0, "device": "cpu", "root": tmp_path / "runs"}
-    run = mc.search(hybrid, data, strategy, 3, **options).wait(timeout=240)
+    options |= {"component_lr": 0, "device": "cpu", "root": tmp_path / "runs", "launch": False}
+    run = do_here(mc.search(hybrid, data, strategy, 3, **options))
     found = run.hybrid()
     assert run.mixture_history()[-1] == pytest.approx(found.mixture_weights.numpy(), abs=1e-6)
     measured = perplexity(found, data.valid, batch_size=2, max_batches=1)

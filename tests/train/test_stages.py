@@ -8,10 +8,11 @@ import torch
 
 import manticore as mc
 from manticore.hybrid import lora_targets
-from manticore.runs import RunConfig, RunError
-from tests.tiny_runs import write_text
+from manticore.runs import RunConfig
+from tests.tiny_runs import do_here, write_text
 
 SMALL = {"batch_size": 4, "eval_every": 3, "eval_batches": 1, "sample_prompt": "", "device": "cpu"}
+HERE = SMALL | {"launch": False}
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def changed(before: mc.ManticoreForCausalLM, after: mc.ManticoreForCausalLM) -> 
 
 
 def test_pretraining_moves_projectors_alone(hybrid: mc.ManticoreForCausalLM, data: object) -> None:
-    run = mc.pretrain_projectors(hybrid, data, 3, **SMALL).wait(240)
+    run = do_here(mc.pretrain_projectors(hybrid, data, 3, **HERE))
     assert changed(hybrid, run.hybrid()) == {"projectors"}
     with pytest.raises(ValueError, match="component_lr"):
         mc.pretrain_projectors(hybrid, data, component_lr=1e-3)
@@ -48,11 +49,11 @@ def test_pretraining_moves_projectors_alone(hybrid: mc.ManticoreForCausalLM, dat
 def test_finetuning_starts_from_the_original_weights_at_the_searched_mixture(
     hybrid: mc.ManticoreForCausalLM, data: object
 ) -> None:
-    search = mc.search(hybrid, data, steps=3, mixture_lr=0.3, component_lr=1e-2, **SMALL).wait(240)
+    search = do_here(mc.search(hybrid, data, steps=3, mixture_lr=0.3, component_lr=1e-2, **HERE))
     found = search.hybrid()
     assert changed(hybrid, found) == {"components", "projectors", "mixture"}
     assert changed(hybrid, search.original_hybrid()) == {"mixture"}
-    run = mc.finetune(search, data, 3, **SMALL).wait(240)
+    run = do_here(mc.finetune(search, data, 3, **HERE))
     tuned = run.hybrid()
     assert torch.equal(tuned.mixture_weights, found.mixture_weights)
     assert changed(search.original_hybrid(), tuned) == {"components", "projectors"}
@@ -62,7 +63,7 @@ def test_finetuning_starts_from_the_original_weights_at_the_searched_mixture(
     # However a search came to its end, or was looked at since: no search has trained the start.
     evaluated = mc.evaluate(found, data, launch=False, device="cpu")
     assert changed(search.original_hybrid(), evaluated.hybrid_to_finetune()) == set()
-    again = mc.search(found, data, 3, mixture_lr=0.3, component_lr=1e-2, **SMALL).wait(240)
+    again = do_here(mc.search(found, data, steps=3, mixture_lr=0.3, component_lr=1e-2, **HERE))
     assert changed(hybrid, again.original_hybrid()) == {"mixture"}
     assert torch.equal(again.original_hybrid().mixture_weights, again.hybrid().mixture_weights)
     search.delete()
@@ -73,15 +74,15 @@ def test_finetuning_starts_from_the_original_weights_at_the_searched_mixture(
 def test_finetuning_a_hybrid_goes_on_from_its_weights(
     hybrid: mc.ManticoreForCausalLM, data: object
 ) -> None:
-    run = mc.finetune(hybrid, data, 3, component_lr=0, **SMALL).wait(240)
+    run = do_here(mc.finetune(hybrid, data, 3, component_lr=0, **HERE))
     assert changed(hybrid, run.hybrid()) == {"projectors"}
 
 
 def test_finetuning_a_run_that_was_no_search_goes_on_from_what_it_made(
     hybrid: mc.ManticoreForCausalLM, data: object
 ) -> None:
-    pretrained = mc.pretrain_projectors(hybrid, data, 3, **SMALL).wait(240)
-    run = mc.finetune(pretrained, data, 3, **SMALL).wait(240)
+    pretrained = do_here(mc.pretrain_projectors(hybrid, data, 3, **HERE))
+    run = do_here(mc.finetune(pretrained, data, 3, **HERE))
     start = mc.ManticoreForCausalLM.from_pretrained(run.folder / "start")
     assert changed(pretrained.hybrid(), start) == set()
     assert changed(hybrid, start) == {"projectors"}
@@ -91,17 +92,16 @@ def test_finetuning_a_run_that_was_no_search_goes_on_from_what_it_made(
 def test_components_learn_at_rates_of_their_own(
     hybrid: mc.ManticoreForCausalLM, data: object, lora: dict[str, int] | None
 ) -> None:
-    options = {"component_lr": 1e-3, "projector_lr": 0, "lora": lora, **SMALL}
-    run = mc.finetune(hybrid, data, 1, component_lr_factors=(0, 2), **options).wait(240)
+    options = {"component_lr": 1e-3, "projector_lr": 0, "lora": lora, **HERE}
+    run = do_here(mc.finetune(hybrid, data, 1, component_lr_factors=(0, 2), **options))
     old, new = hybrid.state_dict(), run.hybrid().state_dict()
     moved = {name for name in old if not torch.equal(old[name], new[name])}
     assert moved
     assert all(name.startswith("components.1.") for name in moved)
     rates = [event["lr"] for event in run.events() if event["kind"] == "step"]
     assert [rate.keys() for rate in rates] == [{"component 1"}]
-    doubled = mc.finetune(
-        hybrid, data, 1, component_lr_factors=(0, 1), **options | {"component_lr": 2e-3}
-    ).wait(240)
+    options["component_lr"] = 2e-3
+    doubled = do_here(mc.finetune(hybrid, data, 1, component_lr_factors=(0, 1), **options))
     assert all(
         torch.equal(new[name], value) for name, value in doubled.hybrid().state_dict().items()
     )
@@ -110,9 +110,8 @@ def test_components_learn_at_rates_of_their_own(
 
 
 def test_adapters_are_trained_and_merged(hybrid: mc.ManticoreForCausalLM, data: object) -> None:
-    run = mc.finetune(
-        hybrid, data, 3, component_lr=1e-2, projector_lr=0, lora={"rank": 2}, **SMALL
-    ).wait(240)
+    options = {"component_lr": 1e-2, "projector_lr": 0, "lora": {"rank": 2}, **HERE}
+    run = do_here(mc.finetune(hybrid, data, 3, **options))
     tuned = run.hybrid()
     old, new = hybrid.state_dict(), tuned.state_dict()
     moved = {name for name in old if not torch.equal(old[name], new[name])}
@@ -140,7 +139,8 @@ def test_a_stopped_run_with_adapters_gives_a_hybrid_and_goes_on(
 def test_evaluation_measures_and_changes_nothing(
     hybrid: mc.ManticoreForCausalLM, data: object
 ) -> None:
-    run = mc.evaluate(hybrid, data, eval_batches=2, batch_size=4, device="cpu").wait(240)
+    options = {"eval_batches": 2, "batch_size": 4, "device": "cpu", "launch": False}
+    run = do_here(mc.evaluate(hybrid, data, **options))
     metrics = run.metrics()
     limited = {"batch_size": 4, "max_batches": 2}
     assert metrics["perplexity"] == pytest.approx(mc.perplexity(hybrid, data.valid, **limited))
@@ -152,7 +152,8 @@ def test_evaluation_measures_and_changes_nothing(
 
 
 def test_an_evaluation_warns(hybrid: mc.ManticoreForCausalLM, data: object) -> None:
-    run = mc.evaluate(hybrid, data, eval_batches=1, batch_size=4, device="cpu").wait(240)
+    options = {"eval_batches": 1, "batch_size": 4, "device": "cpu", "launch": False}
+    run = do_here(mc.evaluate(hybrid, data, **options))
     said = [event["message"] for event in run.events() if event["kind"] == "warning"]
     errors = torch.tensor(run.metrics()["alignment_error"]["into"])
     assert sum("states far from its own" in message for message in said) == int((errors > 1).sum())
@@ -175,18 +176,18 @@ def test_a_stage_in_which_nothing_learns_is_refused(
 ) -> None:
     parts = [component("gpt_neox"), component("mamba", width=24)]
     hybrid = mc.build_hybrid(parts, 2, projector="identity")
-    run = getattr(mc, stage)(hybrid, data, steps=3, **options, **SMALL)
-    with pytest.raises(RunError, match="Nothing"):
-        run.wait(240)
+    run = getattr(mc, stage)(hybrid, data, steps=3, **options, **HERE)
+    with pytest.raises(ValueError, match="Nothing"):
+        do_here(run)
 
 
 def test_projectors_that_are_not_used_are_not_trained(
     hybrid: mc.ManticoreForCausalLM, data: object
 ) -> None:
     hybrid.set_mixture_weights([[1.0, 0.0], [0.0, 1.0]])
-    run = mc.pretrain_projectors(hybrid, data, 2, **SMALL)
-    with pytest.raises(RunError, match="its projectors are not used"):
-        run.wait(240)
+    run = mc.pretrain_projectors(hybrid, data, 2, **HERE)
+    with pytest.raises(ValueError, match="its projectors are not used"):
+        do_here(run)
 
 
 def test_a_run_can_be_made_and_started_later(hybrid: mc.ManticoreForCausalLM, data: object) -> None:

@@ -17,7 +17,7 @@ from manticore.hybrid import ManticoreForCausalLM
 from manticore.runs import Run, RunConfig, start_run
 from manticore.runs.folder import STOP_FILE
 from manticore.runs.launch import make_run_folder
-from tests.tiny_runs import run_config
+from tests.tiny_runs import do_here, run_config
 
 STEPS = 5
 # Runs the worker, then leaves what this process found beside the run. Accelerate shards only where
@@ -146,7 +146,8 @@ def test_two_processes_program_like_one(component: Callable[..., str], tmp_path:
     options = {"tasks": list(tasks), "settings": tasks, "steps": STEPS, "batch_size": 4}
     parts = [component("gpt_neo"), component("mamba", width=24)]
     config = run_config(tmp_path, parts, "program", options | MOVING, data={})
-    two, one = (run_it(config, tmp_path / str(n), n) for n in (2, 1))
+    one = do_here(start_run(config, root=tmp_path / "1", launch=False))
+    two = run_it(config, tmp_path / "2", 2)
     assert two.status.state == "done"
     close = {"rtol": 0, "atol": 1e-4}
     losses = torch.tensor(two.losses()[1])
@@ -185,13 +186,13 @@ def test_a_stopped_run_goes_on_under_accelerate(
 def test_two_processes_are_one(
     config: Callable[[str], RunConfig], tmp_path: Path, work: str
 ) -> None:
-    whole = run_it(config(work), tmp_path / "1", 1)
+    whole = do_here(start_run(config(work), root=tmp_path / "1", launch=False))
     check_alike(run_it(config(work), tmp_path / "2", 2), whole)
 
 
 @pytest.mark.parametrize("work", FSDP_WORK)
 def test_two_halves_are_one(config: Callable[[str], RunConfig], tmp_path: Path, work: str) -> None:
-    whole = run_it(config(work), tmp_path / "1", 1)
+    whole = do_here(start_run(config(work), root=tmp_path / "1", launch=False))
     run = run_it(config(work), tmp_path / "2", 2, "fsdp")
     check_alike(run, whole)
     found = json.loads((tmp_path / "2" / "rank-0.json").read_text())
