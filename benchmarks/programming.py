@@ -2,8 +2,10 @@
 
 Mixture weights are searched on MAD tasks, combined and carried to the hybrid, which is fine-tuned
 on each text with them frozen. Beside it: mixture weights searched on the text itself, even ones,
-and each component alone, all fine-tuned with the same data and steps, each model at the best
-learning rate of one grid, which was tried on a seed of its own (the hybrid at even weights).
+and each component alone, all fine-tuned with the same data and steps. The hybrid at even weights
+and each component have the best learning rate of one grid, tried on a seed of its own with half of
+the steps; the hybrid's rate is that of all its mixture weights. Half of what is held out of a text
+chooses rates, the other half is what is measured on.
 
 How far programming agrees with a direct search is `manticore.mad.trust.agreement` of their mixture
 weights: about the blocks, with 0 for chance. Beside it stand how far direct searches of different
@@ -11,14 +13,16 @@ seeds agree with each other, which is the most that can be hoped for; how often 
 component over all; and what `manticore.mad.trust` says from the tasks and the text alone.
 
     python -m benchmarks.programming --folder FOLDER
+    python -m benchmarks.programming stories-mixed --pair zoo:tales-neox zoo:tales-mamba
 
 FOLDER has tales_en.valid.txt, novels_es.valid.txt, shakespeare.txt and wikitext2.valid.txt; without
-it, only the bundled text is measured. If it is interrupted, the benchmark goes on with the
+it, only the bundled text is there. Each text joins the table when it is measured, and is not
+measured again until the table is removed; if it is interrupted, the benchmark goes on with the
 trainings that are done.
 """
 
 import argparse
-import shutil
+import json
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -28,141 +32,199 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch.utils.data import Subset
 
 import manticore as mc
 from benchmarks.harness import RESULTS, Cells, save_results
+from manticore.data import TextData
+from manticore.evaluate import perplexity
 from manticore.mad import TASKS
 from manticore.mad.trust import agreement, alphas_by_task, rank_correlation, trust_on
 
 PAIR = ("zoo:tales-neox", "zoo:novelas-mamba")
-SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS, EVAL_BATCHES = 128, 4, 200, 4, 40
-HELD_OUT = 0.2
-"""Share of each text; what is measured on are the first `EVAL_BATCHES` batches of it."""
+SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS = 128, 4, 200, 4
+HELD_OUT, MOST_SEQUENCES = 0.2, 160
+"""Share of each text that is held out, and how many sequences of each half of it are looked at."""
 RATES, MIXTURE_LR, TASK_STEPS = (5e-4, 1e-3, 2e-3, 4e-3), 0.1, 100
-TUNING_SEED, SEEDS = 100, (0, 1, 2)
+TUNING_STEPS, TUNING_SEED, SEEDS = 100, 100, (0, 1, 2)
 TEXTS = {
     "stories-mixed": "bundled:stories-mixed",
-    "English tales": "tales_en.valid.txt",
-    "Spanish novels": "novels_es.valid.txt",
-    "Shakespeare": "shakespeare.txt",
-    "WikiText-2": "wikitext2.valid.txt",
+    "english-tales": "tales_en.valid.txt",
+    "spanish-novels": "novels_es.valid.txt",
+    "shakespeare": "shakespeare.txt",
+    "wikitext2": "wikitext2.valid.txt",
 }
 RUNS = RESULTS.parent.parent / ".cache"
-"""The trainings, until the table is complete."""
+"""The trainings. Programming needs no text: what it has found is there for the next one."""
 
 
 def main() -> None:
     """Program, search, fine-tune, print and save."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("text", nargs="*", help=f"{', '.join(TEXTS)}; all that are there if none")
     parser.add_argument("--folder", type=Path, help="of the texts that are not bundled")
     parser.add_argument("--pair", nargs=2, default=PAIR, help="two components")
     given = parser.parse_args()
     pair = tuple(given.pair)
+    name = "programming"
+    if pair != PAIR:
+        name += "-" + "+".join(component.removeprefix("zoo:") for component in pair)
     setup = {"components": pair, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE, "steps": STEPS}
-    setup |= {"task_steps": TASK_STEPS, "component_lr": RATES, "mixture_lr": MIXTURE_LR}
-    setup |= {"seeds": SEEDS, "tuning_seed": TUNING_SEED, "n_blocks": N_BLOCKS}
-    setup |= {"tasks": list(TASKS), "preset": "quick", "held_out": HELD_OUT}
-    name = "programming-" + "+".join(component.removeprefix("zoo:") for component in pair)
-    name = "programming" if pair == PAIR else name
-    cells, root = Cells(name, setup), RUNS / name
-    rows, agreements, measured = [], [], {}
-    for text, source in _texts(given.folder).items():
-        rates = _tuned(cells, root, pair, text, source)
-        by_seed = [
-            cells.measure(
-                f"{text}, seed {seed}", partial(_measured, root, pair, source, rates, seed)
-            )
-            for seed in SEEDS
-        ]
-        measured[text] = {"component_lr": rates, "by_seed": by_seed}
-        rows += table_rows(text, by_seed)
-        agreements.append({"text": text, **_agreements(pair, source, by_seed)})
-    for title, table in (("Fine-tuned", rows), ("Agreement with a direct search", agreements)):
-        _print(title, table)
-    told = _told(agreements)
-    print(f"rank correlation of trust and agreement over {len(agreements)} texts: {told}")
-    setup |= {"processors": cells.processors}
-    record = {"rows": rows, "agreement": agreements, "trust_and_agreement": told}
-    print(save_results(name, {"setup": setup, **record, "measured": measured}))
-    cells.forget()
-    shutil.rmtree(root, ignore_errors=True)
+    setup |= {"tuning_steps": TUNING_STEPS, "task_steps": TASK_STEPS, "component_lr": RATES}
+    setup |= {"mixture_lr": MIXTURE_LR, "seeds": SEEDS, "tuning_seed": TUNING_SEED}
+    setup |= {"n_blocks": N_BLOCKS, "tasks": list(TASKS), "preset": "quick", "held_out": HELD_OUT}
+    for text, source in _texts(given.text, given.folder).items():
+        if text in _measured_before(name, setup):
+            continue
+        cells = Cells(f"{name}-{text}", setup | {"text": text})
+        target = Target(cells, RUNS / name, pair, source)
+        found = _measure(target)
+        found["processors"] = cells.processors
+        measured = _measured_before(name, setup) | {text: found}
+        print(save_results(name, {"setup": setup, **tables(measured), "measured": measured}))
+        cells.forget()
+        target.forget()
+    if measured := _measured_before(name, setup):
+        _print(tables(measured))
 
 
-def _texts(folder: Path | None) -> dict[str, str]:
-    """Name and source of every text that is there."""
-    bundled = {name: text for name, text in TEXTS.items() if text.startswith("bundled:")}
-    if folder is None:
-        return bundled
-    return {
-        name: text if name in bundled else str(folder.resolve() / text)
+def _texts(wanted: list[str], folder: Path | None) -> dict[str, str]:
+    """Name and source of the texts to measure."""
+    unknown = [name for name in wanted if name not in TEXTS]
+    if unknown:
+        raise SystemExit(f"no text {unknown[0]}: choose of {', '.join(TEXTS)}")
+    sources = {
+        name: text if text.startswith("bundled:") else folder and str(folder.resolve() / text)
         for name, text in TEXTS.items()
+    }
+    missing = [name for name in wanted if sources[name] is None]
+    if missing:
+        raise SystemExit(f"{missing[0]} is not bundled: say where it is with --folder FOLDER")
+    return {name: sources[name] for name in wanted or TEXTS if sources[name] is not None}
+
+
+def _measured_before(name: str, setup: dict[str, Any]) -> dict[str, Any]:
+    """By text, what the table has of the same setup."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return {}
+    table = json.loads(path.read_text())
+    return table["measured"] if table["setup"] == json.loads(json.dumps(setup)) else {}
+
+
+class Target:
+    """A text, and trainings of one pair's models on it.
+
+    Args:
+        cells: What has been measured of it.
+        root: Folder of the trainings.
+        pair: Two components.
+        source: Of the text.
+    """
+
+    def __init__(self, cells: Cells, root: Path, pair: tuple[str, ...], source: str) -> None:
+        self.cells, self.root, self.pair = cells, root, pair
+        self.spec = {"source": source, "seq_len": SEQ_LEN, "valid_fraction": HELD_OUT}
+        tokenizer = mc.build_hybrid([pair[0]], N_BLOCKS).tokenizer
+        self.data: TextData = mc.load_text(tokenizer=tokenizer, **self.spec)
+        n = min(len(self.data.valid) // 2, MOST_SEQUENCES)
+        self.tuning = Subset(self.data.valid, range(n))
+        self.test = Subset(self.data.valid, range(n, 2 * n))
+
+    def train(self, seed: int, components: tuple[str, ...], **stages: Any) -> list[mc.Run]:
+        """A run for each stage, now or before."""
+        recipe = mc.Recipe(
+            components=components, n_blocks=N_BLOCKS, seed=seed, data=self.spec, stages=stages
+        )
+        return mc.run_recipe(recipe, root=self.root)
+
+    def forget(self) -> None:
+        """Remove what was trained on this text."""
+        for run in mc.runs(self.root):
+            if run.config.data.get("source") == self.spec["source"]:
+                run.delete()
+
+
+def _options(rate: float, steps: int = STEPS) -> dict[str, Any]:
+    options = {"steps": steps, "batch_size": BATCH_SIZE, "component_lr": rate}
+    options |= {"eval_every": steps, "eval_batches": 1, "checkpoint_every": steps}
+    return options | {"sample_prompt": ""}
+
+
+def _measure(target: Target) -> dict[str, Any]:
+    """All that is found out about a text: learning rates, seed by seed, and what trust says."""
+    rates = _tuned(target)
+    by_seed = [
+        target.cells.measure(f"seed {seed}", partial(_one_seed, target, rates, seed))
+        for seed in SEEDS
+    ]
+    data, trusts = target.data, []
+    for seed in by_seed:
+        made = torch.tensor(seed["programmed"])
+        trusts.append(trust_on(seed["tasks"], made, data.train, data.vocabulary))
+    return {
+        "training_tokens": data.n_tokens,
+        "test_tokens": len(target.test) * SEQ_LEN,
+        "component_lr": rates,
+        "trust": [round(seed.agreement, 3) for seed in trusts],
+        "skills": {task: round(share, 3) for task, share in trusts[0].skills.items()},
+        "by_seed": by_seed,
     }
 
 
-def _base(source: str, seed: int) -> dict[str, Any]:
-    data = {"source": source, "seq_len": SEQ_LEN, "valid_fraction": HELD_OUT}
-    return {"n_blocks": N_BLOCKS, "seed": seed, "data": data}
-
-
-def _tuned(
-    cells: Cells, root: Path, pair: tuple[str, ...], text: str, source: str
-) -> dict[str, float]:
+def _tuned(target: Target) -> dict[str, float]:
     """The learning rate of each model that is best for the text."""
 
     def perplexity_at(components: tuple[str, ...], rate: float) -> float:
-        stages = {"finetune": _options(rate)}
-        done = _done(root, components=components, stages=stages, **_base(source, TUNING_SEED))
-        return done["perplexity"]
+        (run,) = target.train(TUNING_SEED, components, finetune=_options(rate, TUNING_STEPS))
+        return perplexity(run.hybrid(), target.tuning, batch_size=16)
 
-    contestants = {"hybrid": pair, **{component: (component,) for component in pair}}
+    contestants = {"hybrid": target.pair, **{one: (one,) for one in target.pair}}
     rates = {}
     for name, components in contestants.items():
-        tried = cells.at_rates(f"{text}, {name} at", RATES, partial(perplexity_at, components))
+        tried = target.cells.at_rates(f"{name} at", RATES, partial(perplexity_at, components))
         rates[name] = min(tried, key=tried.get)
     return rates
 
 
-def _measured(
-    root: Path, pair: tuple[str, ...], source: str, rates: dict[str, float], seed: int
-) -> dict[str, Any]:
-    """Perplexity by the way that mixture weights came about, and the mixture weights."""
-    base = _base(source, seed)
+def _one_seed(target: Target, rates: dict[str, float], seed: int) -> dict[str, Any]:
+    """Test perplexity by the way that mixture weights came about, and the mixture weights."""
+    tuning = {"finetune": _options(rates["hybrid"])}
     program = {"steps": TASK_STEPS, "mixture_lr": MIXTURE_LR}
-    tasks = _done(root, components=pair, stages={"program": program}, **base)
     search = _options(rates["hybrid"]) | {"mixture_lr": MIXTURE_LR}
-    searched = _done(root, components=pair, stages={"search": search}, **base)["mixture_weights"]
     ways = {
-        "programmed": (pair, tasks["mixture_weights"], rates["hybrid"]),
-        "searched on the text": (pair, searched, rates["hybrid"]),
-        "even": (pair, None, rates["hybrid"]),
-        **{
-            f"{component.removeprefix('zoo:')} alone": ((component,), None, rates[component])
-            for component in pair
+        "programmed": target.train(seed, target.pair, program=program, **tuning),
+        "searched on the text": target.train(seed, target.pair, search=search, **tuning),
+        "even": target.train(seed, target.pair, **tuning),
+    }
+    for one in target.pair:
+        name = f"{one.removeprefix('zoo:')} alone"
+        ways[name] = target.train(seed, (one,), finetune=_options(rates[one]))
+    programmed, searched = (
+        ways[way][0].metrics() for way in ("programmed", "searched on the text")
+    )
+    return {
+        "perplexity": {
+            way: perplexity(runs[-1].hybrid(), target.test, batch_size=16)
+            for way, runs in ways.items()
         },
+        "searched": searched["mixture_weights"],
+        "programmed": programmed["mixture_weights"],
+        "tasks": programmed["tasks"],
     }
-    perplexity = {
-        way: _done(
-            root,
-            components=components,
-            mixture_weights=alpha,
-            stages={"finetune": _options(rate)},
-            **base,
-        )["perplexity"]
-        for way, (components, alpha, rate) in ways.items()
-    }
-    found = {"perplexity": perplexity, "searched": searched, "tasks": tasks["tasks"]}
-    return found | {"programmed": tasks["mixture_weights"]}
 
 
-def _done(root: Path, **recipe: Any) -> dict[str, Any]:
-    """What the last stage of a recipe measured, now or before."""
-    return mc.run_recipe(mc.Recipe(**recipe), root=root)[-1].metrics()
-
-
-def _options(rate: float) -> dict[str, Any]:
-    options = {"steps": STEPS, "batch_size": BATCH_SIZE, "component_lr": rate}
-    options |= {"eval_every": STEPS, "eval_batches": EVAL_BATCHES, "checkpoint_every": STEPS}
-    return options | {"sample_prompt": ""}
+def tables(measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What is to be seen in measurements by text: perplexities, and agreement with a search."""
+    rows = [row for text, found in measured.items() for row in table_rows(text, found["by_seed"])]
+    agreements = [
+        {"text": text, "trust": found["trust"], **agreement_row(found["by_seed"])}
+        for text, found in measured.items()
+    ]
+    told = trust_and_agreement(agreements)
+    return {"rows": rows, "agreement": agreements, "trust_and_agreement": told}
 
 
 def table_rows(text: str, by_seed: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -190,20 +252,6 @@ def table_rows(text: str, by_seed: list[dict[str, Any]]) -> list[dict[str, Any]]
     return rows
 
 
-def _agreements(
-    pair: tuple[str, ...], source: str, by_seed: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """`agreement_row` of a text, with what was to be expected of it."""
-    tokenizer = mc.build_hybrid([pair[0]], N_BLOCKS).tokenizer
-    text = mc.load_text(source, tokenizer=tokenizer, seq_len=SEQ_LEN, valid_fraction=HELD_OUT)
-    made_of = dict.fromkeys(TASKS, 1.0)
-    trusts = [trust_on(seed["tasks"], made_of, text.train, text.vocabulary) for seed in by_seed]
-    tested = min(len(text.valid), EVAL_BATCHES * BATCH_SIZE) * SEQ_LEN
-    row = {"test_tokens": tested, "trust": [round(seed.agreement, 3) for seed in trusts]}
-    row |= agreement_row(by_seed)
-    return row | {f"skill {task}": round(v, 3) for task, v in trusts[0].skills.items()}
-
-
 def agreement_row(by_seed: list[dict[str, Any]]) -> dict[str, Any]:
     """Agreement of programmed mixture weights, and of each task's, with those searched directly.
 
@@ -227,8 +275,8 @@ def agreement_row(by_seed: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _told(agreements: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Whether trust tells agreement, over texts: of means over seeds, and seed by seed."""
+def trust_and_agreement(agreements: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Whether trust tells agreement, over three texts or more: of means, and seed by seed."""
     if len(agreements) < 3:
         return None
     named = [[row[name] for row in agreements] for name in ("trust", "programmed")]
@@ -240,12 +288,15 @@ def _told(agreements: list[dict[str, Any]]) -> dict[str, Any] | None:
     return {"of_means": round(of_means, 3), "by_seed": [round(value, 3) for value in each]}
 
 
-def _print(title: str, rows: list[dict[str, Any]]) -> None:
-    columns = [name for name in rows[0] if name != "by_seed"]
-    table = Table(*columns, title=title)
-    for row in rows:
-        table.add_row(*(str(row[column]) for column in columns))
-    Console().print(table)
+def _print(found: dict[str, Any]) -> None:
+    titles = {"rows": "Fine-tuned", "agreement": "Agreement with a direct search"}
+    for name, title in titles.items():
+        columns = [column for column in found[name][0] if column != "by_seed"]
+        table = Table(*columns, title=title)
+        for row in found[name]:
+            table.add_row(*(str(row[column]) for column in columns))
+        Console().print(table)
+    print(f"rank correlation of trust and agreement over texts: {found['trust_and_agreement']}")
 
 
 if __name__ == "__main__":
