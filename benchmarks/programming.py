@@ -289,13 +289,16 @@ def trust_and_agreement(agreements: list[dict[str, Any]]) -> dict[str, Any] | No
 
 
 def _print(found: dict[str, Any]) -> None:
-    titles = {"rows": "Fine-tuned", "agreement": "Agreement with a direct search"}
-    for name, title in titles.items():
-        columns = [column for column in found[name][0] if column != "by_seed"]
-        table = Table(*columns, title=title)
-        for row in found[name]:
-            table.add_row(*(str(row[column]) for column in columns))
-        Console().print(table)
+    columns = [column for column in found["rows"][0] if column != "by_seed"]
+    table = Table(*columns, title="Fine-tuned: test perplexity")
+    for row in found["rows"]:
+        table.add_row(*(str(row[column]) for column in columns))
+    Console().print(table)
+    texts, *rest = zip(*(row.items() for row in found["agreement"]), strict=True)
+    table = Table("", *(text for _, text in texts), title="Agreement with a direct search")
+    for measure in rest:
+        table.add_row(measure[0][0], *(str(value) for _, value in measure))
+    Console().print(table)
     print(f"rank correlation of trust and agreement over texts: {found['trust_and_agreement']}")
 
 
