@@ -158,9 +158,9 @@ def trust(run: RunId, data: Data, seq_len: SeqLen = 256, root: Root = None) -> N
     console = Console()
     console.print(table)
     console.print(
-        f"The mixture and what the tasks that the text asks for would make of it agree "
-        f"{found.agreement:.2f} about the blocks in which each component counts more: 1 is the "
-        "same order, -1 the reverse, 0 as by chance.",
+        f"The mixture agrees {found.agreement:.2f} with what the tasks that the text asks for "
+        "would make, about the blocks in which each component counts more: 1 is the same order, "
+        "-1 the reverse, 0 as by chance.",
         highlight=False,
     )
 
