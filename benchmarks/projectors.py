@@ -134,7 +134,7 @@ def _draw(rows: list[dict[str, Any]]) -> None:
                 )
     ticks = {"tickvals": list(places.values()), "ticktext": ["0", "10k", "100k", "1M", "5M"]}
     figure.update_xaxes(type="log", title="tokens of training", **ticks)
-    figure.update_yaxes(type="log", row=1, col=1)
+    figure.update_yaxes(type="log", dtick=1, row=1, col=1)
     figure.update_yaxes(rangemode="tozero", row=1, col=2)
     figure.update_layout(template="plotly_white", width=1100, height=460, margin_t=50)
     RESULTS.mkdir(exist_ok=True)
