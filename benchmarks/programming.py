@@ -160,10 +160,10 @@ def _measure(target: Target) -> dict[str, Any]:
         target.cells.measure(f"seed {seed}", partial(_one_seed, target, rates, seed))
         for seed in SEEDS
     ]
-    data, trusts = target.data, []
-    for seed in by_seed:
-        made = torch.tensor(seed["programmed"])
-        trusts.append(trust_on(seed["tasks"], made, data.train, data.vocabulary))
+    data = target.data
+    trusts = [
+        trust_on(seed["tasks"], seed["programmed"], data.train, data.vocabulary) for seed in by_seed
+    ]
     return {
         "training_tokens": data.n_tokens,
         "test_tokens": len(target.test) * SEQ_LEN,

@@ -155,8 +155,6 @@ def trust(run: Run, data: "TextData") -> "Trust":
         ValueError: It is no programming run, one of a single task, or of none that the text asks
             for.
     """
-    import torch
-
     from manticore.mad.trust import trust_on
 
     if run.config.stage != "program":
@@ -165,7 +163,7 @@ def trust(run: Run, data: "TextData") -> "Trust":
             "of mc.program"
         )
     metrics = run.metrics()
-    made = torch.tensor(metrics["mixture_weights"])
+    made = metrics["mixture_weights"]
     return trust_on(metrics["tasks"], made, data.train, data.vocabulary)
 
 

@@ -58,7 +58,7 @@ def do_here(run: Run) -> Run:
     # A process has one precision, as far as accelerate knows; here it must forget.
     AcceleratorState._reset_state(reset_partial_state=True)
     with EventWriter(run.folder) as events:
-        run_stage(run.folder, run.config, events, lambda: False)
+        assert run_stage(run.folder, run.config, events, lambda: False)
         events.emit("done")
     AcceleratorState._reset_state(reset_partial_state=True)
     write_status(run.folder, "done")

@@ -178,10 +178,16 @@ def _locate(source: str) -> str:
 def files_of(source: str) -> dict[str, tuple[int, int]] | None:
     """Size and time of change (ns) of a local component's files: another component has others.
 
-    None where there is no folder: of a hub id and of a component from nothing, the name says all.
+    None where there is no folder: of a hub id and of a component from nothing, the name says all,
+    and what cannot be found is said where it is loaded.
     """
-    folder = zoo_path(source) if is_zoo(source) else Path(source).expanduser()
-    if is_scratch(source) or not folder.is_dir():
+    if is_scratch(source):
+        return None
+    try:
+        folder = Path(_locate(source))
+    except ComponentError:
+        return None
+    if not folder.is_dir():
         return None
     stats = {path.name: path.stat() for path in sorted(folder.iterdir()) if path.is_file()}
     return {name: (found.st_size, found.st_mtime_ns) for name, found in stats.items()}

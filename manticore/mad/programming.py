@@ -34,12 +34,12 @@ from manticore.train.training import (
     write_metrics,
 )
 
-NOTHING_LEARNED = 0.05
-"""Share of what guessing leaves open that is no more than luck."""
-
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
     from manticore.runs.config import RunConfig
+
+NOTHING_LEARNED = 0.05
+"""Share of what guessing leaves open that is no more than luck."""
 
 
 def program(

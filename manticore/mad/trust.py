@@ -6,7 +6,7 @@ which mixture weights each task found. Where the tasks that the text asks for wa
 weights than those that were made, these are not the text's.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 from typing import Any
@@ -36,7 +36,7 @@ class Trust:
 
 def trust_on(
     tasks: Mapping[str, Mapping[str, Any]],
-    made: torch.Tensor,
+    made: Sequence[Sequence[float]],
     sequences: Iterable[Mapping[str, torch.Tensor]],
     vocabulary: int,
 ) -> Trust:
@@ -44,7 +44,7 @@ def trust_on(
 
     Args:
         tasks: Of a programming run's metrics: each with its `setting` and `mixture_weights`.
-        made: (N, K), the mixture weights that the run made of them.
+        made: (N, K), the mixture weights that the run made of them, as its metrics have them.
         sequences: Of the text: each with `input_ids` (T,).
         vocabulary: V, of the tokenizer.
 
@@ -53,7 +53,7 @@ def trust_on(
     """
     ids = torch.stack([sequence["input_ids"] for sequence in islice(sequences, PROFILED)])
     skills = text_skills(ids, vocabulary)
-    return Trust(asked_and_made(alphas_by_task(tasks), skills, made), skills)
+    return Trust(asked_and_made(alphas_by_task(tasks), skills, torch.tensor(made)), skills)
 
 
 def alphas_by_task(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.Tensor]:

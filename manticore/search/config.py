@@ -82,11 +82,14 @@ class SearchConfig(TrainConfig):
             return {**_OWN_DEFAULTS.get(str(values.get("strategy")), {}), **values}
         return values
 
+    def _is_given(self, option: str) -> bool:
+        """Whether it has another value than it has by default."""
+        return getattr(self, option) != type(self).model_fields[option].default
+
     @model_validator(mode="after")
     def _options_belong_to_the_strategy(self) -> "SearchConfig":
         for option, strategies in _ONLY_FOR.items():
-            given = getattr(self, option) != type(self).model_fields[option].default
-            if given and self.strategy not in strategies:
+            if self._is_given(option) and self.strategy not in strategies:
                 raise ValueError(
                     f"{option} means nothing to the strategy {self.strategy!r}: leave it out, or "
                     f"choose one of {', '.join(sorted(strategies))}"
@@ -95,9 +98,8 @@ class SearchConfig(TrainConfig):
 
     @model_validator(mode="after")
     def _pruning_has_a_threshold(self) -> "SearchConfig":
-        fields = type(self).model_fields
         for option in ("prune_after", "prune_steps"):
-            if not self.prune_below and getattr(self, option) != fields[option].default:
+            if not self.prune_below and self._is_given(option):
                 raise ValueError(
                     f"{option} means nothing without prune_below, the weight under which a "
                     "component leaves its block: give it, or leave both out"

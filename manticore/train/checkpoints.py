@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 
 from accelerate import Accelerator
-from accelerate.utils import SAFE_WEIGHTS_NAME, DistributedType, broadcast_object_list
+from accelerate.utils import SAFE_WEIGHTS_NAME, broadcast_object_list
 
-from manticore.train.sharding import whole_state
+from manticore.train.sharding import is_sharded, whole_state
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Checkpoints:
     @property
     def sharded(self) -> bool:
         """Whether each process keeps a part of the state."""
-        return self.accelerator.distributed_type == DistributedType.FSDP
+        return is_sharded(self.accelerator)
 
     def save(self, step: int) -> None:
         """Write the state after `step` steps, and drop all but the newest few.

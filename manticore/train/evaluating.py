@@ -53,7 +53,7 @@ def _measure(
 ) -> bool:
     """What `evaluate` does between the start and the end of its trackers."""
     options = config.options
-    hybrid = starting_hybrid(folder, config).to(use_device(config.device)).eval()
+    hybrid = starting_hybrid(folder, config).to(events.accelerator.device).eval()
     data = TextData.from_spec(config.data, hybrid.tokenizer)
     events.emit("stage", name="evaluate", total_steps=0)
     events.emit(

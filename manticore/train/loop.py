@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.scheduler import AcceleratedScheduler
-from accelerate.utils import DataLoaderConfiguration, DistributedType, set_seed
+from accelerate.utils import DataLoaderConfiguration, set_seed
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
@@ -28,6 +28,7 @@ from manticore.train.schedules import learning_rate_factor
 from manticore.train.sharding import (
     average_gradients,
     clip_gradients,
+    is_sharded,
     plan_sharding,
     sharding_is_asked_for,
 )
@@ -121,7 +122,7 @@ class Loop:
             **tracker_arguments(folder, options.trackers),
         )
         self.events = TrackedEvents(events, self.accelerator, folder, self.section)
-        self.sharded = self.accelerator.distributed_type == DistributedType.FSDP
+        self.sharded = is_sharded(self.accelerator)
         self._prepare(model, groups)
         self.batches = Batches(self.accelerator, dataset, options.batch_size // options.accumulate)
         if strategy is not None:

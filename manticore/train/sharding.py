@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import disable_fsdp_ram_efficient_loading
+from accelerate.utils import DistributedType, disable_fsdp_ram_efficient_loading
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 def sharding_is_asked_for() -> bool:
     """Whether `accelerate launch --use_fsdp` started this process."""
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def is_sharded(accelerator: Accelerator) -> bool:
+    """Whether each process keeps a part of the state."""
+    return accelerator.distributed_type == DistributedType.FSDP
 
 
 def load_on_every_process() -> None:

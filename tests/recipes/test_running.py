@@ -69,6 +69,7 @@ def test_a_component_with_other_weights_is_another(recipe, at, tmp_path):
     weights.write_bytes(weights.read_bytes())
     assert done_before(two) is None
     assert files_of("someone/on-the-hub") is None
+    assert files_of("zoo:nobody") is None
     assert files_of("scratch:mamba?layers=2&width=16&vocabulary=8") is None
 
 

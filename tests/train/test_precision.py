@@ -5,16 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 
 from manticore.hybrid import build_hybrid
 from manticore.runs import Run
 from manticore.runs.launch import make_run_folder
-from manticore.runs.stages import run_stage
-from manticore.train.events import EventWriter
 from manticore.train.loop import Loop
 from tests.tiny import FAMILY_NAMES, VOCAB_SIZE
-from tests.tiny_runs import run_config
+from tests.tiny_runs import do_here, run_config
 
 STAGES = {
     "pretrain-projectors": {"projector_lr": 3e-3},
@@ -27,13 +24,7 @@ def do(stage: str, dtype: str, parts: list[str], folder: Path, **changes: object
     options = {"steps": 12, "batch_size": 4, "eval_every": 12, "eval_batches": 1, "warmup_steps": 0}
     options |= {"sample_prompt": ""} | STAGES[stage] | changes
     config = run_config(folder, parts, stage, options, dtype=dtype)
-    run = Run(make_run_folder(config, root=folder / dtype))
-    # A process has one precision, as far as accelerate knows; here it must forget.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    with EventWriter(run.folder) as events:
-        run_stage(run.folder, config, events, lambda: False)
-    AcceleratorState._reset_state(reset_partial_state=True)
-    return run
+    return do_here(Run(make_run_folder(config, root=folder / dtype)))
 
 
 @pytest.mark.parametrize("stage", STAGES)
