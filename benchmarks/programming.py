@@ -45,7 +45,7 @@ PAIR = ("zoo:tales-neox", "zoo:novelas-mamba")
 SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS = 128, 4, 200, 4
 HELD_OUT, MOST_SEQUENCES = 0.2, 160
 """Share of each text that is held out, and how many sequences of each half of it are looked at."""
-RATES, MIXTURE_LR, TASK_STEPS = (5e-4, 1e-3, 2e-3, 4e-3), 0.1, 100
+RATES, MIXTURE_LR, TASK_STEPS = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3), 0.1, 100
 TUNING_STEPS, TUNING_SEED, SEEDS = 100, 100, (0, 1, 2)
 TEXTS = {
     "stories-mixed": "bundled:stories-mixed",
