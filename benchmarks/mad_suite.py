@@ -75,8 +75,11 @@ def main() -> None:
 def joined(table: dict[str, Any], path: Path) -> list[dict[str, Any]]:
     """The tables that were measured before, and this one, which takes in one of its kind."""
     earlier = json.loads(path.read_text())["tables"] if path.exists() else []
-    kept = [old for old in earlier if _kind(old) != _kind(table)]
-    for old in (old for old in earlier if _kind(old) == _kind(table)):
+    kind, kept = _kind(table), []
+    for old in earlier:
+        if _kind(old) != kind:
+            kept.append(old)
+            continue
         measured = {row["model"] for row in table["rows"]}
         table["rows"] += [row for row in old["rows"] if row["model"] not in measured]
         table["trainings"] = old["trainings"] | table["trainings"]

@@ -272,7 +272,8 @@ class Run:
     def hybrid_to_finetune(self) -> "ManticoreForCausalLM":
         """The hybrid that fine-tuning starts from: a search's original one, another run's own.
 
-        An evaluation has made none: what counts is the run that it has evaluated.
+        An evaluation has made none: what counts is the run that it has evaluated. Programming
+        trains nothing, but may have been asked of a hybrid that a search has trained.
 
         Raises:
             FileNotFoundError: the run has neither a result nor a checkpoint yet.
@@ -280,7 +281,8 @@ class Run:
         """
         if self.config.stage == "evaluate" and (evaluated := self._parent()) is not None:
             return evaluated.hybrid_to_finetune()
-        return self.original_hybrid() if self.config.stage == "search" else self.hybrid()
+        found = self.config.stage in ("search", "program")
+        return self.original_hybrid() if found else self.hybrid()
 
     def metrics(self) -> dict[str, Any]:
         """What the run measured in the end.

@@ -116,7 +116,7 @@ def test_a_programmed_hybrid_is_finetuned_at_its_mixture(run: Run, tmp_path: Pat
     tuned = do_here(mc.finetune(run, data, 2, **options))
     assert torch.equal(tuned.hybrid().mixture_weights, start.mixture_weights)
     assert tuned.config.start.parent.run == run.id
-    assert not tuned.config.start.parent.original
+    assert tuned.config.start.parent.original
 
 
 def test_interrupted_is_uninterrupted(

@@ -66,6 +66,13 @@ def test_finetuning_starts_from_the_original_weights_at_the_searched_mixture(
     again = do_here(mc.search(found, data, steps=3, mixture_lr=0.3, component_lr=1e-2, **HERE))
     assert changed(hybrid, again.original_hybrid()) == {"mixture"}
     assert torch.equal(again.original_hybrid().mixture_weights, again.hybrid().mixture_weights)
+    small = {"vocabulary": 16, "length": 8, "train_examples": 32, "test_examples": 16}
+    options = {"settings": {"memorization": small}, "batch_size": 4, "warmup_steps": 0}
+    options |= {"mixture_lr": 0.3, "launch": False, "device": "cpu"}
+    programmed = do_here(mc.program(found, ["memorization"], 2, **options))
+    assert changed(found, programmed.hybrid()) == {"mixture"}
+    assert changed(programmed.original_hybrid(), programmed.hybrid_to_finetune()) == set()
+    assert changed(hybrid, programmed.hybrid_to_finetune()) == {"mixture"}
     search.delete()
     with pytest.raises(KeyError, match=f"went on with the hybrid of run {search.id}"):
         mc.finetune(again, data, 3, **SMALL)
