@@ -27,6 +27,8 @@ from manticore.train.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "numba", "numpy")
+MOST_FURTHER_RATES = 3
+"""How far a grid of learning rates goes on beyond its ends, rate by rate."""
 
 
 @dataclass(frozen=True)
@@ -168,12 +170,25 @@ class Cells:
         return self._known()["cells"][cell]
 
     def at_rates(
-        self, cell: str, rates: Iterable[float], measure: Callable[[float], Any]
-    ) -> dict[float, Any]:
-        """A cell for every learning rate: its values, from the least rate to the greatest."""
-        return {
-            rate: self.measure(f"{cell} {rate:g}", partial(measure, rate)) for rate in sorted(rates)
-        }
+        self, cell: str, rates: Iterable[float], measure: Callable[[float], float]
+    ) -> dict[float, float]:
+        """A cell for every learning rate: its value, from the least rate to the greatest.
+
+        The least value is the best. Where it is at an end of the grid, the grid goes on there, rate
+        by rate: else the end would have chosen, not the model.
+        """
+
+        def at(rate: float) -> float:
+            return self.measure(f"{cell} {rate:g}", partial(measure, rate))
+
+        tried = {rate: at(rate) for rate in rates}
+        for _ in range(MOST_FURTHER_RATES):
+            best = min(tried, key=tried.get)
+            if best not in (min(tried), max(tried)):
+                break
+            further = best / 2 if best == min(tried) else best * 2
+            tried[further] = at(further)
+        return dict(sorted(tried.items()))
 
     @property
     def processors(self) -> list[str]:

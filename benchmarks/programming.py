@@ -2,23 +2,26 @@
 
 Mixture weights are searched on MAD tasks, combined and carried to the hybrid, which is fine-tuned
 on each text with them frozen. Beside it: mixture weights searched on the text itself, even ones,
-and each component alone, all fine-tuned with the same data and steps. The hybrid at even weights
-and each component have the best learning rate of one grid, tried on a seed of its own with half of
-the steps; the hybrid's rate is that of all its mixture weights. Half of what is held out of a text
-chooses rates, the other half is what is measured on.
+and each component alone, all fine-tuned with the same data and steps; the projectors of each hybrid
+are fitted at the mixture weights that it has. The hybrid at even weights and each component have
+the best learning rate of a grid that goes on where its end is best, tried on a seed of its own with
+half of the steps; the hybrid's rate is that of all its mixture weights. Half of what is held out of
+a text chooses rates, the other half is what is measured on.
 
 How far programming agrees with a direct search is `manticore.mad.trust.agreement` of their mixture
-weights: about the blocks, with 0 for chance. Beside it stand how far direct searches of different
-seeds agree with each other, which is the most that can be hoped for; how often both prefer the same
-component over all; and what `manticore.mad.trust` says from the tasks and the text alone.
+weights: about the blocks, with 0 for chance, and beside it which share of all orders of the blocks
+agrees as well. What can be hoped for is how far searches of different seeds agree with each other,
+on the text and on the tasks. Then how often both prefer the same component over all; and what
+`manticore.mad.trust` says from the tasks and the text alone.
 
     python -m benchmarks.programming --folder FOLDER
     python -m benchmarks.programming stories-mixed --pair zoo:tales-neox zoo:tales-mamba
 
 FOLDER has tales_en.valid.txt, novels_es.valid.txt, shakespeare.txt and wikitext2.valid.txt; without
 it, only the bundled text is there. Each text joins the table when it is measured, and is not
-measured again until the table is removed; if it is interrupted, the benchmark goes on with the
-trainings that are done.
+measured again until the table is removed. If it is interrupted, the benchmark goes on with the
+trainings that are done; searches on tasks, which all texts share, stay in .cache until that is
+removed too.
 """
 
 import argparse
@@ -39,13 +42,19 @@ from benchmarks.harness import RESULTS, Cells, save_results
 from manticore.data import TextData
 from manticore.evaluate import perplexity
 from manticore.mad import TASKS
-from manticore.mad.trust import agreement, alphas_by_task, rank_correlation, trust_on
+from manticore.mad.trust import (
+    agreement,
+    alphas_by_task,
+    by_chance,
+    rank_correlation,
+    trust_on,
+)
 
 PAIR = ("zoo:tales-neox", "zoo:novelas-mamba")
 SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS = 128, 4, 200, 4
 HELD_OUT, MOST_SEQUENCES = 0.2, 160
 """Share of each text that is held out, and how many sequences of each half of it are looked at."""
-RATES, MIXTURE_LR, TASK_STEPS = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3), 0.1, 100
+RATES, MIXTURE_LR, TASK_STEPS = (1e-3, 2e-3, 4e-3), 0.1, 100
 TUNING_STEPS, TUNING_SEED, SEEDS = 100, 100, (0, 1, 2)
 TEXTS = {
     "stories-mixed": "bundled:stories-mixed",
@@ -55,7 +64,7 @@ TEXTS = {
     "wikitext2": "wikitext2.valid.txt",
 }
 RUNS = RESULTS.parent.parent / ".cache"
-"""The trainings. Programming needs no text: what it has found is there for the next one."""
+"""The trainings."""
 
 
 def main() -> None:
@@ -127,18 +136,36 @@ class Target:
     def __init__(self, cells: Cells, root: Path, pair: tuple[str, ...], source: str) -> None:
         self.cells, self.root, self.pair = cells, root, pair
         self.spec = {"source": source, "seq_len": SEQ_LEN, "valid_fraction": HELD_OUT}
-        tokenizer = mc.build_hybrid([pair[0]], N_BLOCKS).tokenizer
-        self.data: TextData = mc.load_text(tokenizer=tokenizer, **self.spec)
+        hybrid = mc.build_hybrid(pair, N_BLOCKS)
+        if hybrid.transplants:
+            raise SystemExit(
+                f"{' and '.join(pair)} have tokenizers of their own: what they reach alone cannot "
+                "be compared"
+            )
+        self.data: TextData = mc.load_text(tokenizer=hybrid.tokenizer, **self.spec)
         n = min(len(self.data.valid) // 2, MOST_SEQUENCES)
         self.tuning = Subset(self.data.valid, range(n))
         self.test = Subset(self.data.valid, range(n, 2 * n))
 
-    def train(self, seed: int, components: tuple[str, ...], **stages: Any) -> list[mc.Run]:
-        """A run for each stage, now or before."""
+    def train(
+        self,
+        seed: int,
+        components: tuple[str, ...],
+        stage: str,
+        options: dict[str, Any],
+        alpha: list[list[float]] | None = None,
+    ) -> mc.Run:
+        """The run of a stage at mixture weights (N, K), even ones if None; now or before."""
         recipe = mc.Recipe(
-            components=components, n_blocks=N_BLOCKS, seed=seed, data=self.spec, stages=stages
+            components=components,
+            n_blocks=N_BLOCKS,
+            seed=seed,
+            data=self.spec,
+            mixture_weights=alpha,
+            stages={stage: options},
         )
-        return mc.run_recipe(recipe, root=self.root)
+        (run,) = mc.run_recipe(recipe, root=self.root)
+        return run
 
     def forget(self) -> None:
         """Remove what was trained on this text."""
@@ -178,7 +205,8 @@ def _tuned(target: Target) -> dict[str, float]:
     """The learning rate of each model that is best for the text."""
 
     def perplexity_at(components: tuple[str, ...], rate: float) -> float:
-        (run,) = target.train(TUNING_SEED, components, finetune=_options(rate, TUNING_STEPS))
+        options = _options(rate, TUNING_STEPS)
+        run = target.train(TUNING_SEED, components, "finetune", options)
         return perplexity(run.hybrid(), target.tuning, batch_size=16)
 
     contestants = {"hybrid": target.pair, **{one: (one,) for one in target.pair}}
@@ -191,26 +219,24 @@ def _tuned(target: Target) -> dict[str, float]:
 
 def _one_seed(target: Target, rates: dict[str, float], seed: int) -> dict[str, Any]:
     """Test perplexity by the way that mixture weights came about, and the mixture weights."""
-    tuning = {"finetune": _options(rates["hybrid"])}
+    options = {name: _options(rate) for name, rate in rates.items()}
     program = {"steps": TASK_STEPS, "mixture_lr": MIXTURE_LR}
-    search = _options(rates["hybrid"]) | {"mixture_lr": MIXTURE_LR}
-    ways = {
-        "programmed": target.train(seed, target.pair, program=program, **tuning),
-        "searched on the text": target.train(seed, target.pair, search=search, **tuning),
-        "even": target.train(seed, target.pair, **tuning),
+    search = options["hybrid"] | {"mixture_lr": MIXTURE_LR}
+    programmed = target.train(seed, target.pair, "program", program).metrics()
+    searched = target.train(seed, target.pair, "search", search).metrics()["mixture_weights"]
+    mixtures = {"programmed": programmed["mixture_weights"], "searched on the text": searched}
+    tuned = {
+        way: target.train(seed, target.pair, "finetune", options["hybrid"], alpha)
+        for way, alpha in (mixtures | {"even": None}).items()
     }
     for one in target.pair:
         name = f"{one.removeprefix('zoo:')} alone"
-        ways[name] = target.train(seed, (one,), finetune=_options(rates[one]))
-    programmed, searched = (
-        ways[way][0].metrics() for way in ("programmed", "searched on the text")
-    )
+        tuned[name] = target.train(seed, (one,), "finetune", options[one])
     return {
         "perplexity": {
-            way: perplexity(runs[-1].hybrid(), target.test, batch_size=16)
-            for way, runs in ways.items()
+            way: perplexity(run.hybrid(), target.test, batch_size=16) for way, run in tuned.items()
         },
-        "searched": searched["mixture_weights"],
+        "searched": searched,
         "programmed": programmed["mixture_weights"],
         "tasks": programmed["tasks"],
     }
@@ -267,25 +293,41 @@ def agreement_row(by_seed: list[dict[str, Any]]) -> dict[str, Any]:
     same = [
         one.mean(dim=0).argmax() == other.mean(dim=0).argmax() for one, other in pairs["programmed"]
     ]
+    programmed_and_searched = pairs.pop("programmed")
     return {
-        "searched twice": round(mean(agreement(*two) for two in combinations(searched, 2)), 3),
+        "searched twice": _among_seeds(searched),
+        "programmed twice": _among_seeds(programmed),
         "same component": round(sum(map(int, same)) / len(same), 2),
-        "programmed": [round(agreement(*two), 3) for two in pairs.pop("programmed")],
+        "programmed": [round(agreement(*two), 3) for two in programmed_and_searched],
+        "as well by chance": [round(by_chance(*two), 3) for two in programmed_and_searched],
         **{task: round(mean(agreement(*two) for two in own), 3) for task, own in pairs.items()},
     }
 
 
+def _among_seeds(alphas: list[torch.Tensor]) -> float:
+    return round(mean(agreement(*two) for two in combinations(alphas, 2)), 3)
+
+
 def trust_and_agreement(agreements: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Whether trust tells agreement, over three texts or more: of means, and seed by seed."""
+    """Whether trust tells agreement, over three texts or more: of means, and seed by seed.
+
+    `by_chance` is the share of all orders of the texts that would tell the means as well.
+    """
     if len(agreements) < 3:
         return None
     named = [[row[name] for row in agreements] for name in ("trust", "programmed")]
-    of_means = rank_correlation(*(torch.tensor([mean(own) for own in rows]) for rows in named))
+    means = [torch.tensor([mean(own) for own in rows]) for rows in named]
+    of_means = rank_correlation(*means)
     each = [
         rank_correlation(*(torch.tensor([own[seed] for own in rows]) for rows in named))
         for seed in range(len(SEEDS))
     ]
-    return {"of_means": round(of_means, 3), "by_seed": [round(value, 3) for value in each]}
+    return {
+        "texts": len(agreements),
+        "of_means": round(of_means, 3),
+        "by_chance": round(by_chance(*means, rank_correlation), 3),
+        "by_seed": [round(value, 3) for value in each],
+    }
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -31,8 +31,17 @@ def test_a_measured_cell_is_known_to_the_next_process(results: Path) -> None:
 
 def test_one_cell_at_each_rate() -> None:
     cells = Cells("table", {})
-    assert cells.at_rates("a", (1e-3, 5e-4), lambda rate: rate * 2) == {5e-4: 1e-3, 1e-3: 2e-3}
-    assert Cells("table", {}).measure("a 0.0005", never) == 1e-3
+    best_within = {1.0: 3, 2.0: 2, 4.0: 3}
+    assert cells.at_rates("a", (4.0, 1.0, 2.0), best_within.get) == best_within
+    assert Cells("table", {}).measure("a 2", never) == 2
+
+
+def test_a_grid_of_rates_goes_on_where_its_end_is_best() -> None:
+    cells = Cells("table", {})
+    tried = cells.at_rates("falls, then rises", (1.0, 2.0), lambda rate: abs(rate - 7))
+    assert list(tried) == [1, 2, 4, 8, 16]
+    tried = cells.at_rates("rises", (1.0, 2.0), lambda rate: rate)
+    assert list(tried) == [1 / 8, 1 / 4, 1 / 2, 1, 2]
 
 
 def test_another_setup_is_measured_anew() -> None:

@@ -6,9 +6,10 @@ which mixture weights each task found. Where the tasks that the text asks for wa
 weights than those that were made, these are not the text's.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import combinations, islice, permutations
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from manticore.mad.text_skills import text_skills
 
 PROFILED = 500
 """Sequences of a text that its skills are counted in."""
+MOST_ORDERS = 5040
+"""That are looked at, to tell how likely an agreement is: all of seven blocks."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,31 @@ def agreement(first: torch.Tensor, second: torch.Tensor) -> float:
     above = [alpha.double() - alpha.double().mean(dim=0) for alpha in (first, second)]
     # What is left of float32 in rows that are alike is no order.
     return rank_correlation(*(table.round(decimals=6).flatten() for table in above))
+
+
+def by_chance(
+    first: torch.Tensor,
+    second: torch.Tensor,
+    measure: Callable[[torch.Tensor, torch.Tensor], float] = agreement,
+) -> float:
+    """How often as much agreement comes from nothing: with few blocks, much of it is luck.
+
+    Args:
+        first, second: Of the same first dimension: mixture weights (N, K).
+        measure: What is to be reached.
+
+    Returns:
+        The share of all orders of the rows of `second` (of some thousands, drawn evenly, where
+        there are more) that reach what the two reach as they are.
+    """
+    reached, n = measure(first, second), len(second)
+    if math.factorial(n) <= MOST_ORDERS:
+        orders = [torch.tensor(order) for order in permutations(range(n))]
+    else:
+        generator = torch.Generator().manual_seed(0)
+        orders = [torch.randperm(n, generator=generator) for _ in range(MOST_ORDERS)]
+    as_well = sum(measure(first, second[order]) >= reached - 1e-9 for order in orders)
+    return as_well / len(orders)
 
 
 def rank_correlation(first: torch.Tensor, second: torch.Tensor) -> float:

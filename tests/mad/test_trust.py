@@ -8,6 +8,7 @@ import torch
 from manticore.mad.trust import (
     agreement,
     asked_and_made,
+    by_chance,
     rank_correlation,
     task_agreement,
 )
@@ -47,6 +48,16 @@ def test_what_is_random_agrees_by_chance(n_components: int) -> None:
     tables = tables / tables.sum(dim=2, keepdim=True)
     pairs = tables.view(1000, 2, 4, n_components)
     assert fmean(agreement(*pair) for pair in pairs) == pytest.approx(0, abs=0.05)
+
+
+def test_how_often_chance_agrees_as_well() -> None:
+    assert by_chance(UP, UP) == pytest.approx(1 / 6)
+    assert by_chance(UP, DOWN) == 1
+    # Rows alike in every order: no agreement, and every order has as much.
+    assert by_chance(torch.full((3, 2), 0.5), UP) == 1
+    many = torch.arange(1.0, 10)
+    assert by_chance(many, many, rank_correlation) < 0.001
+    assert by_chance(many, many.roll(4), rank_correlation) > 0.5
 
 
 def test_tasks_agree_as_much_as_their_skills_weigh() -> None:
