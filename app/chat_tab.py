@@ -10,6 +10,7 @@ from manticore.plots import outcome_figure, perplexity_figure
 from manticore.runs.wording import explain
 from manticore.runs.writing import continue_text, join_texts
 
+WAITING = "…"
 EXAMPLES = [
     "Once upon a time",
     "There was an old king who had three sons, and",
@@ -67,14 +68,20 @@ def build(watcher: Watcher, shown: gr.Dropdown) -> None:
     stop.click(None, cancels=writing, api_visibility="private")
     clear.click(lambda: [], None, chat, cancels=writing, **quietly)
 
-    def show_outcome(run_id: str | None) -> Any:
+    def show_outcome(run_id: str | None, before: Any) -> Any:
         run = watcher.find(run_id)
+        measured = [] if run is None else [e for e in run.events() if e["kind"] == "eval"]
+        now = (run and run.id, len(measured))
+        if before == now:
+            return gr.skip()
         if run is None:
-            return perplexity_figure(None)
-        return outcome_figure(run.events(), run.config.stage, run.id)
+            return perplexity_figure(None), now
+        return outcome_figure(measured, run.config.stage, run.id), now
 
-    shown.change(show_outcome, shown, bars, concurrency_limit=None, **quietly)
-    gr.Timer(5).tick(show_outcome, shown, bars, concurrency_limit=None, **quietly)
+    seen = gr.State(None)
+    looks = {"fn": show_outcome, "inputs": [shown, seen], "outputs": [bars, seen]}
+    shown.change(**looks, concurrency_limit=None, **quietly)
+    gr.Timer(5).tick(**looks, concurrency_limit=None, **quietly)
 
 
 def answer(
@@ -86,7 +93,7 @@ def answer(
     top_p: float,
     length: float,
 ) -> Iterator[Any]:
-    """The chat and the emptied message box, again with every piece that the hybrid writes."""
+    """The chat, again with every piece that the hybrid writes; the message box, emptied once."""
     if not beginning.strip():
         yield gr.skip(), gr.skip()
         return
@@ -95,8 +102,10 @@ def answer(
         gr.Warning("Choose a run above, or start one: its hybrid is what you talk with.")
         yield gr.skip(), gr.skip()
         return
+    history = [message for message in history if not _is_waiting(message)]
     history = [*history, said("user", beginning)]
-    yield [*history, said("assistant", "…")], ""
+    yield [*history, said("assistant", WAITING)], ""
+    written = ""
     try:
         pieces = continue_text(
             hybrid_of(run),
@@ -106,7 +115,10 @@ def answer(
             top_p=top_p,
         )
         for written in pieces:
-            yield [*history, said("assistant", written or "…")], ""
+            # The message box is left alone: somebody may be writing in it already.
+            yield [*history, said("assistant", written or WAITING)], gr.skip()
+        if not written:
+            yield history, gr.skip()
     except (OSError, ValueError, RuntimeError) as error:
         gr.Warning(explain(error), title="No text")
         yield history[:-1], beginning
@@ -115,6 +127,11 @@ def answer(
 def said(role: str, text: str) -> dict[str, Any]:
     """One message in the form of the chat component."""
     return {"role": role, "content": [{"type": "text", "text": text}]}
+
+
+def _is_waiting(message: dict[str, Any]) -> bool:
+    """Whether it only says that something will stand here: what was stopped before leaves it."""
+    return message["role"] == "assistant" and text_so_far([message]) == WAITING
 
 
 def text_so_far(history: list[dict[str, Any]]) -> str:

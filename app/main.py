@@ -21,6 +21,8 @@ MASTHEAD = """
 Mix pretrained language models block by block, watch which wins where, read what the hybrid writes.
 """
 
+REACH = "who gets in can train on every file that this user can read"
+
 
 def build_page(root: Path) -> gr.Blocks:
     """The whole page over the runs in `root`."""
@@ -49,8 +51,8 @@ def build_page(root: Path) -> gr.Blocks:
                 chat_tab.build(watcher, shown)
 
         def restore(last: str, request: gr.Request) -> Any:
-            asked = request.query_params.get("run") or last
-            run = watcher.find(asked)
+            asked = request.query_params.get("run")
+            run = watcher.find(asked or last)
             if asked and run is None:
                 gr.Warning("There is no such run here. Choose one from the list.")
             choices = gr.Dropdown(choices=watcher.choices(), value=run.id if run else None)
@@ -74,10 +76,14 @@ def build_page(root: Path) -> gr.Blocks:
 def main(arguments: list[str] | None = None) -> None:
     """Serve the page until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m app.main", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help=f"0.0.0.0 lets other machines in; {REACH}"
+    )
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--runs-root", help="folder of all runs; $MANTICORE_RUNS, else ./runs")
-    parser.add_argument("--share", action="store_true", help="a public link through gradio.live")
+    parser.add_argument(
+        "--share", action="store_true", help=f"a public link through gradio.live; {REACH}"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     page = build_page(runs_root(options.runs_root))

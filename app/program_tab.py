@@ -11,8 +11,8 @@ from app.run_panel import RunPanel
 from app.watching import Watcher
 from manticore.mad import TASKS
 from manticore.mad.config import ProgramConfig
-from manticore.plots import short_task
 from manticore.runs import RunConfig
+from manticore.runs.wording import short_task
 
 HOW = (
     "Mixture weights without a text: they are searched on small synthetic tasks, then combined. "

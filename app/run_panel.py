@@ -1,6 +1,7 @@
 """A run as the page shows it: status, mixture weights, loss, how good it is, live."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -13,10 +14,9 @@ from manticore.plots import (
     mixture_figure,
     mixture_heatmap,
     outcome_figure,
-    warning_text,
 )
 from manticore.runs import Run, RunConfig, RunError, start_run
-from manticore.runs.wording import explain
+from manticore.runs.wording import explain, warning_text
 
 TICK = 1.0  # seconds between looks at the run folder
 _NOTHING = "The mixture weights of each block appear here<br>while the search runs"
@@ -39,6 +39,7 @@ class RunPanel:
             status = gr.HTML(idle_html(None, programming), elem_id=f"{tab}status", padding=False)
             with gr.Column(scale=0, min_width=110):
                 stop = gr.Button("Stop", size="sm", visible=False, elem_id=f"{tab}stop")
+                end = gr.Button("End now", size="sm", visible=False, elem_id=f"{tab}end")
                 resume = gr.Button("Resume", size="sm", visible=False, elem_id=f"{tab}resume")
         mixture = gr.Plot(empty_figure(_NOTHING), show_label=False, elem_id=f"{tab}mixture")
         heatmap = gr.Plot(show_label=False, elem_id=f"{tab}heatmap", visible=False)
@@ -52,15 +53,15 @@ class RunPanel:
             )
         words = gr.HTML(elem_id=f"{tab}words", padding=False)
         seen = gr.State(None)
-        self._follow(stop, resume, seen, [status, mixture, heatmap, loss, outcome, words])
+        self._follow([stop, end, resume], seen, [status, mixture, heatmap, loss, outcome, words])
 
-    def _follow(self, stop: gr.Button, resume: gr.Button, seen: gr.State, drawn: list[Any]) -> None:
+    def _follow(self, buttons: list[gr.Button], seen: gr.State, drawn: list[Any]) -> None:
         watcher, shown = self.watcher, self.shown
 
         def look(run_id: str | None, before: Any) -> Any:
             return draw(watcher.find(run_id), before, self.programming)
 
-        outputs = [*drawn, stop, resume, seen]
+        outputs = [*drawn, *buttons, seen]
         quietly = {
             "show_progress": "hidden",
             "concurrency_limit": None,
@@ -68,8 +69,8 @@ class RunPanel:
         }
         gr.Timer(TICK).tick(look, [shown, seen], outputs, **quietly)
         shown.change(look, [shown, seen], outputs, **quietly)
-        stop.click(lambda run_id: act(watcher.find(run_id), "stop"), shown, None, **quietly)
-        resume.click(lambda run_id: act(watcher.find(run_id), "resume"), shown, None, **quietly)
+        for button, do in zip(buttons, (Run.stop, Run.kill, Run.resume), strict=True):
+            button.click(partial(_act, watcher, do), shown, None, **quietly)
 
     def start_with(
         self,
@@ -96,11 +97,11 @@ class RunPanel:
         button.click(start_now, inputs, self.shown, api_visibility="private")
 
 
-def act(run: Run | None, verb: str) -> None:
-    """Stop or resume a run; what cannot be done is said on the page."""
+def _act(watcher: Watcher, do: Callable[[Run], object], run_id: str | None) -> None:
+    """Stop, end or resume a run; what cannot be done is said on the page."""
     try:
-        if run is not None:
-            run.stop() if verb == "stop" else run.resume()
+        if (run := watcher.find(run_id)) is not None:
+            do(run)
     except (RunError, OSError) as error:
         gr.Warning(str(error))
 
@@ -128,6 +129,7 @@ def draw(run: Run | None, before: Any, programming: bool = False) -> Any:
         *figures,
         words,
         gr.Button(visible=row["state"] in {"queued", "running"}),
+        gr.Button(visible=row["state"] == "stopping"),
         gr.Button(visible=row["state"] in {"stopped", "failed", "died"}),
         now,
     ]
@@ -140,7 +142,7 @@ def _idle(run: Run | None, before: Any, programming: bool) -> Any:
     figures = [empty_figure(_NOTHING), gr.Plot(visible=False), loss_figure([])]
     figures.append(outcome_figure([], "program" if programming else "search"))
     off = gr.Button(visible=False)
-    return [idle_html(run, programming), *figures, "", off, off, now]
+    return [idle_html(run, programming), *figures, "", off, off, off, now]
 
 
 def _figures(run: Run, events: list[dict[str, Any]], row: dict[str, Any]) -> list[Any]:

@@ -8,6 +8,7 @@ import gradio as gr
 from app import catalogue, hybrid_form
 from app.run_panel import RunPanel
 from app.watching import Watcher
+from manticore.data.resolve import check_source
 from manticore.runs import RunConfig
 from manticore.search import SearchConfig
 
@@ -59,8 +60,10 @@ def config_from(
 
     Raises:
         ValueError: a value is impossible, in words for the reader of the page.
+        FileNotFoundError: the text is not there.
     """
     hybrid_form.check_hybrid(components, n_blocks)
+    check_source(text)
     return RunConfig(
         name=(name or "").strip() or None,
         components=tuple(components),

@@ -3,20 +3,23 @@
 import html
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from manticore.plots import short_task
-from manticore.runs import Run, RunConfig, runs_root
-from manticore.runs.wording import STATE_WORDS, duration, in_its_folder, preparing
+from manticore.plots import short_names
+from manticore.runs import Run, runs_root
+from manticore.runs.wording import facts, in_its_folder, short_task, state_words
+
+NEWEST = 3
+"""Warnings that are shown at once."""
 
 
-def run_label(run_id: str, config: RunConfig) -> str:
-    """A run in one line, for the list of runs; the time is that of the id, UTC."""
-    names = " + ".join(name.rsplit("/", 1)[-1].removeprefix("zoo:") for name in config.components)
-    day, clock = run_id[:8], run_id[9:13]
-    dated = day.isdigit() and clock.isdigit()
-    when = f"{day[4:6]}-{day[6:8]} {clock[:2]}:{clock[2:]}" if dated else run_id
-    return f"{config.name or names} · {config.n_blocks} blocks · {when}"
+def run_label(run: Run) -> str:
+    """A run in one line, for the list of runs: what it is, what it did, and when it was made."""
+    config = run.config
+    what = config.name or " + ".join(short_names(config.components))
+    when = datetime.fromtimestamp(run.status.created).strftime("%m-%d %H:%M")
+    return f"{what} · {config.stage.replace('-', ' ')} · {config.n_blocks} blocks · {when}"
 
 
 def idle_html(run: Run | None, programming: bool) -> str:
@@ -49,25 +52,14 @@ def status_html(row: Mapping[str, Any], warnings: Sequence[str] = ()) -> str:
         warnings: messages of the run's `warning` events.
     """
     step, total = row["step"] or 0, row["total_steps"]
-    share = 100 * step / total if total else 0
-    facts = [
-        ("step", f"{step} of {total}" if total else ""),
-        ("task", short_task(row["task"] or "")),
-        ("loss", "" if row["step"] is None else _number(row["loss"], ".3f")),
-        ("tokens/s", _number(row["tokens_per_s"], ",.0f") if row["tokens_per_s"] else ""),
-        ("remaining", duration(row["eta_s"])),
-    ]
-    if row["state"] in {"queued", "running"} and row["step"] is None:
-        facts = [("", preparing(row["stage"]))]
+    share = 100 if row["state"] == "done" else 100 * step / total if total else 0
     cells = "".join(
         f'<span class="fact"><i>{label}</i>{html.escape(value)}</span>'
-        for label, value in facts
-        if value
+        for label, value in facts(row)
     )
-    word = STATE_WORDS[row["state"]]
     return (
         f'<div class="status" data-run="{html.escape(row["id"])}" data-state="{row["state"]}">'
-        f'<div class="status-line"><span class="chip {row["state"]}">{word}</span>'
+        f'<div class="status-line"><span class="chip {row["state"]}">{state_words(row)}</span>'
         f"{cells}<code>{html.escape(row['id'])}</code></div>"
         f'<div class="bar"><div class="bar-fill {row["state"]}" style="width:{share:.1f}%"></div>'
         f"</div>{_notes(row, warnings)}</div>"
@@ -101,18 +93,22 @@ def going_on_html(run: Run) -> str:
         best = short_task(metrics["best_task"])
         made = f"those {whose} {best}, done best by skill ({skills})"
     elsewhere = run.folder.parent if run.folder.parent != runs_root() else None
-    shell = f"manticore finetune {run.id} --data TEXT.txt{in_its_folder(run)}"
+    there = f"{run.id} --data bundled:stories-mixed{in_its_folder(run)}"
     found = f'"{run.id}", {json.dumps(str(elsewhere))}' if elsewhere else f'"{run.id}"'
     python = (
         f"run = mc.get_run({found})\n"
-        'mc.finetune(run, mc.load_text("TEXT.txt", tokenizer=run.hybrid().tokenizer))'
+        'text = mc.load_text("bundled:stories-mixed", tokenizer=run.hybrid().tokenizer)\n'
+        "print(mc.trust(run, text))\n"
+        "mc.finetune(run, text)"
     )
     return (
         '<div class="going-on"><b>The hybrid is programmed.</b> Its mixture weights are '
-        f"{html.escape(made)}{_agreement(metrics)}; everything else is as it was pretrained. "
-        "Talk with it on the tab Chat, or fine-tune it on a text of yours, its mixture weights "
-        "held:"
-        f"<pre>{html.escape(shell)}</pre>or in Python, after <code>import manticore as mc</code>:"
+        f"{html.escape(made)}{_agreement(metrics)}; everything else is as it was before. "
+        "Talk with it on the tab Chat. Or ask how far its mixture weights suit a text, a bundled "
+        "one or the path of yours, and fine-tune it on that, its mixture weights held:"
+        f"<pre>{html.escape(f'manticore trust {there}')}\n"
+        f"{html.escape(f'manticore finetune {there}')}</pre>"
+        "or in Python, after <code>import manticore as mc</code>:"
         f"<pre>{html.escape(python)}</pre></div>"
     )
 
@@ -128,12 +124,11 @@ def _agreement(metrics: Mapping[str, Any]) -> str:
 
 
 def _notes(row: Mapping[str, Any], warnings: Sequence[str]) -> str:
-    notes = [f'<div class="note">{html.escape(text)}</div>' for text in warnings[-3:]]
+    notes = [f'<div class="note">{html.escape(text)}</div>' for text in warnings[-NEWEST:]]
+    if earlier := warnings[:-NEWEST]:
+        inside = "".join(f'<div class="note">{html.escape(text)}</div>' for text in earlier)
+        notes.insert(0, f"<details><summary>{len(earlier)} earlier</summary>{inside}</details>")
     if row["state"] in {"failed", "died"}:
         text = f"{row['message']} {row['remedy'] or ''}"
         notes.append(f'<div class="note bad">{html.escape(text.strip())}</div>')
     return "".join(notes)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "not finite" if value is None else format(value, form)

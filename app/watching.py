@@ -44,7 +44,7 @@ class Watcher:
 
     def choices(self) -> list[tuple[str, str]]:
         """(label, id) of the recent runs, newest first."""
-        return [(run_label(run.id, run.config), run.id) for run in runs(self.root)[:RECENT]]
+        return [(run_label(run), run.id) for run in runs(self.root)[:RECENT]]
 
 
 def last_event(events: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:

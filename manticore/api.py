@@ -119,7 +119,8 @@ def program(
 
     The mixture weights are searched on each task, on the hybrid's own blocks and projectors with
     fresh embeddings and head; then they are combined. `run.hybrid()` is the hybrid as it was, at
-    the combined mixture weights: `mc.finetune(run, data)` trains it on its target.
+    the combined mixture weights; `mc.finetune(run, data)` trains it on its target, from weights
+    that no search has trained.
 
     Args:
         hybrid: What is to be programmed; it is saved with the run and stays as it is here.
@@ -146,22 +147,22 @@ def program(
 def trust(run: Run, data: "TextData") -> "Trust":
     """How far what a programming run has found is to be trusted on a text: no training.
 
+    Args:
+        run: Of programming, or one that went on from it, such as its fine-tuning.
+        data: The text.
+
     Returns:
         `agreement`, from -1 to 1, of the mixture weights that were made with those that the tasks
         that the text asks for would make, and the `skills` that it asks for.
 
     Raises:
         FileNotFoundError: The run is not over.
-        ValueError: It is no programming run, one of a single task, or of none that the text asks
-            for.
+        ValueError: No programming came before it, or one of a single task, or of none that the text
+            asks for.
     """
     from manticore.mad.trust import trust_on
 
-    if run.config.stage != "program":
-        raise ValueError(
-            f"run {run.id} did {run.config.stage}: trust is about what tasks find, so give a run "
-            "of mc.program"
-        )
+    run = run.programming()
     metrics = run.metrics()
     made = metrics["mixture_weights"]
     return trust_on(metrics["tasks"], made, data.train, data.vocabulary)
@@ -184,11 +185,17 @@ def finetune(
     """Train everything but the mixture weights, which stay as they are (paper section 3.3).
 
     Args:
-        start: A search: then its mixture weights are taken, and everything else starts again from
-            the original component weights and the projectors before the search, as in the paper.
-            Or a hybrid, or a run of another stage, which goes on from the weights that it has.
+        start: A run of `search` or `program`: then its mixture weights are taken, and everything
+            else starts again from the component weights and the projectors that no search has
+            trained, as in the paper. Or a hybrid, or a run of another stage, which goes on from the
+            weights that it has.
         data: As for `search`, like the arguments that follow.
         options: Any other field of `FinetuneConfig`; `lora={"rank": 8}` trains adapters by peft.
+
+    Raises:
+        RunError: The run is still at work.
+        KeyError: It went on with what a search had made, which is not there any more.
+        ValueError, ModuleNotFoundError: As for `search`.
     """
     hybrid = start.hybrid_to_finetune() if isinstance(start, Run) else start
     settings = FinetuneConfig(steps=steps, **options)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import manticore as mc
 from manticore.cli import app
 from manticore.hybrid import ManticoreForCausalLM
-from manticore.runs import get_run, runs
+from manticore.runs import RunError, get_run, runs
 from tests.app.zoo import use_tiny_zoo
 from tests.tiny import TEXT, make_tokenizer, save_component
 
@@ -234,8 +234,11 @@ def test_trust_in_what_was_programmed(at):
     done = run.metrics()["tasks"]["memorization"]
     shares = (found.skills["memorization"], done["accuracy"], done["guessing"])
     assert row.split()[1:] == [f"{share:.0%}" for share in shares]
-    refused = manticore("trust", mc.evaluate(run.hybrid(), text).id, "--data", at / "text.txt")
-    assert "give a run of mc.program" in " ".join(refused.output.split())
+    tuned = mc.finetune(run, text, 1, launch=False)
+    assert mc.trust(tuned, text) == found
+    other = mc.search(mc.build_hybrid(TINY, 2), text, launch=False)
+    refused = manticore("trust", other.id, "--data", at / "text.txt")
+    assert "no programming came before it" in " ".join(refused.output.split())
 
 
 def test_stop_and_resume(at):
@@ -253,6 +256,12 @@ def test_stop_and_resume(at):
     assert resumed.exit_code == 0, resumed.output
     assert run.is_alive
     assert manticore("resume", run.id).exit_code == 1
+    refused = manticore("finetune", run.id, "--data", at / "text.txt")
+    assert "is still at work: wait for its end" in " ".join(refused.output.split())
+    ended = manticore("stop", "--now", run.id)
+    assert ended.exit_code == 0, ended.output
+    with pytest.raises(RunError, match="was killed"):
+        run.wait(PATIENCE)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ from manticore.runs.wording import explain, in_its_folder
 EXPECTED = (ValueError, LookupError, OSError, ModuleNotFoundError, RunError)
 """Errors whose message names the value and the remedy: shown without a traceback."""
 
+INTERRUPTED = 130
+"""Exit status of what Ctrl-C has ended before its end."""
+
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, `last` for the newest.")]
 Root = Annotated[
     Path | None,
@@ -55,14 +58,22 @@ def find_run(run_id: str, root: Path | None) -> Run:
 
 
 def watch_run(run: Run) -> None:
+    """Show a run to its end. Ctrl-C ends the command, and so does a run that fails."""
     from manticore.terminal.watching import watch as show
 
-    try:
-        show(run, Console())
-    except KeyboardInterrupt:
-        again = f"manticore watch {run.id}{in_its_folder(run)}"
-        typer.echo(f"The run goes on. Watch it again: {again}")
-        raise typer.Exit(0) from None
+    if not show(run, Console()):
+        raise typer.Exit(0)
+    if run.status.state in {"failed", "died"}:
+        raise typer.Exit(1)
+
+
+def watch_one_of_several(run: Run) -> None:
+    """As `watch_run`, where the same command has more to do after the run."""
+    from manticore.terminal.watching import watch as show
+
+    if not show(run, Console()):
+        typer.echo("What comes after it has not begun: the same command goes on with it.")
+        raise typer.Exit(INTERRUPTED)
     if run.status.state in {"failed", "died"}:
         raise typer.Exit(1)
 

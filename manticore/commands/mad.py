@@ -12,7 +12,7 @@ from rich.table import Table
 
 from manticore.commands.common import Explaining
 from manticore.commands.stage_options import Device
-from manticore.plots import short_task
+from manticore.runs.wording import short_task
 
 if TYPE_CHECKING:
     from manticore.mad.suite import Progress as SuiteProgress

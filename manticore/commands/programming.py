@@ -41,7 +41,7 @@ from manticore.commands.stage_options import (
     text_for,
 )
 from manticore.mad.config import ProgramConfig
-from manticore.plots import short_task
+from manticore.runs.wording import short_task
 
 commands = typer.Typer(cls=Explaining)
 
@@ -143,7 +143,7 @@ def trust(run: RunId, data: Data, seq_len: SeqLen = 256, root: Root = None) -> N
     quiet_progress()
     import manticore as mc
 
-    programmed = find_run(run, root)
+    programmed = find_run(run, root).programming()
     text = text_for(data, programmed.hybrid(), seq_len)
     found = mc.trust(programmed, text)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -15,7 +15,7 @@ from manticore.commands.common import (
     parsed_options,
     quiet_progress,
     started,
-    watch_run,
+    watch_one_of_several,
 )
 from manticore.runs import Run
 
@@ -49,7 +49,7 @@ def recipe(
 
     def watch(run: Run) -> None:
         console.rule(f"[bold]{run.config.stage}", align="left")
-        watch_run(run)
+        watch_one_of_several(run)
 
     settings = {name: parse_value(text) for name, text in parsed_options(options).items()}
     read = mc.Recipe.from_yaml(file).with_options(settings)
@@ -153,7 +153,7 @@ def reproduce(
             root=root,
             inexact=inexact,
             trust_remote_code=trust_remote_code,
-            watch=watch_run,
+            watch=watch_one_of_several,
         )
         started(again, watching)
     else:

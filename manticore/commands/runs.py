@@ -44,14 +44,21 @@ def watch(run: RunId, root: Root = None) -> None:
 
 
 @commands.command()
-def stop(run: RunId, root: Root = None) -> None:
+def stop(
+    run: RunId,
+    now: Annotated[
+        bool, typer.Option("--now", help="End it at once, without a checkpoint.")
+    ] = False,
+    root: Root = None,
+) -> None:
     """Ask a run to save a checkpoint and end."""
     found = find_run(run, root)
     if not found.is_alive:
         raise RunError(f"run {found.id} is {found.status.state}: there is nothing to stop")
-    found.stop()
+    found.kill() if now else found.stop()
     resume = f"manticore resume {found.id}{in_its_folder(found)}"
-    typer.echo(f"{found.id} ends after the step it is in; `{resume}` goes on.")
+    when = "was ended" if now else "ends after the step it is in"
+    typer.echo(f"{found.id} {when}; `{resume}` goes on.")
 
 
 @commands.command()

@@ -84,8 +84,7 @@ def built(
         seed=seed,
     )
     for component, report in (hybrid.transplants or {}).items():
-        share = f"{100 * report.copied_share:.0f}%"
-        typer.echo(f"{component}: {share} of the hybrid's vocabulary copied, the rest averaged")
+        typer.echo(f"{component}: {report}")
     return hybrid
 
 

@@ -173,7 +173,10 @@ def finetune(
     watching: Watching = True,
     root: Root = None,
 ) -> None:
-    """Train a search's hybrid again from the original weights, at the mixture that it found."""
+    """Train a hybrid at the mixture that a search or programming has found.
+
+    It starts from the weights before the search; after another stage, from those that stage made.
+    """
     quiet_progress()
     import manticore as mc
 

@@ -44,6 +44,9 @@ class TransplantReport:
         """Share of the vocabulary whose rows were copied as they were, 0 to 1."""
         return self.copied / max(1, self.copied + self.averaged + self.empty)
 
+    def __str__(self) -> str:
+        return f"{self.copied_share:.0%} of the hybrid's vocabulary was copied, the rest averaged"
+
 
 def same_vocabulary(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
     """Whether two tokenizers give the same ids to the same tokens."""

@@ -13,19 +13,28 @@ from manticore.data.sources import FileSource, StorySource, TextSource
 TEXT_SUFFIXES = (".txt", ".md", ".text")
 BUNDLED = {"stories-en": "en", "stories-es": "es", "stories-mixed": "mixed"}
 N_STORIES = 4400  # about four million characters
+LONGEST_NAME = 1000
 _BUNDLED_SPEC = re.compile(r"bundled:(?P<name>[^?]*)(\?n_stories=(?P<n>\d+))?")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def absolute_source(source: str) -> str:
-    """Paths made absolute, so that a spec means the same in another working directory."""
+def check_source(source: str) -> None:
+    """Refuse what can name no text, before anything is opened or downloaded.
+
+    Raises:
+        ValueError: No such bundled text, or a text itself in place of its name.
+        FileNotFoundError: What can only have been meant as a path is not there.
+    """
     if source.startswith("bundled:"):
-        return source
-    path, _, split = source.partition(":")
-    for candidate, rest in ((source, ""), (path, f":{split}" if split else "")):
-        if candidate and Path(candidate).expanduser().exists():
-            return f"{Path(candidate).expanduser().resolve()}{rest}"
-    return source
+        _bundled_name(source)
+        return
+    if "\n" in source or len(source) > LONGEST_NAME:
+        raise ValueError(
+            f"{source[:40]!r}... is a text, and not where one is: save it as a .txt file and give "
+            "the path of that"
+        )
+    if not Path(source).expanduser().exists():
+        _dataset_name(source)
 
 
 def open_source(spec: dict[str, Any]) -> TextSource:
@@ -34,6 +43,7 @@ def open_source(spec: dict[str, Any]) -> TextSource:
     Raises as `load_text` does.
     """
     source: str = spec["source"]
+    check_source(source)
     path = Path(source)
     if source.startswith("bundled:"):
         _refuse(spec, "a bundled text", "document_separator", "config_name", "text_column")
@@ -64,16 +74,21 @@ def _refuse(spec: dict[str, Any], kind: str, *names: str) -> None:
             raise ValueError(f"{name}={spec[name]!r} does not apply to {kind} ({spec['source']})")
 
 
-def _open_bundled(spec: dict[str, Any]) -> StorySource:
-    match = _BUNDLED_SPEC.fullmatch(spec["source"])
-    name = match["name"] if match else spec["source"].removeprefix("bundled:")
+def _bundled_name(source: str) -> tuple[str, int]:
+    """Name and number of stories of a bundled text."""
+    match = _BUNDLED_SPEC.fullmatch(source)
+    name = match["name"] if match else source.removeprefix("bundled:")
     if not match or name not in BUNDLED:
         near = difflib.get_close_matches(name, BUNDLED, n=3, cutoff=0.0)
         raise ValueError(
             f"no bundled text is called {name!r}: choose {' or '.join(near)} after bundled:, "
             "with ?n_stories=N at the end for another size"
         )
-    n_stories = int(match["n"] or N_STORIES)
+    return name, int(match["n"] or N_STORIES)
+
+
+def _open_bundled(spec: dict[str, Any]) -> StorySource:
+    name, n_stories = _bundled_name(spec["source"])
     source = StorySource(name, BUNDLED[name], n_stories, spec["valid_fraction"], spec["seed"])
     if n_stories - source.n_valid < 1:
         raise ValueError(

@@ -11,9 +11,10 @@ from torch.utils.data import Dataset, IterableDataset
 
 from manticore.data.cache import FORMAT, TokenCache, cache_root, digest, tokenizer_fingerprint
 from manticore.data.packing import PackedTokens, StreamedTokens, token_blocks
-from manticore.data.resolve import absolute_source, open_source
+from manticore.data.resolve import open_source
 from manticore.data.sources import PARTS, StorySource, TextSource
 from manticore.data.stories import Entropy, entropy_per_token, generate_stories
+from manticore.paths import absolute
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -142,7 +143,7 @@ def load_text(
             empty, too short, or not text.
     """
     _check_arguments(tokenizer, seq_len, valid_fraction, max_tokens, document_separator)
-    source = absolute_source(str(source))
+    source = absolute(str(source))
     spec = {
         "source": source,
         "seq_len": seq_len,

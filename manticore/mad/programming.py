@@ -31,6 +31,7 @@ from manticore.train.training import (
     Training,
     save_whole,
     starting_hybrid,
+    stop_before_training,
     write_metrics,
 )
 
@@ -70,8 +71,10 @@ def program(
         )
     processes = PartialState(cpu=use_device(config.device).type == "cpu")
     with processes.main_process_first():
-        target = starting_hybrid(folder, config).to(processes.device)
+        target = starting_hybrid(folder, config, events).to(processes.device)
     jobs = options.jobs()
+    if stop_before_training(should_stop):
+        return False
     for job in jobs:
         # Now, not after the tasks before it were searched; one example is as long as many.
         small = job.setting.model_copy(update={"train_examples": 1, "test_examples": 1})
@@ -122,8 +125,9 @@ def _warn_if_not_learned(name: str, accuracy: float, guessing: float, events: Ev
     if above_guessing(accuracy, guessing) < NOTHING_LEARNED:
         events.emit(
             "warning",
-            message=f"{name} is not learned ({accuracy:.1%} right, {guessing:.1%} by guessing), so "
-            "its mixture weights say little: give more steps, or make the task smaller.",
+            message=f"not learned ({accuracy:.1%} right, {guessing:.1%} by guessing), so its "
+            "mixture weights say little: give more steps, or leave the task out.",
+            task=name,
         )
 
 

@@ -8,8 +8,6 @@ from manticore.plots.theme import (
     component_colour,
     empty_figure,
     short_names,
-    short_task,
-    warning_text,
 )
 
 __all__ = [
@@ -22,8 +20,6 @@ __all__ = [
     "perplexity_figure",
     "perplexity_label",
     "short_names",
-    "short_task",
     "task_accuracies",
     "task_figure",
-    "warning_text",
 ]

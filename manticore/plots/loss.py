@@ -18,6 +18,7 @@ from manticore.plots.theme import (
 from manticore.train.events import last_per_step_by_task
 
 NO_LOSS = "The loss appears here<br>with the first step"
+NO_STEPS = "An evaluation trains nothing"
 
 
 def loss_figure(
@@ -33,10 +34,12 @@ def loss_figure(
             drawn as a dashed line. None: not known.
         run_id: keeps a reader's zoom through refreshes.
     """
+    events = list(events)
     of_task = last_per_step_by_task(events, "step").values()
     curves = [curve for curve in map(_curve, of_task) if len(curve)]
     if not curves:
-        return empty_figure(NO_LOSS, run_id)
+        trains = all(event["total_steps"] for event in events if event["kind"] == "stage")
+        return empty_figure(NO_LOSS if trains else NO_STEPS, run_id)
     curves = [curve[thin(len(curve), MAX_POINTS // 2 // len(curves) - 1)] for curve in curves]
     # A task starts anew: nothing leads from the loss of one to that of the next.
     gap = np.full((1, 3), np.nan)

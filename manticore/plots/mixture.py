@@ -18,10 +18,10 @@ from manticore.plots.theme import (
     empty_figure,
     new_figure,
     short_names,
-    short_task,
     thin,
     translucent,
 )
+from manticore.runs.wording import short_task
 from manticore.train.events import last_per_step_by_task
 
 # More panels than this are too small to read: the blocks become the rows of a heatmap.
@@ -148,6 +148,9 @@ def _stretch(task: str, mixtures: Sequence[Mapping[str, Any]], at_most: int, las
         hover = label
     elif task:
         hover = f"{label}, {hover}"
+    elif last == 0 and len(steps) == 1:
+        # Nothing has moved yet, or never will: one moment would be an area without a width.
+        steps, alpha = np.array([0.0, 1.0]), alpha.repeat(2, axis=0)
     return Stretch(label, steps, alpha, hover)
 
 

@@ -68,10 +68,11 @@ def perplexity_figure(
         figure.update_xaxes(range=[0, 1.18 * max(known)])
     if floor is not None:
         figure.add_vline(x=lowest, line={"dash": "dash", "width": 1.5, "color": INK})
-    figure.update_xaxes(
-        title="perplexity, held-out text (lower is better)<br>"
-        "components alone, as the run found them"
-    )
+    title = "perplexity, held-out text (lower is better)<br>components alone, as the run found them"
+    if floor is not None:
+        title += "<br>dashed: no model can go below"
+        figure.update_layout(height=figure.layout.height + 18)
+    figure.update_xaxes(title=title)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_layout(margin={"t": 10, "r": 40}, bargap=0.35)
     return figure

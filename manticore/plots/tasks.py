@@ -5,7 +5,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from manticore.plots.theme import INK, empty_figure, new_figure, short_task
+from manticore.plots.theme import INK, empty_figure, new_figure
+from manticore.runs.wording import short_task
 from manticore.train.events import last_per_step_by_task
 
 BEFORE = "#c2453d"
@@ -27,8 +28,7 @@ def task_accuracies(events: Iterable[Mapping[str, Any]]) -> dict[str, list[float
 def task_figure(events: Iterable[Mapping[str, Any]], run_id: str = "") -> go.Figure:
     """Horizontal bars of test accuracy, a bar per task in the order of the run.
 
-    A bar is the last that was measured; a tick on it is the first, before the task's search: what
-    guessing comes to.
+    A bar is the last that was measured; a tick on it is the first, before the task's search.
 
     Args:
         events: of one run, as `Run.events` or `read_events` gives them; other kinds are ignored.

@@ -5,10 +5,8 @@ serves light and dark pages. Only basic traces are used (scatter, heatmap, bar),
 plotly.js draws alike.
 """
 
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -91,17 +89,6 @@ def short_names(components: Sequence[str]) -> list[str]:
         seen[name] += 1
         result.append(f"{name} ({seen[name]})" if total[name] > 1 else name)
     return result
-
-
-def short_task(task: str) -> str:
-    """A MAD task's name for axes and tables, such as `noisy recall`; a length behind it stays."""
-    return re.sub("in-context-|selective-", "", task).replace("-", " ")
-
-
-def warning_text(event: Mapping[str, Any]) -> str:
-    """What a `warning` event says, with the task that it is about, if any, before it."""
-    task = event.get("task")
-    return f"{short_task(task).capitalize()}: {event['message']}" if task else event["message"]
 
 
 def component_colour(component: int) -> str:

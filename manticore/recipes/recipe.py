@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ruamel.yaml import YAML, YAMLError
 
 from manticore.mad.config import ProgramConfig
-from manticore.runs.config import HybridConfig, absolute, option_field, option_name
+from manticore.paths import absolute
+from manticore.runs.config import HybridConfig, option_field, option_name
 from manticore.search.config import SearchConfig
 from manticore.train.config import (
     EvaluateConfig,

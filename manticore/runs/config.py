@@ -1,12 +1,12 @@
 """What a run is to do: everything its worker needs, in one frozen JSON-able object."""
 
 import difflib
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from manticore.mad.config import ProgramConfig
+from manticore.paths import absolute
 from manticore.search.config import SearchConfig
 from manticore.train.config import (
     MIXED_PRECISION,
@@ -228,22 +228,3 @@ class RunConfig(HybridConfig):
         if isinstance(data.get("source"), str):
             data = {**data, "source": absolute(data["source"])}
         return self.model_copy(update={"components": components, "data": data})
-
-
-def absolute(name: str, base: Path = Path()) -> str:
-    """`name` as an absolute path if it is there as a file or folder, else as it is.
-
-    Args:
-        name: A component or a text; a data set in a folder may have its `:split` behind it.
-        base: What a relative path is relative to.
-    """
-    if name.startswith(("zoo:", "bundled:", "scratch:")):
-        return name
-    for path, colon, split in ((name, "", ""), name.partition(":")):
-        try:
-            found = base / Path(path).expanduser()
-            if path and found.exists():
-                return f"{found.resolve()}{colon}{split}"
-        except OSError:  # a name too long for the file system is no path
-            return name
-    return name

@@ -27,6 +27,7 @@ from manticore.runs.folder import (
 )
 from manticore.runs.launch import spawn_worker
 from manticore.runs.status import Status, read_status
+from manticore.runs.wording import phrases, state_words
 from manticore.train.events import (
     EVENTS_FILE,
     last_per_step,
@@ -154,6 +155,7 @@ class Run:
             "message": _message(status),
             "components": list(self.config.components),
             "n_blocks": self.config.n_blocks,
+            "builds": self.config.start is None,
             "created": status.created,
             "step": step.get("step"),
             "total_steps": last.get("stage", {}).get("total_steps"),
@@ -172,7 +174,7 @@ class Run:
         run ends or Ctrl-C ends the watching.
 
         Returns:
-            In a notebook, the `manticore.widgets.LiveView`; else None.
+            In a notebook, the `manticore.widgets.LiveView`; else whether it was watched to its end.
         """
         if _in_notebook():
             from manticore.widgets import watch as show
@@ -182,8 +184,7 @@ class Run:
 
         from manticore.terminal.watching import watch as draw
 
-        draw(self, Console())
-        return None
+        return draw(self, Console())
 
     def wait(self, timeout: float | None = None, poll: float = 0.2) -> "Run":
         """Wait until no process is at work any more, and return the run.
@@ -276,13 +277,36 @@ class Run:
         trains nothing, but may have been asked of a hybrid that a search has trained.
 
         Raises:
+            RunError: the run is still at work.
             FileNotFoundError: the run has neither a result nor a checkpoint yet.
             KeyError: a run before it is not there any more.
         """
+        if self.is_alive and self.config.stage != "evaluate":
+            raise RunError(
+                f"run {self.id} is still at work: wait for its end or stop it, or fine-tune "
+                "run.hybrid() as it is now"
+            )
         if self.config.stage == "evaluate" and (evaluated := self._parent()) is not None:
             return evaluated.hybrid_to_finetune()
         found = self.config.stage in ("search", "program")
         return self.original_hybrid() if found else self.hybrid()
+
+    def programming(self) -> "Run":
+        """The run whose tasks have decided the mixture weights: this one, or one before it.
+
+        Raises:
+            ValueError: there is none.
+            KeyError: a run before this one is not there any more.
+        """
+        if self.config.stage == "program":
+            return self
+        start = self.config.start
+        if start is None or start.parent is None:
+            raise ValueError(
+                f"run {self.id} did {self.config.stage}, and no programming came before it: give a "
+                "run of `program`, or one that went on from it"
+            )
+        return get_run(start.parent.run, self.folder.parent).programming()
 
     def metrics(self) -> dict[str, Any]:
         """What the run measured in the end.
@@ -434,7 +458,5 @@ def _message(status: Status) -> str:
 
 
 def _progress(row: dict[str, Any]) -> str:
-    if row["step"] is None:
-        return row["state"]
-    loss = "not finite" if row["loss"] is None else f"{row['loss']:.3f}"
-    return f"{row['state']}, step {row['step']}/{row['total_steps']}, loss {loss}"
+    said = [] if row["step"] is None else phrases(row)
+    return ", ".join([state_words(row), *said])

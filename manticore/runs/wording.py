@@ -1,7 +1,9 @@
 """Runs in words that the page, the terminal and the notebook share."""
 
+import re
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -27,10 +29,61 @@ def in_its_folder(run: "Run") -> str:
     return "" if elsewhere == runs_root() else f" --runs-root {shlex.quote(str(elsewhere))}"
 
 
-def preparing(stage: str) -> str:
-    """What a run of this stage does before its first step."""
-    then = "making the first task" if stage == "program" else "measuring each component alone"
-    return f"loading components, aligning projectors and {then}"
+def state_words(row: Mapping[str, Any]) -> str:
+    """The state of a run.
+
+    Args:
+        row: `Run.summary()`.
+    """
+    if row["state"] == "stopping" and row["step"] is None:
+        return "stopping as soon as it can"
+    return STATE_WORDS[row["state"]]
+
+
+def facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How far a run is: (name, value) of what is known, in their order; names may be "".
+
+    Args:
+        row: `Run.summary()`.
+    """
+    if row["step"] is None:
+        return [("", preparing(row))] if row["state"] in {"queued", "running"} else []
+    known = [
+        ("step", f"{row['step']} of {row['total_steps']}"),
+        ("task", short_task(row["task"] or "")),
+        ("loss", "not finite" if row["loss"] is None else f"{row['loss']:.3f}"),
+        ("tokens/s", f"{row['tokens_per_s']:,.0f}" if row["tokens_per_s"] else ""),
+        ("left", duration(row["eta_s"])),
+    ]
+    return [(name, value) for name, value in known if value]
+
+
+def phrases(row: Mapping[str, Any]) -> list[str]:
+    """`facts` in words, such as `step 3 of 200` and `loss 2.500`."""
+    forms = {"step": "step {}", "loss": "loss {}", "tokens/s": "{} tokens/s", "left": "{} left"}
+    return [forms.get(name, "{}").format(value) for name, value in facts(row)]
+
+
+def preparing(row: Mapping[str, Any]) -> str:
+    """What a run does before its first step.
+
+    Args:
+        row: `Run.summary()`.
+    """
+    first = "loading components, aligning projectors" if row["builds"] else "loading the hybrid"
+    then = {"program": "making the first task", "evaluate": "measuring"}
+    return f"{first} and {then.get(row['stage'], 'measuring each component alone')}"
+
+
+def short_task(task: str) -> str:
+    """A MAD task's name for axes and tables, such as `noisy recall`; a length behind it stays."""
+    return re.sub("in-context-|selective-", "", task).replace("-", " ")
+
+
+def warning_text(event: Mapping[str, Any]) -> str:
+    """What a `warning` event says, with the task that it is about, if any, before it."""
+    task = event.get("task")
+    return f"{short_task(task).capitalize()}: {event['message']}" if task else event["message"]
 
 
 def duration(seconds: float | None) -> str:

@@ -48,7 +48,7 @@ def demo(
         root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
 
     Returns:
-        The run that made the hybrid.
+        The run that made the hybrid, or is still at it after Ctrl-C.
     """
     console.rule("[bold]1  Build", align="left")
     hybrid = build_hybrid(list(components), n_blocks)
@@ -68,7 +68,8 @@ def demo(
         seed=seed,
         root=root,
     )
-    watch(run, console)
+    if not watch(run, console):
+        return run
     run.wait()
 
     console.rule("[bold]3  What the hybrid writes", align="left")

@@ -9,23 +9,25 @@ from rich.text import Text
 
 from manticore.plots import perplexity_label, task_accuracies
 from manticore.runs import Run
-from manticore.runs.wording import STATE_WORDS, duration
+from manticore.runs.wording import duration, state_words
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
     """One line per run."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("run", no_wrap=True)
+    table.add_column("stage", no_wrap=True)
     table.add_column("state")
     table.add_column("components", min_width=16, overflow="fold")
-    for column in ("steps", "perplexity"):
+    for column in ("steps", "result"):
         table.add_column(column, justify="right", no_wrap=True)
     for run in runs:
         row = run.summary()
         left = f", {duration(row['eta_s'])} left" if row["eta_s"] is not None else ""
         table.add_row(
             row["id"],
-            STATE_WORDS[row["state"]] + left,
+            row["stage"],
+            state_words(row) + left,
             " + ".join(name.removeprefix("zoo:") for name in row["components"]),
             "" if row["step"] is None else f"{row['step']}/{row['total_steps']}",
             outcome_label(run, row["metrics"]),
@@ -44,7 +46,7 @@ def outcome_label(run: Run, metrics: Mapping[str, Any] | None) -> str:
     if run.config.stage == "program":
         measured = task_accuracies(run.events()).values()
         return f"{fmean(values[-1] for values in measured):.0%} right"
-    return perplexity_label(metrics["perplexity"])
+    return f"perplexity {perplexity_label(metrics['perplexity'])}"
 
 
 def zoo_table(cards: Mapping[str, Mapping[str, Any]]) -> Table:

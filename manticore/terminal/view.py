@@ -14,12 +14,10 @@ from manticore.plots import (
     component_colour,
     perplexity_label,
     short_names,
-    short_task,
     task_accuracies,
-    warning_text,
 )
 from manticore.runs import Run
-from manticore.runs.wording import STATE_WORDS, duration, preparing
+from manticore.runs.wording import phrases, state_words, warning_text
 
 BAR_WIDTH = 44
 _STATE_STYLE = {"done": "green", "failed": "bold red", "died": "bold red", "stopped": "yellow"}
@@ -50,17 +48,8 @@ def run_view(run: Run) -> RenderableType:
 
 def headline(row: Mapping[str, Any]) -> Text:
     """State, step, task, loss, speed and remaining time of a run in one line."""
-    text = Text()
-    text.append(STATE_WORDS[row["state"]], _STATE_STYLE.get(row["state"], "bold cyan"))
-    if row["step"] is None:
-        preparation = preparing(row["stage"])
-        text.append(f"  {preparation}" if row["state"] in {"queued", "running"} else "")
-    else:
-        loss = "not finite" if row["loss"] is None else f"{row['loss']:.3f}"
-        task = f"  {short_task(row['task'])}" if row["task"] else ""
-        text.append(f"  step {row['step']} of {row['total_steps']}{task}  loss {loss}")
-        if row["tokens_per_s"] and row["eta_s"] is not None:
-            text.append(f"  {row['tokens_per_s']:,.0f} tokens/s  {duration(row['eta_s'])} left")
+    text = Text(state_words(row), _STATE_STYLE.get(row["state"], "bold cyan"))
+    text.append("".join(f"  {phrase}" for phrase in phrases(row)))
     text.append(f"  {row['id']}", "dim")
     return text
 

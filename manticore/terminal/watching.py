@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from manticore.plots import short_names, short_task
+from manticore.plots import short_names
 from manticore.runs import Run
-from manticore.runs.wording import preparing
+from manticore.runs.wording import in_its_folder, preparing, short_task
 from manticore.terminal.view import run_view
 
 TICK = 0.5
@@ -17,11 +17,22 @@ LINES = 20
 """Lines of mixture weights over a whole run, where nothing can be drawn."""
 
 
-def watch(run: Run, console: Console) -> None:
-    """Show a run until no process is at work on it; interrupting ends the watching, not the run."""
-    if not console.is_terminal:
-        _watch_by_lines(run, console)
-        return
+def watch(run: Run, console: Console) -> bool:
+    """Show a run until no process is at work on it, or until Ctrl-C, which does not end the run.
+
+    Returns:
+        Whether it was watched to its end.
+    """
+    try:
+        _watch_drawn(run, console) if console.is_terminal else _watch_by_lines(run, console)
+    except KeyboardInterrupt:
+        again = f"manticore watch {run.id}{in_its_folder(run)}"
+        console.print(f"The run goes on. Watch it again: {again}", highlight=False, soft_wrap=True)
+        return False
+    return True
+
+
+def _watch_drawn(run: Run, console: Console) -> None:
     with Live(run_view(run), console=console, auto_refresh=False) as live:
         while run.is_alive:
             time.sleep(TICK)
@@ -31,7 +42,7 @@ def watch(run: Run, console: Console) -> None:
 
 def _watch_by_lines(run: Run, console: Console) -> None:
     lines, seen, alive = MixtureLines(), 0, True
-    console.print(preparing(run.config.stage))
+    console.print(preparing(run.summary()))
     while alive:
         alive = run.is_alive
         events = run.events()

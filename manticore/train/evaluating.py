@@ -53,7 +53,7 @@ def _measure(
 ) -> bool:
     """What `evaluate` does between the start and the end of its trackers."""
     options = config.options
-    hybrid = starting_hybrid(folder, config).to(events.accelerator.device).eval()
+    hybrid = starting_hybrid(folder, config, events).to(events.accelerator.device).eval()
     data = TextData.from_spec(config.data, hybrid.tokenizer)
     events.emit("stage", name="evaluate", total_steps=0)
     events.emit(
@@ -62,16 +62,15 @@ def _measure(
     measured = perplexity(
         hybrid, data.valid, batch_size=options.batch_size, max_batches=options.eval_batches
     )
-    if should_stop():
+    components = alone(folder, hybrid, data, options.batch_size, options.eval_batches, should_stop)
+    if components is None or should_stop():
         return False
     metrics = {
         "step": 0,
         "perplexity": measured,
-        "components": alone(folder, hybrid, data, options.batch_size, options.eval_batches),
+        "components": components,
         "floor": None if data.floor is None else float(data.floor),
     }
-    if should_stop():
-        return False
     sequences = [item["input_ids"] for item in islice(data.valid, options.alignment_sequences)]
     errors = alignment_error(hybrid, torch.stack(sequences).to(hybrid.device))
     metrics["alignment_error"] = {

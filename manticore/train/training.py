@@ -56,11 +56,13 @@ def train(
     processes = PartialState(cpu=use_device(config.device).type == "cpu")
     # One process makes what lies on the disk: the hybrid to start from, and the tokens.
     with processes.main_process_first():
-        hybrid = starting_hybrid(folder, config).to(processes.device)
+        hybrid = starting_hybrid(folder, config, events).to(processes.device)
         data = TextData.from_spec(config.data, hybrid.tokenizer)
     events.emit("stage", name=config.stage, total_steps=options.steps)
     # Before training touches them: what each component can do alone, as this run finds it.
-    components = alone(folder, hybrid, data, options.batch_size, options.eval_batches)
+    components = alone(folder, hybrid, data, options.batch_size, options.eval_batches, should_stop)
+    if components is None or stop_before_training(should_stop):
+        return False
     training = Training(hybrid, data, config, folder, events, components)
     metrics = training.run(should_stop)
     if metrics is not None and processes.is_main_process:
@@ -167,7 +169,9 @@ class Training:
         """Make an ordinary hybrid of what was trained, and hand it to the watcher."""
         if not self.loop.sharded:
             return self.assembly.finish()
-        whole = starting_hybrid(self.folder, self.config).to(self.loop.accelerator.device)
+        whole = starting_hybrid(self.folder, self.config, self.loop.events).to(
+            self.loop.accelerator.device
+        )
         self.watcher.hybrid, self.watcher.whole = whole, True
         return self.assembly.finish_on(Assembly(whole, self.config))
 
@@ -203,12 +207,22 @@ def _loop_options(config: "RunConfig") -> LoopOptions:
     )
 
 
-def starting_hybrid(folder: Path, config: "RunConfig") -> ManticoreForCausalLM:
-    """The hybrid that a run starts from: the one it was given, or one built from its components."""
+def stop_before_training(should_stop: Callable[[], bool]) -> bool:
+    """Whether to end before the first step; several processes, which must end together, go on."""
+    return PartialState().num_processes == 1 and should_stop()
+
+
+def starting_hybrid(folder: Path, config: "RunConfig", events: EventWriter) -> ManticoreForCausalLM:
+    """The hybrid that a run starts from: the one it was given, or one built from its components.
+
+    What is built may be little of a component whose vocabulary is another: the events say so.
+    """
     start = folder / START_FOLDER
     if start.is_dir():
         return ManticoreForCausalLM.from_pretrained(start, dtype="auto")
     hybrid = build_of(config)
+    for name, report in (hybrid.transplants or {}).items():
+        events.emit("warning", message=f"{name} has another tokenizer: {report}.")
     # A resumed worker, and whoever loads a checkpoint, need not build and align it again.
     save_whole(hybrid, start)
     return hybrid
@@ -229,16 +243,26 @@ def build_of(config: "HybridConfig") -> ManticoreForCausalLM:
 
 
 def alone(
-    folder: Path, hybrid: ManticoreForCausalLM, data: TextData, batch_size: int, batches: int | None
-) -> dict[str, float]:
-    """Perplexity of each component as the run finds it; of a resumed run, as its events have it."""
+    folder: Path,
+    hybrid: ManticoreForCausalLM,
+    data: TextData,
+    batch_size: int,
+    batches: int | None,
+    should_stop: Callable[[], bool],
+) -> dict[str, float] | None:
+    """Perplexity of each component as the run finds it; of a resumed run, as its events have it.
+
+    None if it was told to stop.
+    """
     for event in read_events(folder)[0]:
         if event["kind"] == "eval" and event["step"] == 0:
             return event["metrics"]["components"]
-    return {
-        name: perplexity(model, data.valid, batch_size=batch_size, max_batches=batches)
-        for name, model in zip(hybrid.component_names, hybrid.components, strict=True)
-    }
+    found = {}
+    for name, model in zip(hybrid.component_names, hybrid.components, strict=True):
+        if stop_before_training(should_stop):
+            return None
+        found[name] = perplexity(model, data.valid, batch_size=batch_size, max_batches=batches)
+    return found
 
 
 def save_whole(hybrid: ManticoreForCausalLM, folder: Path) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import ipywidgets
 import plotly.graph_objects as go
+from IPython import get_ipython
 from IPython.display import display
 
-from manticore.plots import loss_figure, mixture_figure, outcome_figure, short_task
+from manticore.plots import loss_figure, mixture_figure, outcome_figure
 from manticore.runs import Run
-from manticore.runs.wording import STATE_WORDS, duration, preparing
+from manticore.runs.wording import phrases, state_words, warning_text
 
 TICK = 0.5
 WIDTHS = (840, 420, 420)
@@ -21,7 +22,7 @@ WIDTHS = (840, 420, 420)
 
 
 class LiveView(ipywidgets.VBox):
-    """Status, mixture weights, loss, perplexity or accuracy on tasks, and last sample of a run.
+    """Status, warnings, mixture weights, loss, perplexity or accuracy, and last sample of a run.
 
     Args:
         run: The run, at work or ended.
@@ -30,15 +31,22 @@ class LiveView(ipywidgets.VBox):
     def __init__(self, run: Run) -> None:
         self.run = run
         self.status = ipywidgets.HTML()
+        self.warnings = ipywidgets.HTML()
         self.sample = ipywidgets.HTML()
         self.figures = list(map(_widget, self._figures(), WIDTHS))
         mixture, *small = self.figures
         row = ipywidgets.HBox(small, layout={"flex_flow": "row wrap"})
-        super().__init__([self.status, mixture, row, self.sample])
+        super().__init__([self.status, self.warnings, mixture, row, self.sample])
+        self.displayed_in: int | None = None
         self._seen: tuple | None = None
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"watch {run.id}", daemon=True)
         self._look()
+
+    def _ipython_display_(self) -> None:
+        """What IPython asks for first: of a cell's last value too, which `watch` has shown."""
+        if self.displayed_in is None or self.displayed_in != _cell():
+            display(self._repr_mimebundle_(), raw=True)
 
     def start(self) -> "LiveView":
         """Keep what is shown up to date until the run ends."""
@@ -73,6 +81,8 @@ class LiveView(ipywidgets.VBox):
             return
         self._seen = now
         self.status.value = status_line(row)
+        said = (warning_text(event) for event in events if event["kind"] == "warning")
+        self.warnings.value = "".join(f"<div>&#9888; {html.escape(text)}</div>" for text in said)
         for widget, figure in zip(self.figures, self._figures(), strict=True):
             redraw(widget, figure)
         sample = next((e["text"] for e in reversed(events) if e["kind"] == "sample"), "")
@@ -116,7 +126,14 @@ def watch(run: Run) -> LiveView:
     """
     view = LiveView(run)
     display(view)
+    view.displayed_in = _cell()
     return view.start()
+
+
+def _cell() -> int | None:
+    """The number of the cell that is being run; None outside of IPython."""
+    shell = get_ipython()
+    return None if shell is None else shell.execution_count
 
 
 def status_line(row: dict[str, Any]) -> str:
@@ -125,15 +142,7 @@ def status_line(row: dict[str, Any]) -> str:
     Args:
         row: `Run.summary()`.
     """
-    facts = [f"<b>{STATE_WORDS[row['state']]}</b>"]
-    if row["step"] is None:
-        facts.append(preparing(row["stage"]) if row["state"] in {"queued", "running"} else "")
-    else:
-        loss = "not finite" if row["loss"] is None else f"{row['loss']:.3f}"
-        facts.append(f"step {row['step']} of {row['total_steps']}")
-        facts += [short_task(row["task"] or ""), f"loss {loss}"]
-    if row["eta_s"] is not None:
-        facts.append(f"{duration(row['eta_s'])} left")
-    trouble = f"{row['message']} {row['remedy'] or ''}" if row["message"] else ""
-    facts += [html.escape(trouble.strip()), f"<code>{html.escape(row['id'])}</code>"]
-    return f"<div>{' &middot; '.join(fact for fact in facts if fact)}</div>"
+    trouble = f"{row['message']} {row['remedy'] or ''}".strip() if row["message"] else ""
+    said = [html.escape(text) for text in (*phrases(row), trouble) if text]
+    said = [f"<b>{state_words(row)}</b>", *said, f"<code>{html.escape(row['id'])}</code>"]
+    return f"<div>{' &middot; '.join(said)}</div>"

@@ -4,14 +4,14 @@ import re
 
 import pytest
 
-from app import catalogue
-from app.chat_tab import said, text_so_far
+from app import catalogue, chat_tab
+from app.chat_tab import WAITING, answer, said, text_so_far
 from app.hybrid_form import STRATEGIES
 from app.run_panel import draw
 from app.search_tab import config_from
-from app.status import run_label, sample_html, status_html
+from app.status import sample_html, status_html
 from app.watching import Watcher
-from manticore.runs import RunConfig
+from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.runs.status import write_status
 from manticore.runs.wording import duration, explain
@@ -74,11 +74,15 @@ def test_every_strategy_of_the_list_is_one():
         ({"mixture_lr": -1}, "search.mixture_lr|mixture_lr"),
         ({"strategy": "probe", "mixture_lr": 0.5}, "mixture_lr means nothing to the strategy"),
         ({"seed": None}, "seed"),
+        ({"text": "no/such/file.txt"}, "no file no/such/file.txt"),
+        ({"text": "bundled:poems"}, "no bundled text is called 'poems'"),
+        ({"text": "Once upon a time\nthere was a fox."}, "save it as a .txt file"),
+        ({"text": "word " * 1000}, "save it as a .txt file"),
         ({"name": "x" * 200}, "name"),
     ],
 )
 def test_what_is_impossible_is_said_in_words(change, says):
-    with pytest.raises((ValueError, LookupError)) as error:
+    with pytest.raises((ValueError, LookupError, OSError)) as error:
         config_from(**{**FORM, **change})
     assert re.search(says, explain(error.value))
 
@@ -93,7 +97,7 @@ def test_runs_are_offered_newest_first(tmp_path, run_id):
     newer = make_run_folder(config_from(**{**FORM, "name": "Later"}), root=tmp_path).name
     choices = Watcher(tmp_path).choices()
     assert [value for _, value in choices] == [newer, run_id]
-    assert choices[0][0].startswith("Later · 2 blocks")
+    assert choices[0][0].startswith("Later · search · 2 blocks")
     assert choices[1][0].startswith("tiny-neox + tiny-mamba")
 
 
@@ -123,6 +127,28 @@ def test_another_run_redraws_everything(tmp_path, run_id):
     assert "No run yet" in draw(None, seen)[0]
 
 
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [("running", [0]), ("stopping", [1]), ("stopped", [2]), ("died", [2]), ("done", [])],
+)
+def test_each_state_has_its_button(tmp_path, run_id, monkeypatch, state, shown):
+    """Stop, End now and Resume."""
+    run = Watcher(tmp_path).find(run_id)
+    row = run.summary() | {"state": state}
+    monkeypatch.setattr(Run, "summary", lambda self: row)
+    drawn = draw(run, None)
+    assert [i for i, button in enumerate(drawn[-4:-1]) if button.visible] == shown
+    assert ("stopping as soon as it can" in drawn[0]) == (state == "stopping")
+
+
+def test_no_warning_is_lost():
+    row = {"id": "a-1", "stage": "search", "state": "done", "message": "", "step": 2, "loss": 1.0}
+    row |= {"total_steps": 2, "task": None, "tokens_per_s": None, "eta_s": None, "remedy": None}
+    shown = status_html(row, [f"sign {i}" for i in range(6)])
+    assert all(f"sign {i}" in shown for i in range(6))
+    assert "<summary>3 earlier</summary>" in shown
+
+
 def test_nothing_from_a_run_reaches_the_page_as_markup():
     row = {
         "id": "a-1",
@@ -150,11 +176,36 @@ def test_blocks_are_limited_by_the_shallowest_known_component():
     assert catalogue.max_blocks([]) == catalogue.MAX_BLOCKS
 
 
-def test_durations_and_labels_read_well():
+def test_durations_read_well():
     assert [duration(s) for s in (None, 7.4, 65, 3720)] == ["", "7 s", "1 min 05 s", "1 h 02 min"]
-    config = config_from(**FORM)
-    assert run_label("20261124-083022201-x-1a2b", config).endswith("2 blocks · 11-24 08:30")
-    assert run_label("odd", config).endswith("odd")
+
+
+class Writer:
+    """In place of a hybrid's pieces of text: what it was asked to go on with is kept."""
+
+    def __init__(self, *pieces):
+        self.pieces, self.asked = pieces, None
+
+    def __call__(self, hybrid, text, **sampling):
+        self.asked = text
+        return iter(self.pieces)
+
+
+def test_what_is_typed_while_the_hybrid_writes_stays(tmp_path, run_id, monkeypatch):
+    writer = Writer("", " upon", " upon a time.")
+    monkeypatch.setattr(chat_tab, "continue_text", writer)
+    monkeypatch.setattr(chat_tab, "hybrid_of", lambda run: None)
+    # Stopped before its first piece, an answer is left that only said that it was waiting.
+    history = [said("user", "Long ago."), said("assistant", WAITING)]
+    shown = list(answer(Watcher(tmp_path), run_id, "Once", history, 0.8, 0.9, 8))
+    boxes = [box for _, box in shown]
+    assert boxes[0] == ""
+    assert all(isinstance(box, dict) for box in boxes[1:]), "Gradio's word for nothing new"
+    assert writer.asked == "Long ago. Once"
+    assert shown[-1][0][-1] == said("assistant", " upon a time.")
+    writer.pieces = ()
+    *_, (last, _) = answer(Watcher(tmp_path), run_id, "Once", [], 0.8, 0.9, 8)
+    assert last == [said("user", "Once")]
 
 
 def test_the_chat_is_one_running_text():

@@ -126,6 +126,7 @@ def test_a_run_at_its_end_says_how_to_go_on(tmp_path, monkeypatch):
     words = draw(run, None, programming=True)[5]
     assert "recall 1, memorization 0.5" in words
     assert "in which block the tasks agree 0.25" in words
-    assert f"manticore finetune {run.id} --data TEXT.txt --runs-root {tmp_path}" in words
+    assert f"manticore trust {run.id} --data bundled:stories-mixed --runs-root {tmp_path}" in words
+    assert f"manticore finetune {run.id} --data" in words
     monkeypatch.setenv("MANTICORE_RUNS", str(tmp_path))
     assert "--runs-root" not in draw(run, None, programming=True)[5]

@@ -7,11 +7,11 @@ from manticore.plots import (
     loss_figure,
     mixture_figure,
     outcome_figure,
-    short_task,
     task_accuracies,
     task_figure,
 )
 from manticore.plots.mixture import MAX_PANELS
+from manticore.runs.wording import short_task
 from tests.tiny_runs import PROGRAMMED, programming_events
 
 

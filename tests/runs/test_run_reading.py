@@ -80,7 +80,7 @@ def test_summary_and_faces(run):
     assert (row["step"], row["total_steps"], row["state"]) == (3, 9, "stopped")
     assert row["metrics"] == {"perplexity": 8.5}
     assert row["eta_s"] is None, "nobody is at work"
-    assert "step 3/9" in repr(run)
+    assert "step 3 of 9" in repr(run)
     assert "hub/b&lt;i&gt;" in run._repr_html_()
 
 

@@ -250,6 +250,20 @@ def test_a_request_to_stop_that_comes_too_late_stops_nothing(config, root, monke
     assert [event["kind"] for event in read_events(folder)[0]] == ["done"] * completed
 
 
+def test_a_request_to_stop_ends_a_run_before_its_first_step(config, root):
+    folder = make_run_folder(config(), root=root)
+    asked = []
+
+    def should_stop():
+        asked.append(True)
+        return len(asked) == 2
+
+    with EventWriter(folder) as events:
+        assert not _attempt(folder, events, should_stop)
+    kinds = [event["kind"] for event in read_events(folder)[0]]
+    assert kinds == ["stage"], "nothing was measured, and nothing trained"
+
+
 def test_a_failure_to_make_the_folder_leaves_nothing(config, tmp_path):
     blocked = tmp_path / "file"
     blocked.touch()

@@ -40,6 +40,17 @@ def shown(item):
     return screen.file.getvalue()
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_ctrl_c_ends_the_watching_and_says_how_to_go_on(run, monkeypatch, terminal):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "is_alive", property(interrupted))
+    screen = console(terminal)
+    assert not watch(run, screen)
+    assert f"manticore watch {run.id}" in screen.file.getvalue()
+
+
 @pytest.fixture
 def run(tmp_path):
     """A run of 40 steps that is done, without a process."""

@@ -11,7 +11,7 @@ from manticore.runs.launch import make_run_folder
 from manticore.runs.status import write_status
 from manticore.train.events import EventWriter
 from manticore.widgets.live import LiveView, status_line
-from tests.tiny_runs import programming_events, programming_run
+from tests.tiny_runs import PROGRAMMED, programming_events, programming_run
 
 WRITE = """
 import threading, time
@@ -72,11 +72,23 @@ def test_the_output_of_a_cell_follows_the_run(run):
     assert bars == [2.5, 4.0, 5.0]
 
 
+def test_a_cell_that_ends_with_watching_shows_it_once(run):
+    write_status(run.folder, "done")
+    start = f"from manticore.runs import Run\nview = Run({str(run.folder)!r}).watch()\nview"
+    cells = [nbformat.v4.new_code_cell(code) for code in (start, "view", "view")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    assert [len(cell.outputs) for cell in notebook.cells] == [1, 1, 1]
+    for cell in notebook.cells:
+        assert "application/vnd.jupyter.widget-view+json" in cell.outputs[0].data
+
+
 def test_programming_is_watched_by_task(tmp_path):
     run = programming_run(tmp_path, "stopped", upto=10)
     view = LiveView(run)
     assert "recall" in view.status.value
     with EventWriter(run.folder) as events:
+        events.emit("warning", message="not <learned>", task=PROGRAMMED[0])
         for event in list(programming_events())[10:]:
             events.emit(**event)
     write_status(run.folder, "done")
@@ -86,6 +98,7 @@ def test_programming_is_watched_by_task(tmp_path):
     assert list(bars.data[0].x) == [0.5, 0.75]
     assert list(mixture.layout.xaxis.ticktext)[-1] == "combined"
     assert "memorization" not in view.status.value
+    assert "Recall: not &lt;learned&gt;" in view.warnings.value
 
 
 def test_a_run_that_failed_says_why(run):
