@@ -4,7 +4,8 @@ The protocol is the preset's (`manticore.mad.protocol`), but for what is given h
 interrupted, the benchmark goes on with the trainings that are done, which are kept beside the
 table: remove results/mad_suite to measure all anew. Tasks can be measured one by one: each call's
 table joins those of other tasks or another protocol that are there. The mean over all of them is of
-the models and seeds that all have; of a task that is in two, the table measured last counts.
+the models and seeds that all have, and says how each task was trained; of a task that is in two,
+the table measured last counts.
 
     python -m benchmarks.mad_suite --preset baseline --task in-context-recall --seeds 3
     python -m benchmarks.mad_suite --preset paper --task memorization --model mamba --epochs 20
@@ -61,15 +62,20 @@ def main() -> None:
         **{name: value for name, value in changes.items() if value is not None},
     )
     rows = found.rows()
-    Console().print(suite_table(rows))
-    setup = _setup(given, found)
+    guessing = found.guessing()
+    Console().print(suite_table(rows, guessing))
+    setup = _setup(given, found) | {"guessing": guessing}
     table = {"setup": setup, "rows": rows, "trainings": _by_model(found)}
     name = f"mad_suite-{given.preset}"
     tables = joined(json.loads(json.dumps(table)), RESULTS / f"{name}.json")
-    over_all = mean_rows([table["rows"] for table in tables])
-    for row in over_all:
-        print(row)
-    print(save_results(name, {"setup": setup, "tables": tables, "mean": over_all}))
+    over_all = {
+        "trained": {task: _protocol(table) for table in tables for task in table["setup"]["tasks"]},
+        "rows": mean_rows([table["rows"] for table in tables]),
+    }
+    Console().print(over_all)
+    print(
+        save_results(name, {"setup": {"preset": given.preset}, "tables": tables, "mean": over_all})
+    )
 
 
 def joined(table: dict[str, Any], path: Path) -> list[dict[str, Any]]:
@@ -83,12 +89,26 @@ def joined(table: dict[str, Any], path: Path) -> list[dict[str, Any]]:
         measured = {row["model"] for row in table["rows"]}
         table["rows"] += [row for row in old["rows"] if row["model"] not in measured]
         table["trainings"] = old["trainings"] | table["trainings"]
+    _count(table)
     return [*kept, table]
+
+
+def _count(table: dict[str, Any]) -> None:
+    """Say in its setup what all of the table's trainings took."""
+    done = [training for own in table["trainings"].values() for training in own]
+    hours = round(sum(training["seconds"] for training in done) / 3600, 2)
+    devices = sorted({training["device"] for training in done})
+    table["setup"] |= {"trainings": len(done), "hours": hours, "devices": devices}
+
+
+def _protocol(table: dict[str, Any]) -> dict[str, Any]:
+    """What a call may change in how a table's trainings are done."""
+    return {name: table["setup"][name] for name in ("epochs", "learning_rates", "weight_decays")}
 
 
 def _kind(table: dict[str, Any]) -> str:
     """What tells a table from another: tasks, seeds and protocol, not models, and what it took."""
-    varies = ("trainings", "devices", "hours", "left_out")
+    varies = ("trainings", "devices", "hours", "left_out", "guessing")
     kept = {name: value for name, value in table["setup"].items() if name not in varies}
     return json.dumps(kept, sort_keys=True)
 
@@ -131,15 +151,12 @@ def _setup(given: argparse.Namespace, found: Suite) -> dict[str, Any]:
         "learning_rates": given.learning_rate or PROTOCOLS[given.preset].learning_rates,
         "weight_decays": given.weight_decay or PROTOCOLS[given.preset].weight_decays,
         **cells[0].model_dump(include=set(Regime.model_fields)),
-        "trainings": len(cells),
-        "devices": sorted({outcome["device"] for outcome in found.outcomes}),
-        "hours": round(sum(outcome["seconds"] for outcome in found.outcomes) / 3600, 2),
     }
 
 
 def _by_model(found: Suite) -> dict[str, list[dict[str, Any]]]:
     """Each training's outcome, with the mixture weights of hybrids."""
-    kept = ("accuracy", "step", "mixture_weights", "diverged")
+    kept = ("accuracy", "step", "mixture_weights", "diverged", "seconds", "device")
     by_model: dict[str, list[dict[str, Any]]] = {}
     for outcome in found.outcomes:
         cell = outcome["cell"]

@@ -97,8 +97,8 @@ def suite_rows(task: str, **scores: tuple[float, ...]) -> list[dict]:
 def test_tables_of_single_tasks_are_joined(tmp_path: Path) -> None:
     def table(task: str, hours: int, *models: str) -> dict:
         rows = [{"model": model, "hours": hours} for model in models]
-        trainings = {model: [hours] for model in models}
-        return {"setup": {"tasks": [task], "hours": hours}, "rows": rows, "trainings": trainings}
+        trainings = {model: [{"seconds": 3600 * hours, "device": "cpu"}] for model in models}
+        return {"setup": {"tasks": [task]}, "rows": rows, "trainings": trainings}
 
     recall = table("recall", 1, "mamba", "gpt_neo")
     path = tmp_path / "table.json"
@@ -111,7 +111,11 @@ def test_tables_of_single_tasks_are_joined(tmp_path: Path) -> None:
         ("mamba", 3),
         ("gpt_neo", 1),
     ]
-    assert joined["trainings"] == {"mamba": [3], "gpt_neo": [1]}
+    assert [joined["trainings"][model][0]["seconds"] for model in ("mamba", "gpt_neo")] == [
+        3 * 3600,
+        3600,
+    ]
+    assert (joined["setup"]["trainings"], joined["setup"]["hours"]) == (2, 4)
 
 
 def test_means_are_of_what_all_tables_have() -> None:

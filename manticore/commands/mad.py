@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,6 +57,7 @@ def mad(
     Every finished training is kept: the same command goes on where it was interrupted.
     """
     import manticore as mc
+    from manticore.mad.interrupts import SAVED
 
     # Each checkpoint would say that heads share their embedding's weights.
     logging.getLogger("accelerate").setLevel(logging.ERROR)
@@ -74,18 +76,22 @@ def mad(
                 report=_shown(bar) if console.is_terminal else _said(),
                 **changes,
             )
-        except KeyboardInterrupt:
-            console.print("Interrupted, and saved: the same command goes on.")
+        except KeyboardInterrupt as error:
+            how = "and saved: the same command goes on"
+            if SAVED not in error.args:
+                how = "at once: the same command goes on from the last checkpoint"
+            console.print(f"Interrupted, {how}.")
             raise typer.Exit(130) from None
-    console.print(suite_table(found.rows()))
+    console.print(suite_table(found.rows(), found.guessing()))
     console.print(found.path, highlight=False, soft_wrap=True)
 
 
-def suite_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Scores of models on tasks, in percent, with the spread over seeds.
+def suite_table(rows: Sequence[Mapping[str, Any]], guessing: Mapping[str, float]) -> Table:
+    """Scores of models on tasks, with the spread over seeds, and what guessing comes to.
 
     Args:
         rows: As `Suite.rows` gives them.
+        guessing: As `Suite.guessing` gives it.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
@@ -95,6 +101,8 @@ def suite_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         scores = [_score(row["tasks"][task]) for task in tasks]
         table.add_row(row["model"], _size(row["parameters"]), *scores, _score(row["mean"]))
+    shares = [guessing[task] for task in tasks]
+    table.add_row("guessing", "", *(f"{share:.1%}" for share in (*shares, fmean(shares))))
     return table
 
 
@@ -129,7 +137,7 @@ def _shown(bar: Progress) -> Callable[["SuiteProgress"], None]:
 
 def _score(found: Mapping[str, Any]) -> str:
     spread = "" if found["spread"] is None else f" ± {100 * found['spread']:.1f}"
-    return f"{100 * found['score']:.1f}{spread}"
+    return f"{100 * found['score']:.1f}{spread}%"
 
 
 def _size(parameters: tuple[int, int]) -> str:

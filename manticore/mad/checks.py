@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from manticore.mad.settings import Setting
 
+LARGEST = 1 << 63
+"""Keys are numbered in int64, times the pairs of an example."""
+
 
 def check_recall(setting: Setting) -> None:
     """Pairs fill an even length, and the vocabulary holds a key and a value beside the noise."""
@@ -31,6 +34,12 @@ def check_fuzzy_recall(setting: Setting) -> None:
         f"a key of {setting.longest_key} and a value of {setting.longest_value} unlike tokens, one "
         f"from each half, and {special} special; or shorten longest_key or longest_value",
     )
+    n_keys = (setting.vocabulary - special) // 2
+    if (n_keys + 1) ** setting.longest_key * setting.length >= LARGEST:
+        raise ValueError(
+            f"vocabulary={setting.vocabulary} has more keys of {setting.longest_key} tokens than "
+            "can be numbered: give a smaller vocabulary, or shorten longest_key."
+        )
     longest = setting.longest_key + setting.longest_value
     if setting.length < 3 * longest:
         raise ValueError(

@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from manticore.mad.registry import TASKS, find_task
 from manticore.mad.settings import PRESETS, Setting
-from manticore.search.config import HELD_OUT, SearchConfig
+from manticore.search.config import HELD_OUT, SearchConfig, n_held_out
 
 PresetName = Literal["quick", "baseline", "paper"]
 Combination = Literal["mean", "best"]
@@ -109,13 +109,16 @@ class ProgramConfig(SearchConfig):
                 "component_lr and projector_lr are both 0, so that the tasks' fresh embeddings and "
                 "heads would never learn: give one of them above 0"
             )
-        batches = 2 if self.strategy in HELD_OUT else 1
         for job in self.jobs():
-            if job.setting.train_examples < batches * self.batch_size:
-                used = "a batch" if batches == 1 else f"{self.strategy}'s two batches"
+            n, kept = job.setting.train_examples, 0
+            if self.strategy in HELD_OUT:
+                kept = n_held_out(n, self.held_out, self.batch_size)
+            if n - kept < self.batch_size:
+                without = f", and {kept} of them kept for {self.strategy}," if kept else ","
                 raise ValueError(
-                    f"{job.name} has {job.setting.train_examples} examples, fewer than {used} of "
+                    f"{job.name} has {n} examples{without} too few for a batch of "
                     f"{self.batch_size}: set a smaller batch_size"
+                    + (" or held_out" if kept else "")
                 )
         return self
 

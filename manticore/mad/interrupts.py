@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SAVED = "saved"
+"""What a `KeyboardInterrupt` says after which nothing is lost."""
+
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:

@@ -1,7 +1,6 @@
 """The suite: models from nothing on MAD tasks, under one protocol, one training after the other."""
 
 import shutil
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -16,6 +15,7 @@ from filelock import FileLock, Timeout
 from manticore.data.cache import digest
 from manticore.mad.data import TaskData, make_task
 from manticore.mad.interrupts import deferred_interrupt
+from manticore.mad.measuring import guessing_accuracy
 from manticore.mad.protocol import DEFAULT_MODELS, PROTOCOLS, Cell, Protocol, task_scores
 from manticore.mad.registry import find_task
 from manticore.mad.results import Results
@@ -70,6 +70,14 @@ class Suite:
         scores = task_scores(self.outcomes)
         return [self._row(model, scores) for model in dict.fromkeys(model for model, _ in scores)]
 
+    def guessing(self) -> dict[str, float]:
+        """By task, what guessing comes to: the mean over settings of `guessing_accuracy`."""
+        by_task: dict[str, list[float]] = {}
+        for setting in dict.fromkeys(outcome["cell"].setting for outcome in self.outcomes):
+            data = make_task(setting.task, setting)
+            by_task.setdefault(setting.task, []).append(guessing_accuracy(data))
+        return {task: mean(shares) for task, shares in by_task.items()}
+
     def _row(self, model: str, scores: dict[tuple[str, str], dict[int, float]]) -> dict[str, Any]:
         own = {task: by_seed for (name, task), by_seed in scores.items() if name == model}
         sizes = [o["parameters"] for o in self.outcomes if o["cell"].model == model]
@@ -113,7 +121,8 @@ def mad_suite(
     Raises:
         ValueError: No such preset, model, task, device or field of the protocol.
         BlockingIOError: Another suite is at work in the folder.
-        KeyboardInterrupt: Ctrl-C; the training under way is saved first.
+        KeyboardInterrupt: Ctrl-C; the training under way is saved first, which the error says, but
+            not where Ctrl-C comes twice.
     """
     chosen = _protocol(preset, protocol if seeds is None else {**protocol, "seeds": tuple(seeds)})
     models = [models] if isinstance(models, str) else models or DEFAULT_MODELS
@@ -153,7 +162,8 @@ def _run(
             if done is None:
                 done = _train(cell, identity, folder, device, say, interrupted)
                 results.add(done)
-                shutil.rmtree(folder / UNFINISHED_FOLDER / done["id"], ignore_errors=True)
+            # Also where a kill came between the result and this.
+            shutil.rmtree(folder / UNFINISHED_FOLDER / done["id"], ignore_errors=True)
             outcomes.append({**done, "cell": cell})
             if done["accuracy"] >= cell.enough:
                 decided.add(cell.contest)
@@ -187,7 +197,6 @@ def _train(
     interrupted: Callable[[], bool],
 ) -> dict[str, Any]:
     """The line of results that a training ends with."""
-    started = time.monotonic()
     identifier = digest(identity)
     working = folder / UNFINISHED_FOLDER / identifier
     working.mkdir(parents=True, exist_ok=True)
@@ -197,7 +206,6 @@ def _train(
         "id": identifier,
         **outcome,
         "cell": identity,
-        "seconds": round(time.monotonic() - started, 1),
         "device": device.type,
     }
 

@@ -1,13 +1,15 @@
 """One training of the suite: a model from nothing on a task, resumable."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from manticore.mad.data import TaskData
+from manticore.mad.interrupts import SAVED
 from manticore.mad.measuring import measure
 from manticore.mad.protocol import Cell
 from manticore.mad.stacks import build_stack, find_stack, live_parameters
@@ -43,18 +45,31 @@ def train_cell(
 
     Returns:
         The `accuracy` on the test examples at the end and the `step` of it, live `parameters`, the
-        `mixture_weights` (N, K), None if they are no numbers any more, and whether it `diverged`.
+        `mixture_weights` (N, K), None if they are no numbers any more, whether it `diverged`, and
+        the `seconds` that it took, all its parts together.
 
     Raises:
         KeyboardInterrupt: `interrupted` said so; where the training stands is saved.
     """
     with EventWriter(folder) as events:
+        events.emit("stage", name="mad", total_steps=cell.steps)
         course = _Course(cell, data, folder, device, events, report)
         if not course.ended():
             course.run(interrupted)
         if not course.ended():
-            raise KeyboardInterrupt
-        return course.last
+            raise KeyboardInterrupt(SAVED)
+        return course.last | {"seconds": round(_seconds(read_events(folder)[0]), 1)}
+
+
+def _seconds(events: Sequence[Mapping[str, Any]]) -> float:
+    """Time from the beginning to the last word of each part of a training."""
+    total, began = 0.0, math.inf
+    for event, following in pairwise([*events, {"kind": "stage"}]):
+        if event["kind"] == "stage":
+            began = event["time"]
+        if following["kind"] == "stage":
+            total += max(0.0, event["time"] - began)
+    return total
 
 
 class _Course:

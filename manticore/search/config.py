@@ -39,6 +39,11 @@ _ONLY_FOR = {
 }
 
 
+def n_held_out(n_sequences: int, share: float, batch_size: int) -> int:
+    """How many of the sequences are kept to judge mixture weights by: a batch at least."""
+    return max(batch_size, round(share * n_sequences))
+
+
 class SearchConfig(TrainConfig):
     """Options of the `search` stage."""
 

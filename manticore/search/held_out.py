@@ -6,6 +6,8 @@ from itertools import islice
 import torch
 from torch.utils.data import Dataset, IterableDataset, Subset, default_collate
 
+from manticore.search.config import n_held_out
+
 MOST_SEQUENCES = 2048
 """Of a stream: so many are kept in memory, its first ones."""
 
@@ -69,13 +71,13 @@ def hold_out(
             kept = first[:MOST_SEQUENCES]
             return Remainder(dataset, len(kept)), HeldOut(kept, seed)
         dataset = first
-    n_kept = max(at_least, round(fraction * len(dataset)))
+    n_kept = n_held_out(len(dataset), fraction, at_least)
     n_rest = len(dataset) - n_kept
     if n_rest < at_least:
         raise ValueError(
-            f"The training text makes {len(dataset)} sequences, too few to hold some out for the "
-            f"mixture weights with batches of {at_least}: give more text, or a smaller batch_size "
-            "or seq_len."
+            f"The training text makes {len(dataset)} sequences, too few to hold {n_kept} out for "
+            f"the mixture weights with batches of {at_least}: give more text, or a smaller "
+            "batch_size, seq_len or held_out."
         )
     kept = Subset(dataset, range(n_rest, len(dataset)))
     return Subset(dataset, range(n_rest)), HeldOut(kept, seed)

@@ -70,7 +70,7 @@ def test_lengths_are_read_as_people_write_them():
         (SKILLS, {"lengths": "16", "target_length": 40}, "two lengths or more"),
         (SKILLS, {"components": ["zoo:tiny-neox"]}, "choose another to go with it"),
         (SKILLS, {"lengths": "15, 32", "target_length": 40}, "length=15 .* even lengths"),
-        (SKILLS, {"batch_size": 512}, "256 examples, fewer than a batch"),
+        (SKILLS, {"batch_size": 512}, "256 examples, too few for a batch"),
         (SKILLS, {"n_blocks": 5}, "shallowest component has 4"),
         (SKILLS, {"components": ["zoo:tiny-nex"]}, "tiny-neox"),
     ],

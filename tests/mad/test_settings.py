@@ -31,6 +31,10 @@ from manticore.mad.protocol import PROTOCOLS
         ({"task": "selective-copying", "vocabulary": 2}, "give 3 or more"),
         ({"task": "fuzzy-in-context-recall", "vocabulary": 6}, "give 7 or more"),
         ({"task": "fuzzy-in-context-recall", "length": 17}, "length=17 .* give 18 or more"),
+        (
+            {"task": "fuzzy-in-context-recall", "vocabulary": 65536, "longest_key": 4},
+            "vocabulary=65536 has more keys of 4 tokens than can be numbered",
+        ),
         ({"task": "memorization", "length": 31}, "length=31 .* such as 32"),
         ({"task": "compression", "length": 1}, "length=1 .* give 2 or more"),
         (

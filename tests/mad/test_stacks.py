@@ -27,7 +27,7 @@ def built(name, setting="recall", **sizes):
 
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("name", [*STACKS, "llama+mamba2"])
-def test_every_model_learns_every_kind_of_task(name, setting):
+def test_every_model_takes_every_kind_of_task(name, setting):
     task = data(setting)
     model = built(name, setting)
     batch = {"input_ids": task.train.input_ids, "labels": task.train.labels}

@@ -12,9 +12,11 @@ import pytest
 import manticore as mc
 from manticore.mad import Setting
 from manticore.mad import settings as presets
+from manticore.mad.interrupts import SAVED
 from manticore.mad.protocol import Protocol, task_scores
 from manticore.mad.suite import Suite
 from manticore.mad.training import _options as training_options
+from manticore.mad.training import _seconds
 
 RECALL = Setting(
     task="in-context-recall", vocabulary=8, length=8, train_examples=64, test_examples=32
@@ -84,6 +86,7 @@ def test_interrupted_is_uninterrupted(tmp_path, monkeypatch):
 def test_killed_is_uninterrupted(tmp_path):
     code = (
         "import sys; from tests.mad import test_suite as t; "
+        "import manticore.mad.training as m; m.CHECKPOINT_EVERY = 3; "
         "t.presets.PRESETS['quick'] = [t.RECALL, t.COMPRESSION]; t.suite(sys.argv[1])"
     )
     file = tmp_path / "killed/results.jsonl"
@@ -92,10 +95,11 @@ def test_killed_is_uninterrupted(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 240
-    written = b""
-    while b"\n" not in written and process.poll() is None and time.monotonic() < deadline:
+    begun = False
+    while not begun and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-        written = file.read_bytes() if file.exists() else b""
+        finished = file.exists() and b"\n" in file.read_bytes()
+        begun = finished and any((tmp_path / "killed/unfinished").glob("*/checkpoints/*"))
     process.send_signal(signal.SIGKILL)
     process.wait(60)
     assert 1 <= len(file.read_bytes().splitlines()) < 4
@@ -224,7 +228,7 @@ def test_interrupted_by_hand_is_uninterrupted(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=SAVED):
         suite(tmp_path / "parts", "gpt_neox", tasks="in-context-recall", report=press)
     assert signal.getsignal(signal.SIGINT) is before
     steps = []
@@ -236,6 +240,13 @@ def test_interrupted_by_hand_is_uninterrupted(tmp_path):
     )
     assert outcomes(again) == outcomes(whole)
     assert steps[0] == 6
+    assert again.outcomes[0]["seconds"] > 0
+
+
+def test_time_is_that_of_all_parts():
+    """Two parts of a training, of 5 and of 7 seconds, an hour apart."""
+    times = [("stage", 0), ("step", 3), ("step", 5), ("stage", 3600), ("eval", 3607)]
+    assert _seconds([{"kind": kind, "time": time} for kind, time in times]) == 12
 
 
 def test_a_training_that_diverges_is_a_result(tmp_path, monkeypatch):

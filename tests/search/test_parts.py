@@ -186,5 +186,5 @@ def test_a_stream_gives_its_first_sequences():
 
 @pytest.mark.parametrize("rows", [list(_Stream(7)), _Stream(7)])
 def test_a_text_too_short_to_be_split_is_refused(rows):
-    with pytest.raises(ValueError, match="too few to hold some out"):
+    with pytest.raises(ValueError, match="too few to hold 4 out"):
         hold_out(rows, 0.5, seed=0, at_least=4)
