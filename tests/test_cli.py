@@ -88,7 +88,7 @@ def test_a_foreign_tokenizer_is_transplanted_and_said(at):
     make_tokenizer(TEXT[:1], vocab_size=80).save_pretrained(folder)
     result = search(at, "--no-watch", components=[TINY[0], folder])
     assert result.exit_code == 0, result.output
-    assert re.search(r"foreign: [0-9]+% of the hybrid's vocabulary copied", result.output)
+    assert re.search(r"foreign: [0-9]+% of the hybrid's vocabulary was copied", result.output)
 
 
 def test_the_stages_after_a_search(at):

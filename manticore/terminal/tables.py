@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from manticore.plots import perplexity_label, task_accuracies
+from manticore.plots import perplexity_label, short_names, task_accuracies
 from manticore.runs import Run
 from manticore.runs.wording import duration, state_words
 
@@ -16,19 +16,17 @@ def runs_table(runs: Sequence[Run]) -> Table:
     """One line per run."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("run", no_wrap=True)
-    table.add_column("stage", no_wrap=True)
     table.add_column("state")
-    table.add_column("components", min_width=16, overflow="fold")
-    for column in ("steps", "result"):
+    table.add_column("what", min_width=16, overflow="fold")
+    for column in ("steps", "perplexity"):
         table.add_column(column, justify="right", no_wrap=True)
     for run in runs:
         row = run.summary()
         left = f", {duration(row['eta_s'])} left" if row["eta_s"] is not None else ""
         table.add_row(
             row["id"],
-            row["stage"],
             state_words(row) + left,
-            " + ".join(name.removeprefix("zoo:") for name in row["components"]),
+            f"{row['stage']}: {' + '.join(short_names(row['components']))}",
             "" if row["step"] is None else f"{row['step']}/{row['total_steps']}",
             outcome_label(run, row["metrics"]),
         )
@@ -46,7 +44,7 @@ def outcome_label(run: Run, metrics: Mapping[str, Any] | None) -> str:
     if run.config.stage == "program":
         measured = task_accuracies(run.events()).values()
         return f"{fmean(values[-1] for values in measured):.0%} right"
-    return f"perplexity {perplexity_label(metrics['perplexity'])}"
+    return perplexity_label(metrics["perplexity"])
 
 
 def zoo_table(cards: Mapping[str, Mapping[str, Any]]) -> Table:
