@@ -17,7 +17,10 @@ NEWEST = 3
 def run_label(run: Run) -> str:
     """A run in one line, for the list of runs: what it is, what it did, and when it was made."""
     config = run.config
-    what = config.name or " + ".join(short_names(config.components))
+    what = " + ".join(short_names(config.components))
+    # A recipe's runs are named by their stages already.
+    if config.name and config.name != config.stage:
+        what = config.name.removesuffix(config.stage).strip()
     when = datetime.fromtimestamp(run.status.created).strftime("%m-%d %H:%M")
     return f"{what} · {config.stage.replace('-', ' ')} · {config.n_blocks} blocks · {when}"
 
@@ -127,7 +130,9 @@ def _notes(row: Mapping[str, Any], warnings: Sequence[str]) -> str:
     notes = [f'<div class="note">{html.escape(text)}</div>' for text in warnings[-NEWEST:]]
     if earlier := warnings[:-NEWEST]:
         inside = "".join(f'<div class="note">{html.escape(text)}</div>' for text in earlier)
-        notes.insert(0, f"<details><summary>{len(earlier)} earlier</summary>{inside}</details>")
+        notes.insert(
+            0, f"<details><summary>{len(earlier)} earlier warnings</summary>{inside}</details>"
+        )
     if row["state"] in {"failed", "died"}:
         text = f"{row['message']} {row['remedy'] or ''}"
         notes.append(f'<div class="note bad">{html.escape(text.strip())}</div>')

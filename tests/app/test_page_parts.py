@@ -98,7 +98,11 @@ def test_runs_are_offered_newest_first(tmp_path, run_id):
     choices = Watcher(tmp_path).choices()
     assert [value for _, value in choices] == [newer, run_id]
     assert choices[0][0].startswith("Later · search · 2 blocks")
-    assert choices[1][0].startswith("tiny-neox + tiny-mamba")
+    assert choices[1][0].startswith("tiny-neox + tiny-mamba · search")
+    made_by_a_recipe = {"search": "tiny-neox + tiny-mamba", "bilingual search": "bilingual"}
+    for name, shown in made_by_a_recipe.items():
+        make_run_folder(config_from(**{**FORM, "name": name}), root=tmp_path)
+        assert Watcher(tmp_path).choices()[0][0].startswith(f"{shown} · search")
 
 
 def test_a_look_draws_what_is_new_and_only_that(tmp_path, run_id):
@@ -146,7 +150,7 @@ def test_no_warning_is_lost():
     row |= {"total_steps": 2, "task": None, "tokens_per_s": None, "eta_s": None, "remedy": None}
     shown = status_html(row, [f"sign {i}" for i in range(6)])
     assert all(f"sign {i}" in shown for i in range(6))
-    assert "<summary>3 earlier</summary>" in shown
+    assert "<summary>3 earlier warnings</summary>" in shown
 
 
 def test_nothing_from_a_run_reaches_the_page_as_markup():
