@@ -153,7 +153,8 @@ def trust(run: Run, data: "TextData") -> "Trust":
 
     Returns:
         `agreement`, from -1 to 1, of the mixture weights that were made with those that the tasks
-        that the text asks for would make, and the `skills` that it asks for.
+        that the text asks for would make; the share of orders of blocks that agree as well
+        `by_chance`; and the `skills` that the text asks for.
 
     Raises:
         FileNotFoundError: The run is not over.

@@ -230,6 +230,8 @@ def test_trust_in_what_was_programmed(at):
     text = mc.load_text(at / "text.txt", tokenizer=run.hybrid().tokenizer, seq_len=16, seed=0)
     found = mc.trust(run, text)
     assert f"The mixture agrees {found.agreement:.2f} with" in told.output
+    said = " ".join(told.output.split())
+    assert f"Of all orders of the blocks {found.by_chance:.0%} agree as well." in said
     row = next(line for line in told.output.splitlines() if line.startswith("memorization"))
     done = run.metrics()["tasks"]["memorization"]
     shares = (found.skills["memorization"], done["accuracy"], done["guessing"])

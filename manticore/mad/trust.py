@@ -29,11 +29,13 @@ class Trust:
 
     Attributes:
         agreement: Of the mixture weights that were made with what the tasks that the text asks for
-            want: see `asked_and_made`.
+            want: see `asked_mixture`.
+        by_chance: The share of all orders of the blocks in which they would agree as well.
         skills: What the text asks for, by task: see `text_skills`.
     """
 
     agreement: float
+    by_chance: float
     skills: dict[str, float]
 
 
@@ -56,7 +58,8 @@ def trust_on(
     """
     ids = torch.stack([sequence["input_ids"] for sequence in islice(sequences, PROFILED)])
     skills = text_skills(ids, vocabulary)
-    return Trust(asked_and_made(alphas_by_task(tasks), skills, torch.tensor(made)), skills)
+    asked, alpha = asked_mixture(alphas_by_task(tasks), skills), torch.tensor(made)
+    return Trust(agreement(asked, alpha), by_chance(asked, alpha), skills)
 
 
 def alphas_by_task(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.Tensor]:
@@ -68,18 +71,12 @@ def alphas_by_task(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.Te
     return {task: torch.stack(alphas).mean(dim=0) for task, alphas in found.items()}
 
 
-def asked_and_made(
-    alphas: Mapping[str, torch.Tensor], asked: Mapping[str, float], made: torch.Tensor
-) -> float:
-    """How alike the mixture weights that were made are to those that the asked tasks would make.
+def asked_mixture(alphas: Mapping[str, torch.Tensor], asked: Mapping[str, float]) -> torch.Tensor:
+    """The mixture weights (N, K) that tasks make where each counts as much as it is asked for.
 
     Args:
         alphas: (N, K) of each task; two tasks or more.
         asked: How much each is asked for: of a text, by `text_skills`.
-        made: (N, K), of the target.
-
-    Returns:
-        `agreement` of what was made with the mean over tasks, each counted as it is asked for.
 
     Raises:
         ValueError: Fewer than two tasks, or none that is asked for.
@@ -95,7 +92,7 @@ def asked_and_made(
             f"The text asks for none of {', '.join(alphas)}: program the hybrid anew, with other "
             "tasks."
         )
-    return agreement(weighted_mean(list(alphas.values()), wanted), made)
+    return weighted_mean(list(alphas.values()), wanted)
 
 
 def task_agreement(alphas: Mapping[str, torch.Tensor], skills: Mapping[str, float]) -> float:

@@ -7,7 +7,7 @@ import torch
 
 from manticore.mad.trust import (
     agreement,
-    asked_and_made,
+    asked_mixture,
     by_chance,
     rank_correlation,
     task_agreement,
@@ -68,11 +68,11 @@ def test_tasks_agree_as_much_as_their_skills_weigh() -> None:
 
 def test_what_is_asked_for_is_held_against_what_was_made() -> None:
     alphas = {"a": UP, "b": UP, "c": DOWN}
-    assert asked_and_made(alphas, {"a": 0, "b": 0.3, "c": 0}, UP) == pytest.approx(1)
-    assert asked_and_made(alphas, {"a": 0, "b": 0, "c": 0.3}, UP) == pytest.approx(-1)
+    assert agreement(asked_mixture(alphas, {"a": 0, "b": 0.3, "c": 0}), UP) == pytest.approx(1)
+    assert agreement(asked_mixture(alphas, {"a": 0, "b": 0, "c": 0.3}), UP) == pytest.approx(-1)
     # What a text asks for most decides.
-    assert asked_and_made(alphas, {"a": 0.2, "b": 0, "c": 0.1}, UP) == pytest.approx(1)
-    assert asked_and_made(alphas, {"a": 0.1, "b": 0, "c": 0.3}, UP) == pytest.approx(-1)
+    assert agreement(asked_mixture(alphas, {"a": 0.2, "b": 0, "c": 0.1}), UP) == pytest.approx(1)
+    assert agreement(asked_mixture(alphas, {"a": 0.1, "b": 0, "c": 0.3}), UP) == pytest.approx(-1)
 
 
 def test_what_was_made_as_asked_is_trusted_wholly() -> None:
@@ -80,18 +80,18 @@ def test_what_was_made_as_asked_is_trusted_wholly() -> None:
     alphas = {name: torch.rand(4, 3, generator=generator).softmax(dim=1) for name in "abc"}
     asked = {"a": 0.5, "b": 0.1, "c": 0.4}
     made = sum(asked[name] * alpha for name, alpha in alphas.items())
-    assert asked_and_made(alphas, asked, made) == pytest.approx(1)
-    others = asked_and_made(alphas, {"a": 0.0, "b": 1.0, "c": 0.0}, made)
+    assert agreement(asked_mixture(alphas, asked), made) == pytest.approx(1)
+    others = agreement(asked_mixture(alphas, {"a": 0.0, "b": 1.0, "c": 0.0}), made)
     assert others < 1
 
 
 def test_without_an_order_of_blocks_there_is_nothing_to_trust() -> None:
     alphas = {"a": torch.tensor([[0.9, 0.1]]), "b": torch.tensor([[0.1, 0.9]])}
-    assert asked_and_made(alphas, {"a": 1.0, "b": 0.0}, alphas["a"]) == 0
+    assert agreement(asked_mixture(alphas, {"a": 1.0, "b": 0.0}), alphas["a"]) == 0
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(ValueError, match="two tasks or more"):
-        asked_and_made({"a": UP}, {"a": 1.0}, UP)
+        asked_mixture({"a": UP}, {"a": 1.0})
     with pytest.raises(ValueError, match="asks for none of a, b"):
-        asked_and_made({"a": UP, "b": UP}, {"a": 0.0, "b": 0.0}, UP)
+        asked_mixture({"a": UP, "b": UP}, {"a": 0.0, "b": 0.0})
