@@ -160,8 +160,8 @@ def trust(run: RunId, data: Data, seq_len: SeqLen = 256, root: Root = None) -> N
     console.print(
         f"The mixture agrees {found.agreement:.2f} with what the tasks that the text asks for "
         "would make, about the blocks in which each component counts more: 1 is the same order, "
-        f"-1 the reverse, 0 as by chance. Of all orders of the blocks {found.by_chance:.0%} agree as "
-        "well.",
+        "-1 the reverse, 0 as by chance. Of all orders of the blocks "
+        f"{found.by_chance:.0%} agree as well.",
         highlight=False,
     )
 
