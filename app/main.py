@@ -15,13 +15,12 @@ from app import chat_tab, program_tab, search_tab
 from app.style import CSS, FIT_FIGURES, REMEMBER_RUN, THEME
 from app.watching import Watcher
 from manticore.runs import runs_root
+from manticore.runs.wording import REACH
 
 MASTHEAD = """
 # Manticore
 Mix pretrained language models block by block, watch which wins where, read what the hybrid writes.
 """
-
-REACH = "who gets in can train on every file that this user can read"
 
 
 def build_page(root: Path) -> gr.Blocks:

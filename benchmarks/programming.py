@@ -85,18 +85,22 @@ def main() -> None:
     setup |= {"mixture_lr": MIXTURE_LR, "seeds": SEEDS, "tuning_seed": TUNING_SEED}
     setup |= {"n_blocks": N_BLOCKS, "tasks": list(TASKS), "preset": "quick", "held_out": HELD_OUT}
     for text, source in _texts(given.text, given.folder).items():
-        if text in _measured_before(name, setup):
+        measured, programming = _measured_before(name, setup)
+        if text in measured:
             continue
         cells = Cells(f"{name}-{text}", setup | {"text": text})
-        target = Target(cells, RUNS / name, pair, source)
+        target = Target(cells, RUNS / name, pair, source, programming)
         found = _measure(target)
         found["processors"] = cells.processors
-        measured = _measured_before(name, setup) | {text: found}
-        print(save_results(name, {"setup": setup, **tables(measured), "measured": measured}))
+        # Another text may have joined meanwhile.
+        measured = _measured_before(name, setup)[0] | {text: found}
+        record = {"programming": target.programming, "measured": measured}
+        print(save_results(name, {"setup": setup, **tables(**record), **record}))
         cells.forget()
         target.forget()
-    if measured := _measured_before(name, setup):
-        _print(tables(measured))
+    measured, programming = _measured_before(name, setup)
+    if measured:
+        _print(tables(measured, programming))
 
 
 def _texts(wanted: list[str], folder: Path | None) -> dict[str, str]:
@@ -114,13 +118,14 @@ def _texts(wanted: list[str], folder: Path | None) -> dict[str, str]:
     return {name: sources[name] for name in wanted or TEXTS if sources[name] is not None}
 
 
-def _measured_before(name: str, setup: dict[str, Any]) -> dict[str, Any]:
-    """By text, what the table has of the same setup."""
+def _measured_before(name: str, setup: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the table has of the same setup: by text, and by seed what the tasks have found."""
     path = RESULTS / f"{name}.json"
-    if not path.exists():
-        return {}
-    table = json.loads(path.read_text())
-    return table["measured"] if table["setup"] == json.loads(json.dumps(setup)) else {}
+    if path.exists():
+        table = json.loads(path.read_text())
+        if table["setup"] == json.loads(json.dumps(setup)):
+            return table["measured"], table["programming"]
+    return {}, {}
 
 
 class Target:
@@ -131,10 +136,18 @@ class Target:
         root: Folder of the trainings.
         pair: Two components.
         source: Of the text.
+        programming: By seed, what the tasks are known to find, which all texts share.
     """
 
-    def __init__(self, cells: Cells, root: Path, pair: tuple[str, ...], source: str) -> None:
-        self.cells, self.root, self.pair = cells, root, pair
+    def __init__(
+        self,
+        cells: Cells,
+        root: Path,
+        pair: tuple[str, ...],
+        source: str,
+        programming: dict[str, dict[str, Any]],
+    ) -> None:
+        self.cells, self.root, self.pair, self.programming = cells, root, pair, programming
         self.spec = {"source": source, "seq_len": SEQ_LEN, "valid_fraction": HELD_OUT}
         hybrid = mc.build_hybrid(pair, N_BLOCKS)
         if hybrid.transplants:
@@ -167,6 +180,15 @@ class Target:
         (run,) = mc.run_recipe(recipe, root=self.root)
         return run
 
+    def programmed(self, seed: int) -> dict[str, Any]:
+        """What the tasks find with this seed: what they come to, and each by itself."""
+        if str(seed) not in self.programming:
+            options = {"steps": TASK_STEPS, "mixture_lr": MIXTURE_LR}
+            metrics = self.train(seed, self.pair, "program", options).metrics()
+            found = {"programmed": metrics["mixture_weights"], "tasks": metrics["tasks"]}
+            self.programming[str(seed)] = found
+        return self.programming[str(seed)]
+
     def forget(self) -> None:
         """Remove what was trained on this text."""
         for run in mc.runs(self.root):
@@ -189,7 +211,8 @@ def _measure(target: Target) -> dict[str, Any]:
     ]
     data = target.data
     trusts = [
-        trust_on(seed["tasks"], seed["programmed"], data.train, data.vocabulary) for seed in by_seed
+        trust_on(found["tasks"], found["programmed"], data.train, data.vocabulary)
+        for found in map(target.programmed, SEEDS)
     ]
     return {
         "training_tokens": data.n_tokens,
@@ -218,13 +241,12 @@ def _tuned(target: Target) -> dict[str, float]:
 
 
 def _one_seed(target: Target, rates: dict[str, float], seed: int) -> dict[str, Any]:
-    """Test perplexity by the way that mixture weights came about, and the mixture weights."""
+    """Test perplexity by the way that mixture weights came about, and those that were searched."""
     options = {name: _options(rate) for name, rate in rates.items()}
-    program = {"steps": TASK_STEPS, "mixture_lr": MIXTURE_LR}
     search = options["hybrid"] | {"mixture_lr": MIXTURE_LR}
-    programmed = target.train(seed, target.pair, "program", program).metrics()
+    programmed = target.programmed(seed)["programmed"]
     searched = target.train(seed, target.pair, "search", search).metrics()["mixture_weights"]
-    mixtures = {"programmed": programmed["mixture_weights"], "searched on the text": searched}
+    mixtures = {"programmed": programmed, "searched on the text": searched}
     tuned = {
         way: target.train(seed, target.pair, "finetune", options["hybrid"], alpha)
         for way, alpha in (mixtures | {"even": None}).items()
@@ -237,16 +259,23 @@ def _one_seed(target: Target, rates: dict[str, float], seed: int) -> dict[str, A
             way: perplexity(run.hybrid(), target.test, batch_size=16) for way, run in tuned.items()
         },
         "searched": searched,
-        "programmed": programmed["mixture_weights"],
-        "tasks": programmed["tasks"],
     }
 
 
-def tables(measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What is to be seen in measurements by text: perplexities, and agreement with a search."""
+def tables(
+    measured: dict[str, dict[str, Any]], programming: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """What is to be seen in measurements by text, and in what tasks have found by seed.
+
+    Perplexities, and agreement with a search.
+    """
     rows = [row for text, found in measured.items() for row in table_rows(text, found["by_seed"])]
+    by_tasks = [programming[str(seed)] for seed in SEEDS]
     agreements = [
-        {"text": text, "trust": found["trust"], **agreement_row(found["by_seed"])}
+        {"text": text, "trust": found["trust"]}
+        | agreement_row(
+            [own | tasks for own, tasks in zip(found["by_seed"], by_tasks, strict=True)]
+        )
         for text, found in measured.items()
     ]
     told = trust_and_agreement(agreements)

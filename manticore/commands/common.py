@@ -57,21 +57,18 @@ def find_run(run_id: str, root: Path | None) -> Run:
     return newest[0]
 
 
-def watch_run(run: Run) -> None:
-    """Show a run to its end. Ctrl-C ends the command, and so does a run that fails."""
+def watch_run(run: Run, *, last: bool = True) -> None:
+    """Show a run to its end. Ctrl-C ends the command, and so does a run that fails.
+
+    Args:
+        run: At work, or ended.
+        last: Whether the command has nothing more to do after it.
+    """
     from manticore.terminal.watching import watch as show
 
     if not show(run, Console()):
-        raise typer.Exit(0)
-    if run.status.state in {"failed", "died"}:
-        raise typer.Exit(1)
-
-
-def watch_one_of_several(run: Run) -> None:
-    """As `watch_run`, where the same command has more to do after the run."""
-    from manticore.terminal.watching import watch as show
-
-    if not show(run, Console()):
+        if last:
+            raise typer.Exit(0)
         typer.echo("What comes after it has not begun: the same command goes on with it.")
         raise typer.Exit(INTERRUPTED)
     if run.status.state in {"failed", "died"}:

@@ -10,18 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from manticore.commands.common import Explaining, Root, Seed, quiet_progress
+from manticore.runs.wording import REACH
 
 commands = typer.Typer(cls=Explaining)
-
-HOST = (
-    "Address to listen on. 0.0.0.0 lets other machines in, and who gets in can train on every file "
-    "that you can read."
-)
 
 
 @commands.command(name="app")
 def serve(
-    host: Annotated[str, typer.Option(help=HOST)] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help=f"0.0.0.0 lets other machines in; {REACH}.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
     root: Root = None,
 ) -> None:

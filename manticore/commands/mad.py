@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from manticore.commands.common import Explaining
+from manticore.commands.common import INTERRUPTED, Explaining
 from manticore.commands.stage_options import Device
 from manticore.runs.wording import short_task
 
@@ -81,7 +81,7 @@ def mad(
             if SAVED not in error.args:
                 how = "at once: the same command goes on from the last checkpoint"
             console.print(f"Interrupted, {how}.")
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
     console.print(suite_table(found.rows(), found.guessing()))
     console.print(found.path, highlight=False, soft_wrap=True)
 

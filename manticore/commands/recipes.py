@@ -1,5 +1,6 @@
 """Commands on whole recipes: do one, sweep over one, and do again what was done."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from manticore.commands.common import (
     parsed_options,
     quiet_progress,
     started,
-    watch_one_of_several,
+    watch_run,
 )
 from manticore.runs import Run
 
@@ -49,7 +50,7 @@ def recipe(
 
     def watch(run: Run) -> None:
         console.rule(f"[bold]{run.config.stage}", align="left")
-        watch_one_of_several(run)
+        watch_run(run, last=False)
 
     settings = {name: parse_value(text) for name, text in parsed_options(options).items()}
     read = mc.Recipe.from_yaml(file).with_options(settings)
@@ -153,7 +154,7 @@ def reproduce(
             root=root,
             inexact=inexact,
             trust_remote_code=trust_remote_code,
-            watch=watch_one_of_several,
+            watch=partial(watch_run, last=False),
         )
         started(again, watching)
     else:

@@ -22,6 +22,9 @@ STATE_WORDS = {
     "died": "interrupted",
 }
 
+REACH = "who gets in can train on every file that this user can read"
+"""What to know before others reach the page."""
+
 
 def in_its_folder(run: "Run") -> str:
     """The end of a command on a run: where it is, if its runs are not where commands look."""
