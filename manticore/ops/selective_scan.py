@@ -5,8 +5,9 @@ Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 
     d_t = softplus(delta_t + delta_bias)             (softplus only if asked for)
     h_t = exp(d_t A) h_{t-1} + d_t B_t u_t           y_t = C_t . h_t + D u_t       y = y silu(z)
 
-Three backends: mamba-ssm's CUDA kernel, our own compiled CPU kernels (`numba_kernels`, where the
-backward pass is derived), and PyTorch operations for everything else (`torch_scan`).
+Four backends: mamba-ssm's CUDA kernel, our own kernels for CUDA (`triton_kernels`) and for the CPU
+(`numba_kernels`, where the backward pass is derived), and PyTorch operations for everything else
+(`torch_scan`).
 """
 
 import functools
@@ -24,9 +25,9 @@ from manticore.ops.scan_inputs import ScanGradients, ScanInputs
 
 logger = logging.getLogger(__name__)
 
-BACKENDS = ("mamba-ssm", "numba", "torch")
+BACKENDS = ("mamba-ssm", "triton", "numba", "torch")
 BACKEND_VARIABLE = "MANTICORE_SCAN_BACKEND"
-_DEVICE_OF_BACKEND = {"mamba-ssm": "cuda", "numba": "cpu"}
+_DEVICE_OF_BACKEND = {"mamba-ssm": "cuda", "triton": "cuda", "numba": "cpu"}
 
 
 @functools.cache
@@ -45,14 +46,31 @@ def _numba_engine() -> ModuleType | None:
 
 
 @functools.cache
+def _triton_engine() -> ModuleType | None:
+    """Our CUDA kernels, or None (with one logged notice) where Triton is not to be had."""
+    try:
+        return importlib.import_module("manticore.ops.triton_scan")
+    except Exception as error:  # any failure of a compiler must leave a working scan
+        logger.warning(
+            "Triton is not usable (%s: %s); the selective scan on CUDA uses PyTorch operations, "
+            "which is many times slower. Remedy: PyTorch for CUDA on Linux brings Triton along.",
+            type(error).__name__,
+            error,
+        )
+        return None
+
+
+@functools.cache
 def _mamba_ssm_scan() -> Callable | None:
-    """mamba-ssm's kernel, or None (with one logged notice) where it is not installed."""
+    """mamba-ssm's kernel, or None where it is not installed."""
     try:
         return importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
+    except ImportError:
+        return None
     except Exception as error:  # a broken build of a CUDA extension raises nearly anything
         logger.warning(
-            "mamba-ssm is not usable (%s: %s); the selective scan on CUDA uses PyTorch operations, "
-            "which is much slower. Remedy: pip install --no-build-isolation mamba-ssm.",
+            "mamba-ssm is installed, but does not load (%s: %s), and goes unused. Remedy: pip "
+            "install --no-build-isolation --force-reinstall mamba-ssm.",
             type(error).__name__,
             error,
         )
@@ -71,17 +89,21 @@ def _checked_backend(name: str, device_type: str, source: str) -> str:
             f"{source}={name!r} works on {needed} tensors only, these are on {device_type}; "
             "move them or choose 'torch'."
         )
-    available = {"numba": _numba_engine, "mamba-ssm": _mamba_ssm_scan}.get(name)
+    available = {
+        "numba": _numba_engine,
+        "triton": _triton_engine,
+        "mamba-ssm": _mamba_ssm_scan,
+    }.get(name)
     if available is not None and available() is None:
         raise RuntimeError(f"{source}={name!r}, which is not installed or does not load here.")
     return name
 
 
 def scan_backend(device: torch.device | str) -> str:
-    """Name of the backend that a scan on `device` uses: "mamba-ssm", "numba" or "torch".
+    """Name of the backend that a scan on `device` uses, one of `BACKENDS`.
 
     The environment variable MANTICORE_SCAN_BACKEND forces one. Calls that a backend has no code
-    for still use "torch": float64 on the CPU, an initial state on mamba-ssm.
+    for use another: float64 "torch", an initial state on mamba-ssm "triton".
 
     Raises:
         ValueError: the forced name is unknown or is for another device.
@@ -95,6 +117,8 @@ def scan_backend(device: torch.device | str) -> str:
         return "numba"
     if device_type == "cuda" and _mamba_ssm_scan() is not None:
         return "mamba-ssm"
+    if device_type == "cuda" and _triton_engine() is not None:
+        return "triton"
     return "torch"
 
 
@@ -208,7 +232,7 @@ def selective_scan(
         delta_softplus: whether the step size is softplus(delta + delta_bias).
         initial_state: (batch, channels, N); zeros if None.
         return_last_state: whether to return the state after the last step as well.
-        backend: "mamba-ssm", "numba" or "torch"; None lets `scan_backend` choose.
+        backend: one of `BACKENDS`; None lets `scan_backend` choose.
 
     Returns:
         y (batch, channels, T) in u's dtype; with return_last_state also the last state
@@ -228,12 +252,21 @@ def selective_scan(
     tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
     if chosen == "mamba-ssm" and _fits_mamba_ssm(tensors, return_last_state):
         return _run_mamba_ssm(tensors, delta_softplus, return_last_state)
-    engine = _numba_engine() if chosen == "numba" and dtype == torch.float32 else torch_scan
+    engine = _engine(chosen) if dtype == torch.float32 else torch_scan
     y, last_state = _SelectiveScan.apply(engine, delta_softplus, *_canonical(*tensors, dtype))
     y = y.reshape(u.shape).to(u.dtype)
     if return_last_state:
         return y, last_state.reshape(*u.shape[:2], A.shape[1])
     return y
+
+
+def _engine(backend: str) -> ModuleType:
+    """What computes in float32 for a backend; for mamba-ssm, what its kernel does not."""
+    if backend == "numba":
+        return _numba_engine()
+    if backend in ("triton", "mamba-ssm"):
+        return _triton_engine() or torch_scan
+    return torch_scan
 
 
 def _fits_mamba_ssm(tensors: tuple[torch.Tensor | None, ...], return_last_state: bool) -> bool:

@@ -1,4 +1,4 @@
-"""The acceptance of a hybrid: what must hold for every family."""
+"""The acceptance of a hybrid: what must hold for every family, on a GPU where there is one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 from manticore import ManticoreForCausalLM, build_hybrid
 from tests.tiny import FAMILY_NAMES, VOCAB_SIZE
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 LENGTH = 12
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-5}
 ALPHA = [[0.5, 0.5], [0.8, 0.2], [0.3, 0.7]]
@@ -19,14 +20,15 @@ Component = Callable[..., str]
 
 def _ids(rows: int = 2, length: int = LENGTH) -> torch.Tensor:
     generator = torch.Generator().manual_seed(7)
-    return torch.randint(2, VOCAB_SIZE, (rows, length), generator=generator)
+    return torch.randint(2, VOCAB_SIZE, (rows, length), generator=generator).to(DEVICE)
 
 
 def _pair(component: Component, family: str) -> ManticoreForCausalLM:
     """The family beside another of unlike width and depth, all parts at work."""
     other = "llama" if family != "llama" else "gpt2"
     folders = [component(family), component(other, width=48, layers=3, seed=1)]
-    return build_hybrid(folders, 3, projector_init="random", mixture_weights=ALPHA)
+    hybrid = build_hybrid(folders, 3, projector_init="random", mixture_weights=ALPHA)
+    return hybrid.to(DEVICE)
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
@@ -34,7 +36,7 @@ def _pair(component: Component, family: str) -> ManticoreForCausalLM:
 def test_one_hot_is_the_component(component: Component, family: str) -> None:
     hybrid = _pair(component, family)
     hybrid.set_mixture_weights([1.0, 0.0])
-    alone = AutoModelForCausalLM.from_pretrained(component(family)).eval()
+    alone = AutoModelForCausalLM.from_pretrained(component(family)).eval().to(DEVICE)
     ids = _ids()
     # Our scan sums in another order than the loop of Transformers does.
     torch.testing.assert_close(hybrid(ids).logits, alone(ids).logits, **TOLERANCE)
@@ -48,7 +50,8 @@ def test_one_hot_of_the_second_component(component: Component, family: str) -> N
     other = "llama" if family != "llama" else "gpt2"
     folders = [component(other, width=48, layers=3, seed=1), component(family)]
     hybrid = build_hybrid(folders, 3, projector_init="random", mixture_weights=[0.0, 1.0])
-    alone = AutoModelForCausalLM.from_pretrained(component(family)).eval()
+    hybrid.to(DEVICE)
+    alone = AutoModelForCausalLM.from_pretrained(component(family)).eval().to(DEVICE)
     torch.testing.assert_close(hybrid(_ids()).logits, alone(_ids()).logits, **TOLERANCE)
 
 
@@ -95,6 +98,7 @@ def test_saved_hybrid_loads_bit_equal(component: Component, family: str, tmp_pat
         ManticoreForCausalLM.from_pretrained(tmp_path),
         AutoModelForCausalLM.from_pretrained(tmp_path),
     ):
+        loaded.to(DEVICE)
         assert torch.equal(loaded(_ids()).logits, hybrid(_ids()).logits)
         assert torch.equal(loaded.mixture_weights, hybrid.mixture_weights)
         assert loaded.tokenizer.get_vocab() == hybrid.tokenizer.get_vocab()
@@ -152,7 +156,7 @@ def test_any_number_of_components(component: Component, n_components: int, head:
         component("gpt_neo", width=32, layers=2),
         component("mamba2", width=64, layers=3),
     ][:n_components]
-    hybrid = build_hybrid(folders, 2, projector_init="random", head=head)
+    hybrid = build_hybrid(folders, 2, projector_init="random", head=head).to(DEVICE)
     ids = _ids()
     whole = hybrid(ids).logits
     assert whole.shape == (2, LENGTH, VOCAB_SIZE)
@@ -165,7 +169,7 @@ def test_any_number_of_components(component: Component, n_components: int, head:
 @torch.no_grad()
 def test_attention_heads_of_unlike_size_share_one_cache(component: Component) -> None:
     folders = [component("gpt_neox", width=32), component("qwen3", width=64, layers=6)]
-    hybrid = build_hybrid(folders, 2, projector_init="random")
+    hybrid = build_hybrid(folders, 2, projector_init="random").to(DEVICE)
     options = {"max_new_tokens": 6, "do_sample": False, "attention_mask": torch.ones_like(_ids())}
     assert torch.equal(
         hybrid.generate(_ids(), **options), hybrid.generate(_ids(), use_cache=False, **options)

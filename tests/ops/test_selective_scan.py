@@ -1,8 +1,16 @@
-"""The selective scan's backends against the sequential definition, values and gradients."""
+"""The selective scan's backends against the sequential definition, values and gradients.
 
+Without a GPU, Triton's interpreter runs the kernels for CUDA, step by step: the same code on the
+same numbers.
+"""
+
+import functools
+import importlib
 import subprocess
 import sys
 import threading
+from types import ModuleType
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -12,7 +20,10 @@ from hypothesis import strategies as st
 from manticore.ops import scan_backend, selective_scan
 from manticore.ops.reference import reference_scan
 
-CPU_BACKENDS = ["numba", "torch"]
+ON_GPU = torch.cuda.is_available()
+BACKENDS = ["numba", "torch", "triton"]
+if ON_GPU and scan_backend("cuda") == "mamba-ssm":
+    BACKENDS.append("mamba-ssm")
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias", "initial_state")
 
 
@@ -36,6 +47,33 @@ def _inputs(batch, channels, length, states, groups=1, seed=0) -> dict[str, torc
     }
 
 
+@functools.cache
+def _interpreted() -> ModuleType:
+    """The kernels for CUDA as Python that works on the CPU."""
+    triton = pytest.importorskip("triton")
+    if tuple(int(part) for part in triton.__version__.split(".")[:2]) < (3, 7):
+        pytest.skip("older interpreters do not go with NumPy 2.4")
+    return importlib.import_module("manticore.ops.triton_scan")
+
+
+def _device(backend: str) -> str:
+    return "cuda" if ON_GPU and backend in ("triton", "mamba-ssm") else "cpu"
+
+
+def _scan(*arguments, backend, **tensors):
+    """`selective_scan` on whatever device the backend needs; what it gives is on the CPU."""
+    device = _device(backend)
+    arguments = [t.to(device) if isinstance(t, torch.Tensor) else t for t in arguments]
+    tensors = {k: t.to(device) if isinstance(t, torch.Tensor) else t for k, t in tensors.items()}
+    if backend != "triton" or ON_GPU:
+        found = selective_scan(*arguments, backend=backend, **tensors)
+    else:
+        module = sys.modules["manticore.ops.selective_scan"]
+        with patch.object(module, "_engine", return_value=_interpreted()):
+            found = selective_scan(*arguments, backend="torch", **tensors)
+    return tuple(t.cpu() for t in found) if isinstance(found, tuple) else found.cpu()
+
+
 def _run(scan, inputs, dtype, softplus=True, **options):
     """y, last state and every gradient of a fixed random combination of the two."""
     tensors = {name: t.to(dtype).clone().requires_grad_() for name, t in inputs.items()}
@@ -50,7 +88,7 @@ def _run(scan, inputs, dtype, softplus=True, **options):
 
 def _check(inputs, backend, softplus=True, dtype=torch.float32, tolerance=2e-5):
     expected = _run(reference_scan, inputs, torch.float64, softplus)
-    actual = _run(selective_scan, inputs, dtype, softplus, return_last_state=True, backend=backend)
+    actual = _run(_scan, inputs, dtype, softplus, return_last_state=True, backend=backend)
     for name, value in expected.items():
         scale = max(1.0, value.abs().max().item()) if value.numel() else 1.0
         torch.testing.assert_close(
@@ -62,7 +100,7 @@ def _check(inputs, backend, softplus=True, dtype=torch.float32, tolerance=2e-5):
         )
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("batch", "channels", "length", "states", "groups"),
     [
@@ -77,7 +115,7 @@ def test_equals_the_reference(backend, batch, channels, length, states, groups):
     _check(_inputs(batch, channels, length, states, groups), backend)
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("absent", ["D", "z", "delta_bias", "initial_state", "all"])
 def test_optional_inputs_may_be_absent(backend, absent):
     inputs = _inputs(2, 9, 21, 4)
@@ -86,21 +124,21 @@ def test_optional_inputs_may_be_absent(backend, absent):
     _check(inputs, backend)
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_without_softplus(backend):
     inputs = _inputs(2, 9, 21, 4)
     inputs["delta"], inputs["delta_bias"] = inputs["delta"].abs(), inputs["delta_bias"].abs()
     _check(inputs, backend, softplus=False)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     batch=st.integers(1, 3),
     width=st.integers(1, 20),
     groups=st.integers(1, 3),
     length=st.integers(1, 90),
     states=st.integers(1, 20),
-    backend=st.sampled_from(CPU_BACKENDS),
+    backend=st.sampled_from(BACKENDS),
 )
 def test_equals_the_reference_at_any_size(batch, width, groups, length, states, backend):
     _check(_inputs(batch, width * groups, length, states, groups), backend, tolerance=1e-4)
@@ -117,7 +155,7 @@ def test_gradients_in_double_precision():
     assert torch.autograd.gradcheck(scan, tensors)
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_b_and_c_without_a_group_axis_and_with_any_strides(backend):
     inputs = {name: t.float() for name, t in _inputs(2, 24, 40, 6).items()}
     expected = selective_scan(**inputs, delta_softplus=True, backend="torch")
@@ -126,58 +164,52 @@ def test_b_and_c_without_a_group_axis_and_with_any_strides(backend):
         inputs[name] = inputs[name].transpose(1, 2).contiguous().transpose(1, 2)
     inputs["u"] = torch.stack([inputs["u"], inputs["u"]], dim=-1)[..., 0]
     inputs["A"] = inputs["A"].t().contiguous().t()
-    torch.testing.assert_close(
-        selective_scan(**inputs, delta_softplus=True, backend=backend), expected
-    )
+    torch.testing.assert_close(_scan(**inputs, delta_softplus=True, backend=backend), expected)
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_broadcast_gradient_is_taken(backend):
     inputs = {name: t.float().requires_grad_() for name, t in _inputs(1, 3, 5, 2).items()}
-    selective_scan(**inputs, delta_softplus=True, backend=backend).sum().backward()
+    _scan(**inputs, delta_softplus=True, backend=backend).sum().backward()
     summed = inputs["D"].grad.clone()
     inputs["D"].grad = None
-    y = selective_scan(**inputs, delta_softplus=True, backend=backend)
+    y = _scan(**inputs, delta_softplus=True, backend=backend)
     y.backward(torch.ones_like(y))
     torch.testing.assert_close(inputs["D"].grad, summed)
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_scanning_in_chunks_equals_the_whole(backend):
     inputs = {name: t.float() for name, t in _inputs(2, 20, 75, 7).items()}
     options = {"delta_softplus": True, "return_last_state": True, "backend": backend}
     state = inputs.pop("initial_state")
-    y, last_state = selective_scan(**inputs, initial_state=state, **options)
+    y, last_state = _scan(**inputs, initial_state=state, **options)
     parts = []
     for start, stop in ((0, 1), (1, 2), (2, 66), (66, 75)):
         chunk = {
             name: t[..., start:stop] if name in ("u", "delta", "B", "C", "z") else t
             for name, t in inputs.items()
         }
-        part, state = selective_scan(**chunk, initial_state=state, **options)
+        part, state = _scan(**chunk, initial_state=state, **options)
         parts.append(part)
     torch.testing.assert_close(torch.cat(parts, dim=-1), y, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(state, last_state, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_no_steps_leave_the_state_as_it_was(backend):
     inputs = {name: t.float() for name, t in _inputs(2, 5, 0, 3).items()}
     state = inputs.pop("initial_state")
-    y, last_state = selective_scan(
-        **inputs, initial_state=state, return_last_state=True, backend=backend
-    )
+    y, last_state = _scan(**inputs, initial_state=state, return_last_state=True, backend=backend)
     assert y.shape == (2, 5, 0)
     assert torch.equal(last_state, state)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_half_precision_is_computed_in_single(dtype, backend):
     inputs = {name: t.to(dtype) for name, t in _inputs(2, 20, 33, 4).items()}
-    y, state = selective_scan(
-        **inputs, delta_softplus=True, return_last_state=True, backend=backend
-    )
+    y, state = _scan(**inputs, delta_softplus=True, return_last_state=True, backend=backend)
     single = {name: t.float() for name, t in inputs.items()}
     expected, expected_state = selective_scan(
         **single, delta_softplus=True, return_last_state=True, backend="torch"
@@ -187,13 +219,13 @@ def test_half_precision_is_computed_in_single(dtype, backend):
     torch.testing.assert_close(state, expected_state, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_autocast_changes_nothing(backend):
     inputs = {name: t.float().requires_grad_() for name, t in _inputs(2, 20, 33, 4).items()}
-    expected = selective_scan(**inputs, delta_softplus=True, backend=backend)
+    expected = _scan(**inputs, delta_softplus=True, backend=backend)
     gradients = torch.autograd.grad(expected.square().sum(), list(inputs.values()))
-    with torch.autocast("cpu", torch.bfloat16):
-        y = selective_scan(**inputs, delta_softplus=True, backend=backend)
+    with torch.autocast(_device(backend), torch.bfloat16):
+        y = _scan(**inputs, delta_softplus=True, backend=backend)
         loss = y.square().sum()
         cast_gradients = torch.autograd.grad(loss, list(inputs.values()))
     assert torch.equal(y, expected)
@@ -201,16 +233,16 @@ def test_autocast_changes_nothing(backend):
         torch.testing.assert_close(gradient, cast_gradient)
 
 
-@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_extreme_step_sizes_and_nan(backend):
     inputs = {name: t.float() for name, t in _inputs(1, 4, 6, 2).items()}
     inputs["delta"][0, 0], inputs["delta"][0, 1] = 1e4, -1e4
-    y = selective_scan(**inputs, delta_softplus=True, backend=backend)
+    y = _scan(**inputs, delta_softplus=True, backend=backend)
     expected = selective_scan(**inputs, delta_softplus=True, backend="torch")
     assert torch.isfinite(y).all()
     torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
     inputs["delta"][0, 2, 3] = float("nan")
-    y = selective_scan(**inputs, delta_softplus=True, backend=backend)
+    y = _scan(**inputs, delta_softplus=True, backend=backend)
     assert y[0, 2, 3:].isnan().all()
     assert not y[0, 2, :3].isnan().any()
     assert not y[0, 3].isnan().any()
