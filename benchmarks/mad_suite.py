@@ -3,9 +3,9 @@
 The protocol is the preset's (`manticore.mad.protocol`), but for what is given here. If it is
 interrupted, the benchmark goes on with the trainings that are done, which are kept beside the
 table: remove results/mad_suite to measure all anew. Tasks can be measured one by one: each call's
-table joins those of other tasks or another protocol that are there. The mean over all of them is of
-the models and seeds that all have, and says how each task was trained; of a task that is in two,
-the table measured last counts.
+table joins those of other tasks or another protocol that are there. The mean is over the tasks that
+the hybrid and those it is held against have, of the seeds that all have, and says how each task was
+trained; of a task that is in two tables, the one measured last counts.
 
     python -m benchmarks.mad_suite --preset baseline --task in-context-recall --seeds 3
     python -m benchmarks.mad_suite --preset paper --task memorization --model mamba --epochs 20
@@ -26,6 +26,7 @@ from manticore.mad import PRESETS, TASKS
 from manticore.mad.protocol import DEFAULT_MODELS, PROTOCOLS, Regime
 from manticore.mad.suite import Progress, Suite
 
+COMPARED = ("gpt_neo", "mamba", "gpt_neo+mamba", "mambaformer")
 FOLDER = RESULTS / "mad_suite"
 """The trainings that are done, for tables that take longer than a machine is at hand."""
 
@@ -68,9 +69,10 @@ def main() -> None:
     table = {"setup": setup, "rows": rows, "trainings": _by_model(found)}
     name = f"mad_suite-{given.preset}"
     tables = joined(json.loads(json.dumps(table)), RESULTS / f"{name}.json")
+    compared = compared_tables(tables)
     over_all = {
-        "trained": {task: _protocol(table) for table in tables for task in table["setup"]["tasks"]},
-        "rows": mean_rows([table["rows"] for table in tables]),
+        "trained": {task: _protocol(table) for task, table in compared.items()},
+        "rows": mean_rows(compared),
     }
     Console().print(over_all)
     print(
@@ -113,23 +115,24 @@ def _kind(table: dict[str, Any]) -> str:
     return json.dumps(kept, sort_keys=True)
 
 
-def mean_rows(tables: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Scores over the tasks of several tables, of the models and seeds that all of them have.
+def compared_tables(tables: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """By task, the last table that has all models that are compared."""
+    whole = [t for t in tables if {*COMPARED} <= {row["model"] for row in t["rows"]}]
+    return {task: table for table in whole for task in table["setup"]["tasks"]}
 
-    Args:
-        tables: In the order in which they were measured: of a task in two, the later one counts.
-    """
-    by_model: dict[str, dict[str, dict[str, float]]] = {}
-    all_tasks = {task: rows for rows in tables for task in rows[0]["tasks"]}
-    for task, table in all_tasks.items():
-        for row in table:
-            by_model.setdefault(row["model"], {})[task] = row["tasks"][task]["by_seed"]
+
+def mean_rows(by_task: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Scores over tasks, of the models and seeds that the tables of all of them have."""
+    by_model: dict[str, list[dict[str, float]]] = {}
+    for task, table in by_task.items():
+        for row in table["rows"]:
+            by_model.setdefault(row["model"], []).append(row["tasks"][task]["by_seed"])
     rows = []
     for model, scores in by_model.items():
-        shared = set.intersection(*({*by_seed} for by_seed in scores.values()))
-        if len(scores) < len(all_tasks) or not shared:
+        shared = set.intersection(*({*by_seed} for by_seed in scores))
+        if len(scores) < len(by_task) or not shared:
             continue
-        means = [mean(by_seed[seed] for by_seed in scores.values()) for seed in sorted(shared)]
+        means = [mean(by_seed[seed] for by_seed in scores) for seed in sorted(shared)]
         row = {"model": model, "tasks": len(scores), "seeds": len(means), "score": mean(means)}
         rows.append(row | {"spread": stdev(means) if len(means) > 1 else None})
     return rows

@@ -118,15 +118,23 @@ def test_tables_of_single_tasks_are_joined(tmp_path: Path) -> None:
     assert (joined["setup"]["trainings"], joined["setup"]["hours"]) == (2, 4)
 
 
-def test_means_are_of_what_all_tables_have() -> None:
-    one = suite_rows("recall", mamba=(0.5, 0.7, 0.9), gpt_neo=(1.0,))
-    other = suite_rows("copying", mamba=(0.5, 0.5))
-    (row,) = mad_suite.mean_rows([one, other])
-    assert (row["model"], row["tasks"], row["seeds"]) == ("mamba", 2, 2)
-    assert row["score"] == pytest.approx(0.55)
-    assert row["spread"] == pytest.approx(0.0707, abs=1e-4)
+def test_means_are_of_tasks_that_all_compared_models_have() -> None:
+    def table(task: str, **scores: tuple[float, ...]) -> dict:
+        rest = {model: (0.5,) for model in mad_suite.COMPARED if model not in scores}
+        return {"setup": {"tasks": [task]}, "rows": suite_rows(task, **scores, **rest)}
+
+    recall = table("recall", mamba=(0.5, 0.7, 0.9), gpt_neo=(1.0,), striped=(1.0,))
+    copying = table("copying", mamba=(0.5, 0.5))
+    partly = {"setup": {"tasks": ["fuzzy"]}, "rows": suite_rows("fuzzy", mamba=(0.0,))}
+    compared = mad_suite.compared_tables([recall, copying, partly])
+    assert compared == {"recall": recall, "copying": copying}
+    rows = {row["model"]: row for row in mad_suite.mean_rows(compared)}
+    assert {*rows} == {*mad_suite.COMPARED}
+    mamba = rows["mamba"]
+    assert (mamba["tasks"], mamba["seeds"]) == (2, 2)
+    assert mamba["score"] == pytest.approx(0.55)
+    assert mamba["spread"] == pytest.approx(0.0707, abs=1e-4)
     # Of a task in two tables, the one measured last counts.
-    again = suite_rows("recall", mamba=(0.1, 0.1))
-    (row,) = mad_suite.mean_rows([one, other, again])
-    assert (row["tasks"], row["seeds"]) == (2, 2)
-    assert row["score"] == pytest.approx(0.3)
+    again = table("recall", mamba=(0.1, 0.1))
+    compared = mad_suite.compared_tables([recall, copying, again])
+    assert compared == {"recall": again, "copying": copying}

@@ -31,7 +31,7 @@ def run_config(
     options: dict[str, Any] | None = None,
     **fields: Any,
 ) -> RunConfig:
-    """A run of two blocks on the CPU over the text in `folder`, with a token cache beside it.
+    """A run of two blocks over the text in `folder`, with a token cache beside it.
 
     Args:
         folder: Of the text and the cache.
@@ -47,7 +47,7 @@ def run_config(
         "n_blocks": 2,
         "projector_init": "identity",
         "data": {"source": source, "seq_len": 16, "cache_dir": str(folder / "cache")},
-        "device": "cpu",
+        "device": "auto",
         option_field(stage): options or {},
     }
     return RunConfig(**said | fields)

@@ -206,7 +206,7 @@ def _train(
         "id": identifier,
         **outcome,
         "cell": identity,
-        "device": device.type,
+        "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
     }
 
 

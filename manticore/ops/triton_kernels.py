@@ -10,8 +10,10 @@ What several programs have a share in (gradients of B and C, and of the paramete
 of a group share) is stored share by share and summed afterwards, so that the same inputs give the
 same bits each time, which atomic additions would not.
 
-Rows are (batch, group) pairs: arrays have shape (rows, channels, T), parameters (groups, channels,
-...), B and C (rows, N, T). N and the channels are padded to powers of two.
+Rows are (batch, group) pairs: arrays have shape (rows, channels, T) and any strides. All else lies
+as the tile wants to read it, or Triton would move whole tiles between threads at every step: A and
+states are (groups or rows, N, channels), B and C (rows, T, N). N and the channels are padded to
+powers of two.
 """
 
 # ruff: noqa: ANN201, ANN202  (Triton infers the types of compiled functions)
@@ -59,7 +61,7 @@ def forward_kernel(
     n = tl.arange(0, STATES)
     there, used = c < channels, n < states
     tile = n[:, None] * CHANNELS + tl.arange(0, CHANNELS)[None, :]
-    own = c[None, :] * states + n[:, None]
+    own = n[:, None] * channels + c[None, :]
     inside = used[:, None] & there[None, :]
     parameters = (row % groups) * channels
     A = tl.load(A_ptr + parameters * states + own, inside, other=0.0)
@@ -80,8 +82,8 @@ def forward_kernel(
     y_ptr += row * y_row + c * y_channel
     if HAS_Z:
         z_ptr += row * z_row + c * z_channel
-    B_ptr += (row * states + n) * length
-    C_ptr += (row * states + n) * length
+    B_ptr += row * length * states + n
+    C_ptr += row * length * states + n
     for t in range(length):
         if KEEP:  # noqa: SIM102  (decided when compiling)
             if t % chunk_length == 0:
@@ -91,8 +93,8 @@ def forward_kernel(
         if HAS_BIAS:
             d += bias
         d = _step_size(d, SOFTPLUS)
-        B = tl.load(B_ptr + t, used, other=0.0)
-        C = tl.load(C_ptr + t, used, other=0.0)
+        B = tl.load(B_ptr + t * states, used, other=0.0)
+        C = tl.load(C_ptr + t * states, used, other=0.0)
         h = tl.exp(d[None, :] * A) * h + (d * u)[None, :] * B[:, None]
         y = tl.sum(h * C[:, None], 0)
         if HAS_D:
@@ -121,18 +123,18 @@ def backward_kernel(
     HAS_D: tl.constexpr, HAS_Z: tl.constexpr, HAS_BIAS: tl.constexpr,
     STATES: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """All gradients. Of dA (rows, channels, N), dD and dbias (rows, channels), each row's share; of
-    dB and dC (blocks of channels, rows, N, T), each block's."""
+    """All gradients. Of dA (rows, N, channels), dD and dbias (rows, channels), each row's share; of
+    dB and dC (blocks of channels, rows, T, N), each block's."""
     row = tl.program_id(0).to(tl.int64)
     block = tl.program_id(1)
     c = block * CHANNELS + tl.arange(0, CHANNELS)
     n = tl.arange(0, STATES)
     there, used = c < channels, n < states
     tile = n[:, None] * CHANNELS + tl.arange(0, CHANNELS)[None, :]
-    own = row * channels * states + c[None, :] * states + n[:, None]
+    own = n[:, None] * channels + c[None, :]
     inside = used[:, None] & there[None, :]
     parameters = (row % groups) * channels
-    A = tl.load(A_ptr + parameters * states + c[None, :] * states + n[:, None], inside, other=0.0)
+    A = tl.load(A_ptr + parameters * states + own, inside, other=0.0)
     if HAS_D:
         D = tl.load(D_ptr + parameters + c, there, other=0.0)
     if HAS_BIAS:
@@ -141,7 +143,7 @@ def backward_kernel(
     program = row * tl.num_programs(1) + block
     checkpoints_ptr += program * n_chunks * STATES * CHANNELS
     scratch_ptr += program * chunk_length * STATES * CHANNELS
-    share = (block * tl.num_programs(0).to(tl.int64) + row) * states * length + n * length
+    share = (block * tl.num_programs(0).to(tl.int64) + row) * length * states + n
     u_ptr += row * u_row + c * u_channel
     delta_ptr += row * delta_row + c * delta_channel
     dy_ptr += row * dy_row + c * dy_channel
@@ -150,8 +152,9 @@ def backward_kernel(
     if HAS_Z:
         z_ptr += row * z_row + c * z_channel
         dz_ptr += row * dz_row + c * dz_channel
-    B_ptr += (row * states + n) * length
-    C_ptr += (row * states + n) * length
+    B_ptr += row * length * states + n
+    C_ptr += row * length * states + n
+    own += row * channels * states
     g = tl.load(dlast_ptr + own, inside, other=0.0)
     dA = tl.zeros((STATES, CHANNELS), tl.float32)
     dD = tl.zeros((CHANNELS,), tl.float32)
@@ -168,7 +171,7 @@ def backward_kernel(
             if HAS_BIAS:
                 d += bias
             d = _step_size(d, SOFTPLUS)
-            B = tl.load(B_ptr + t, used, other=0.0)
+            B = tl.load(B_ptr + t * states, used, other=0.0)
             h = tl.exp(d[None, :] * A) * h + (d * u)[None, :] * B[:, None]
         tl.debug_barrier()  # what one thread wrote, another may read
         for back in range(steps):
@@ -180,8 +183,8 @@ def backward_kernel(
             if HAS_BIAS:
                 raw += bias
             d = _step_size(raw, SOFTPLUS)
-            B = tl.load(B_ptr + t, used, other=0.0)
-            C = tl.load(C_ptr + t, used, other=0.0)
+            B = tl.load(B_ptr + t * states, used, other=0.0)
+            C = tl.load(C_ptr + t * states, used, other=0.0)
             decay = tl.exp(d[None, :] * A)
             h = decay * before + (d * u)[None, :] * B[:, None]
             w = tl.load(dy_ptr + t * dy_time, there, other=0.0)
@@ -195,8 +198,8 @@ def backward_kernel(
                 tl.store(dz_ptr + t * dz_time, w * ungated * slope, there)
                 w *= z * gate
             g += C[:, None] * w[None, :]
-            tl.store(dC_ptr + share + t, tl.sum(h * w[None, :], 1), used)
-            tl.store(dB_ptr + share + t, tl.sum(g * (d * u)[None, :], 1), used)
+            tl.store(dC_ptr + share + t * states, tl.sum(h * w[None, :], 1), used)
+            tl.store(dB_ptr + share + t * states, tl.sum(g * (d * u)[None, :], 1), used)
             dx = tl.sum(g * B[:, None], 0)
             g *= decay
             p = g * before

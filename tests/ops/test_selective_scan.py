@@ -112,6 +112,8 @@ def _check(inputs, backend, softplus=True, dtype=torch.float32, tolerance=2e-5):
     ],
 )
 def test_equals_the_reference(backend, batch, channels, length, states, groups):
+    if backend == "triton" and not ON_GPU:  # which would take minutes
+        batch, length = 1, min(length, 19)
     _check(_inputs(batch, channels, length, states, groups), backend)
 
 
@@ -131,16 +133,18 @@ def test_without_softplus(backend):
     _check(inputs, backend, softplus=False)
 
 
-@settings(max_examples=30, deadline=None)
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=12, deadline=None)
 @given(
     batch=st.integers(1, 3),
     width=st.integers(1, 20),
     groups=st.integers(1, 3),
     length=st.integers(1, 90),
     states=st.integers(1, 20),
-    backend=st.sampled_from(BACKENDS),
 )
-def test_equals_the_reference_at_any_size(batch, width, groups, length, states, backend):
+def test_equals_the_reference_at_any_size(backend, batch, width, groups, length, states):
+    if backend == "triton" and not ON_GPU:
+        batch, groups, length = 1, min(groups, 2), length % 9 + 1
     _check(_inputs(batch, width * groups, length, states, groups), backend, tolerance=1e-4)
 
 
