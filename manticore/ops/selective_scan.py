@@ -62,18 +62,17 @@ def _triton_engine() -> ModuleType | None:
 
 @functools.cache
 def _mamba_ssm_scan() -> Callable | None:
-    """mamba-ssm's kernel, or None where it is not installed."""
+    """mamba-ssm's kernel, or None where it is not installed, or (with one logged notice) broken."""
     try:
         return importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
-    except ImportError:
-        return None
     except Exception as error:  # a broken build of a CUDA extension raises nearly anything
-        logger.warning(
-            "mamba-ssm is installed, but does not load (%s: %s), and goes unused. Remedy: pip "
-            "install --no-build-isolation --force-reinstall mamba-ssm.",
-            type(error).__name__,
-            error,
-        )
+        if not (isinstance(error, ModuleNotFoundError) and error.name == "mamba_ssm"):
+            logger.warning(
+                "mamba-ssm is installed, but does not load (%s: %s), and goes unused. Remedy: pip "
+                "install --no-build-isolation --force-reinstall mamba-ssm.",
+                type(error).__name__,
+                error,
+            )
         return None
 
 

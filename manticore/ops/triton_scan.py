@@ -12,6 +12,10 @@ import triton
 from manticore.ops.scan_inputs import ScanGradients, ScanInputs
 from manticore.ops.triton_kernels import backward_kernel, forward_kernel
 
+if torch.cuda.is_available():
+    # Builds what launches kernels: without a C compiler this fails here, not in the first scan.
+    triton.runtime.driver.active.get_current_target()
+
 _TILE = 512
 """Entries of a state tile (N, channels) that a warp keeps: 16 in each lane's registers.
 

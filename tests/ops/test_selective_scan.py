@@ -293,17 +293,17 @@ def test_backend_choice(monkeypatch):
         scan_backend("cpu")
 
 
-def test_without_numba_one_notice_and_the_torch_path():
-    """In a process of its own, where importing Numba fails."""
+def test_without_compilers_one_notice_and_the_torch_path():
+    """In a process of its own, where importing Numba or Triton fails."""
     code = """
 import logging, sys
 logging.basicConfig(stream=sys.stdout)
-sys.modules["numba"] = None
+sys.modules["numba"] = sys.modules["triton"] = None
 import torch
 from manticore.ops import scan_backend, selective_scan
 x = torch.randn(1, 2, 3)
 selective_scan(x, x, -torch.ones(2, 2), torch.randn(1, 2, 3), torch.randn(1, 2, 3))
-print(scan_backend("cpu"))
+print(scan_backend("cpu"), scan_backend("cuda"), scan_backend("cuda"))
 try:
     selective_scan(x, x, -torch.ones(2, 2), torch.randn(1, 2, 3), torch.randn(1, 2, 3),
                    backend="numba")
@@ -314,7 +314,8 @@ except RuntimeError as error:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.count("compiled selective scan is not available") == 1
-    assert "\ntorch\n" in done.stdout
+    assert done.stdout.count("Triton is not usable") == 1
+    assert "\ntorch torch torch\n" in done.stdout
     assert "not installed" in done.stdout
 
 
