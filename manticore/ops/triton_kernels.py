@@ -31,10 +31,25 @@ def _softplus(x):
 
 
 @triton.jit
-def _step_size(raw, SOFTPLUS: tl.constexpr):
+def _parameter(pointer, channel, there, GIVEN: tl.constexpr):
+    """One value for each channel: zeros where there is no such parameter."""
+    if GIVEN:
+        return tl.load(pointer + channel, there, other=0.0)
+    return tl.zeros(there.shape, tl.float32)
+
+
+@triton.jit
+def _step(
+    t, u_ptr, u_time, delta_ptr, delta_time, bias, B_ptr, states, there, used,
+    SOFTPLUS: tl.constexpr,
+):  # fmt: skip
+    """Of one step of time: u, the step size before and after softplus, and B."""
+    u = tl.load(u_ptr + t * u_time, there, other=0.0)
+    raw = tl.load(delta_ptr + t * delta_time, there, other=0.0) + bias
+    B = tl.load(B_ptr + t * states, used, other=0.0)
     if SOFTPLUS:
-        return _softplus(raw)
-    return raw
+        return u, raw, _softplus(raw), B
+    return u, raw, raw, B
 
 
 @triton.jit
@@ -65,10 +80,8 @@ def forward_kernel(
     inside = used[:, None] & there[None, :]
     parameters = (row % groups) * channels
     A = tl.load(A_ptr + parameters * states + own, inside, other=0.0)
-    if HAS_D:
-        D = tl.load(D_ptr + parameters + c, there, other=0.0)
-    if HAS_BIAS:
-        bias = tl.load(bias_ptr + parameters + c, there, other=0.0)
+    D = _parameter(D_ptr, parameters + c, there, HAS_D)
+    bias = _parameter(bias_ptr, parameters + c, there, HAS_BIAS)
     if HAS_INITIAL:
         h = tl.load(initial_ptr + row * channels * states + own, inside, other=0.0)
     else:
@@ -88,17 +101,12 @@ def forward_kernel(
         if KEEP:  # noqa: SIM102  (decided when compiling)
             if t % chunk_length == 0:
                 tl.store(checkpoints_ptr + (t // chunk_length) * STATES * CHANNELS + tile, h)
-        u = tl.load(u_ptr + t * u_time, there, other=0.0)
-        d = tl.load(delta_ptr + t * delta_time, there, other=0.0)
-        if HAS_BIAS:
-            d += bias
-        d = _step_size(d, SOFTPLUS)
-        B = tl.load(B_ptr + t * states, used, other=0.0)
+        u, _, d, B = _step(
+            t, u_ptr, u_time, delta_ptr, delta_time, bias, B_ptr, states, there, used, SOFTPLUS
+        )
         C = tl.load(C_ptr + t * states, used, other=0.0)
         h = tl.exp(d[None, :] * A) * h + (d * u)[None, :] * B[:, None]
-        y = tl.sum(h * C[:, None], 0)
-        if HAS_D:
-            y += D * u
+        y = tl.sum(h * C[:, None], 0) + D * u
         if HAS_Z:
             z = tl.load(z_ptr + t * z_time, there, other=0.0)
             y *= z * tl.sigmoid(z)
@@ -135,10 +143,8 @@ def backward_kernel(
     inside = used[:, None] & there[None, :]
     parameters = (row % groups) * channels
     A = tl.load(A_ptr + parameters * states + own, inside, other=0.0)
-    if HAS_D:
-        D = tl.load(D_ptr + parameters + c, there, other=0.0)
-    if HAS_BIAS:
-        bias = tl.load(bias_ptr + parameters + c, there, other=0.0)
+    D = _parameter(D_ptr, parameters + c, there, HAS_D)
+    bias = _parameter(bias_ptr, parameters + c, there, HAS_BIAS)
     n_chunks = tl.cdiv(length, chunk_length)
     program = row * tl.num_programs(1) + block
     checkpoints_ptr += program * n_chunks * STATES * CHANNELS
@@ -166,24 +172,18 @@ def backward_kernel(
         for i in range(steps):
             t = start + i
             tl.store(scratch_ptr + i * STATES * CHANNELS + tile, h)
-            u = tl.load(u_ptr + t * u_time, there, other=0.0)
-            d = tl.load(delta_ptr + t * delta_time, there, other=0.0)
-            if HAS_BIAS:
-                d += bias
-            d = _step_size(d, SOFTPLUS)
-            B = tl.load(B_ptr + t * states, used, other=0.0)
+            u, _, d, B = _step(
+                t, u_ptr, u_time, delta_ptr, delta_time, bias, B_ptr, states, there, used, SOFTPLUS
+            )
             h = tl.exp(d[None, :] * A) * h + (d * u)[None, :] * B[:, None]
         tl.debug_barrier()  # what one thread wrote, another may read
         for back in range(steps):
             i = steps - 1 - back
             t = start + i
             before = tl.load(scratch_ptr + i * STATES * CHANNELS + tile)
-            u = tl.load(u_ptr + t * u_time, there, other=0.0)
-            raw = tl.load(delta_ptr + t * delta_time, there, other=0.0)
-            if HAS_BIAS:
-                raw += bias
-            d = _step_size(raw, SOFTPLUS)
-            B = tl.load(B_ptr + t * states, used, other=0.0)
+            u, raw, d, B = _step(
+                t, u_ptr, u_time, delta_ptr, delta_time, bias, B_ptr, states, there, used, SOFTPLUS
+            )
             C = tl.load(C_ptr + t * states, used, other=0.0)
             decay = tl.exp(d[None, :] * A)
             h = decay * before + (d * u)[None, :] * B[:, None]
@@ -191,9 +191,7 @@ def backward_kernel(
             if HAS_Z:
                 z = tl.load(z_ptr + t * z_time, there, other=0.0)
                 gate = tl.sigmoid(z)
-                ungated = tl.sum(h * C[:, None], 0)
-                if HAS_D:
-                    ungated += D * u
+                ungated = tl.sum(h * C[:, None], 0) + D * u
                 slope = gate * (1.0 + z * (1.0 - gate))
                 tl.store(dz_ptr + t * dz_time, w * ungated * slope, there)
                 w *= z * gate
@@ -207,12 +205,9 @@ def backward_kernel(
             dd = tl.sum(p * A, 0) + dx * u
             if SOFTPLUS:
                 dd *= tl.sigmoid(raw)
-            du = dx * d
-            if HAS_D:
-                du += D * w
-                dD += w * u
+            dD += w * u
             dbias += dd
-            tl.store(du_ptr + t * du_time, du, there)
+            tl.store(du_ptr + t * du_time, dx * d + D * w, there)
             tl.store(ddelta_ptr + t * ddelta_time, dd, there)
         tl.debug_barrier()  # before the next chunk's states take this one's place
     tl.store(dA_ptr + own, dA, inside)

@@ -33,11 +33,9 @@ def _tiles(inputs: ScanInputs) -> tuple[dict[str, int], int]:
     return sizes, triton.cdiv(channels, width)
 
 
-def _sizes(inputs: ScanInputs) -> tuple[int, int, int, int, int]:
-    """Groups, channels, T, N and the steps of a chunk: about sqrt(T)."""
-    groups, channels, states = inputs.A.shape
-    length = inputs.u.shape[-1]
-    return groups, channels, length, states, triton.next_power_of_2(math.isqrt(max(length, 1)))
+def _chunk_length(inputs: ScanInputs) -> int:
+    """About sqrt(T)."""
+    return triton.next_power_of_2(math.isqrt(max(inputs.u.shape[-1], 1)))
 
 
 def _strided(sequence: torch.Tensor | None) -> tuple:
@@ -53,41 +51,48 @@ def _turned(tensor: torch.Tensor | None) -> torch.Tensor | None:
     return None if tensor is None else tensor.transpose(1, 2).contiguous()
 
 
+def _common(inputs: ScanInputs) -> tuple[list, list, list, dict[str, bool]]:
+    """What both kernels take, in their order: sequences, parameters, sizes and flags."""
+    groups, channels, states = inputs.A.shape
+    sequences = [part for t in (inputs.u, inputs.delta, inputs.z) for part in _strided(t)]
+    parameters = [_turned(inputs.A), _turned(inputs.B), _turned(inputs.C)]
+    parameters += [_contiguous(inputs.D), _contiguous(inputs.delta_bias)]
+    sizes = [groups, channels, inputs.u.shape[-1], states, _chunk_length(inputs)]
+    flags = {
+        "SOFTPLUS": inputs.delta_softplus,
+        "HAS_D": inputs.D is not None,
+        "HAS_Z": inputs.z is not None,
+        "HAS_BIAS": inputs.delta_bias is not None,
+    }
+    return sequences, parameters, sizes, flags
+
+
 def forward(
     inputs: ScanInputs, keep: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """y, the last state, and (if `keep`) the states before every chunk, for `backward`."""
     rows, channels, length = inputs.u.shape
-    sizes, blocks = _tiles(inputs)
-    numbers = _sizes(inputs)
+    sequences, parameters, sizes, flags = _common(inputs)
+    tile, blocks = _tiles(inputs)
     y = torch.empty_like(inputs.u)
-    last_state = inputs.u.new_empty(rows, inputs.A.shape[2], channels)
+    last_state = y.new_empty(rows, inputs.A.shape[2], channels)
     checkpoints = None
     if keep:
-        tile = sizes["STATES"], sizes["CHANNELS"]
-        checkpoints = y.new_empty(rows, blocks, triton.cdiv(length, numbers[-1]), *tile)
+        chunks = triton.cdiv(length, _chunk_length(inputs))
+        checkpoints = y.new_empty(rows, blocks, chunks, tile["STATES"], tile["CHANNELS"])
     with torch.cuda.device_of(y):
         forward_kernel[(rows, blocks)](
-            *_strided(inputs.u),
-            *_strided(inputs.delta),
-            *_strided(inputs.z),
+            *sequences,
             *_strided(y),
-            _turned(inputs.A),
-            _turned(inputs.B),
-            _turned(inputs.C),
-            _contiguous(inputs.D),
-            _contiguous(inputs.delta_bias),
+            *parameters,
             _turned(inputs.initial_state),
             last_state,
             checkpoints,
-            *numbers,
-            SOFTPLUS=inputs.delta_softplus,
-            HAS_D=inputs.D is not None,
-            HAS_Z=inputs.z is not None,
-            HAS_BIAS=inputs.delta_bias is not None,
+            *sizes,
             HAS_INITIAL=inputs.initial_state is not None,
             KEEP=keep,
-            **sizes,
+            **flags,
+            **tile,
         )
     return y, last_state.transpose(1, 2), checkpoints
 
@@ -101,8 +106,8 @@ def backward(
     """Gradients of all inputs from those of y and of the last state."""
     rows, channels, length = inputs.u.shape
     groups, _, states = inputs.A.shape
-    sizes, blocks = _tiles(inputs)
-    numbers = _sizes(inputs)
+    sequences, parameters, sizes, flags = _common(inputs)
+    tile, blocks = _tiles(inputs)
     new = inputs.u.new_empty
     du, ddelta = torch.empty_like(inputs.u), torch.empty_like(inputs.delta)
     dz = None if inputs.z is None else torch.empty_like(inputs.z)
@@ -112,35 +117,19 @@ def backward(
         None if parameter is None else new(rows, channels)
         for parameter in (inputs.D, inputs.delta_bias)
     )
+    scratch = new(rows, blocks, _chunk_length(inputs), tile["STATES"], tile["CHANNELS"])
     with torch.cuda.device_of(du):
         backward_kernel[(rows, blocks)](
-            *_strided(inputs.u),
-            *_strided(inputs.delta),
-            *_strided(inputs.z),
-            *_strided(y_gradient),
-            *_strided(du),
-            *_strided(ddelta),
-            *_strided(dz),
-            _turned(inputs.A),
-            _turned(inputs.B),
-            _turned(inputs.C),
-            _contiguous(inputs.D),
-            _contiguous(inputs.delta_bias),
+            *sequences,
+            *(part for t in (y_gradient, du, ddelta, dz) for part in _strided(t)),
+            *parameters,
             checkpoints,
-            new(rows, blocks, numbers[-1], sizes["STATES"], sizes["CHANNELS"]),
+            scratch,
             _turned(state_gradient),
-            dA,
-            dB,
-            dC,
-            dD,
-            dbias,
-            dinitial,
-            *numbers,
-            SOFTPLUS=inputs.delta_softplus,
-            HAS_D=inputs.D is not None,
-            HAS_Z=inputs.z is not None,
-            HAS_BIAS=inputs.delta_bias is not None,
-            **sizes,
+            *(dA, dB, dC, dD, dbias, dinitial),
+            *sizes,
+            **flags,
+            **tile,
         )
 
     def over_batch(share: torch.Tensor | None) -> torch.Tensor | None:
