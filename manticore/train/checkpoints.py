@@ -5,7 +5,8 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from accelerate import Accelerator
@@ -61,7 +62,8 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
         self.accelerator.wait_for_everyone()
         try:
-            self.accelerator.save_state(str(partial))
+            with _tied_weights_are_known():
+                self.accelerator.save_state(str(partial))
             self.save_whole_weights(partial)
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
@@ -148,6 +150,21 @@ class Checkpoints:
             f"The checkpoint {folder.name} is broken ({why}): it was put aside as {aside.name}, "
             "and the run goes on from an earlier one, or from the start."
         )
+
+
+@contextmanager
+def _tied_weights_are_known() -> Iterator[None]:
+    """Without accelerate's warning that it saves a tied weight once, which is as it should be."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return "Removed shared tensor" not in record.getMessage()
+
+    accelerate = logging.getLogger("accelerate.utils.other")
+    accelerate.addFilter(other)
+    try:
+        yield
+    finally:
+        accelerate.removeFilter(other)
 
 
 def _steps_of_whole(folder: Path, files: str = "*") -> int:

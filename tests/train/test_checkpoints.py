@@ -132,3 +132,12 @@ def test_readers_take_the_newest_whole_checkpoint(
     harm(run.hybrid_source() / "model.safetensors")
     with pytest.raises(FileNotFoundError, match="no hybrid yet"):
         run.hybrid()
+
+
+def test_tied_weights_are_nothing_to_warn_of(
+    config: RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(make_run_folder(config, root=tmp_path))
+    go_on(run, stop_at=2)
+    assert newest(run).exists()
+    assert "shared tensor" not in caplog.text
