@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--weight-decay", type=float, action="append", help="repeat it")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--jobs", type=int, default=1, help="models trained at a time")
     given = parser.parse_args()
     changes = {
         "epochs": given.epochs,
@@ -58,6 +59,7 @@ def main() -> None:
         seeds=range(given.seeds),
         folder=FOLDER,
         device=given.device,
+        jobs=given.jobs,
         report=_print,
         dtype=given.dtype,
         **{name: value for name, value in changes.items() if value is not None},

@@ -1,6 +1,5 @@
 """The command that runs the MAD suite."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -48,6 +47,9 @@ def mad(
         Path | None, typer.Option(help="Of the results. [default: mad in the folder of runs]")
     ] = None,
     device: Device = "auto",
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Models that are trained at a time, in processes.")
+    ] = 1,
     dtype: Annotated[
         str, typer.Option(help="float32, or bfloat16 or float16 for mixed precision.")
     ] = "float32",
@@ -59,8 +61,6 @@ def mad(
     import manticore as mc
     from manticore.mad.interrupts import SAVED
 
-    # Each checkpoint would say that heads share their embedding's weights.
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
     changes = {"dtype": dtype} | ({} if epochs is None else {"epochs": epochs})
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
@@ -73,6 +73,7 @@ def mad(
                 seeds=range(seeds),
                 folder=folder,
                 device=device,
+                jobs=jobs,
                 report=_shown(bar) if console.is_terminal else _said(),
                 **changes,
             )

@@ -3,7 +3,8 @@
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -12,21 +13,20 @@ import torch
 from accelerate.state import AcceleratorState
 from filelock import FileLock, Timeout
 
-from manticore.data.cache import digest
-from manticore.mad.data import TaskData, make_task
+from manticore.mad.data import make_task
 from manticore.mad.interrupts import deferred_interrupt
+from manticore.mad.jobs import train_at_once
 from manticore.mad.measuring import guessing_accuracy
 from manticore.mad.protocol import DEFAULT_MODELS, PROTOCOLS, Cell, Protocol, task_scores
 from manticore.mad.registry import find_task
 from manticore.mad.results import Results
 from manticore.mad.settings import PRESETS, Setting
 from manticore.mad.stacks import find_stack
-from manticore.mad.training import train_cell
+from manticore.mad.training import UNFINISHED_FOLDER, identity_of, result_of
 from manticore.train.devices import use_device
 from manticore.train.layout import runs_root
 
 SUITE_FOLDER = "mad"
-UNFINISHED_FOLDER = "unfinished"
 _LOCK_FILE = "suite.lock"
 
 
@@ -99,6 +99,7 @@ def mad_suite(
     seeds: Sequence[int] | None = None,
     folder: str | Path | None = None,
     device: str = "auto",
+    jobs: int = 1,
     report: Callable[[Progress], object] = lambda progress: None,
     **protocol: Any,
 ) -> Suite:
@@ -115,15 +116,20 @@ def mad_suite(
         seeds: One score for each; the preset's if not given.
         folder: `mad` in the folder of runs if not given.
         device: `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
-        report: Called after every step.
+        jobs: Models that are trained at a time, each in a process of its own. On the CPU they share
+            its cores, and more jobs than cores gain nothing; a GPU has room for many.
+        report: Called after every step; with several jobs, a few times a second.
         protocol: Fields of `Protocol` that are to differ from the preset's, such as `epochs`.
 
     Raises:
-        ValueError: No such preset, model, task, device or field of the protocol.
+        ValueError: No such preset, model, task, device or field of the protocol; no jobs.
+        ChildProcessError: One of several jobs failed; what the others have done is kept.
         BlockingIOError: Another suite is at work in the folder.
         KeyboardInterrupt: Ctrl-C; the training under way is saved first, which the error says, but
             not where Ctrl-C comes twice.
     """
+    if jobs < 1:
+        raise ValueError(f"jobs={jobs} trains nothing: give 1 or more.")
     chosen = _protocol(preset, protocol if seeds is None else {**protocol, "seeds": tuple(seeds)})
     models = [models] if isinstance(models, str) else models or DEFAULT_MODELS
     for model in models:
@@ -136,6 +142,10 @@ def mad_suite(
         with FileLock(where / _LOCK_FILE, timeout=0), deferred_interrupt() as interrupted:
             # Accelerate's belongs to the process, which may have had another device or type.
             AcceleratorState._reset_state(reset_partial_state=True)
+            at_once = _AtOnce(cells, where, report)
+            if jobs > 1 and at_once.missing:
+                at_once.run(used, jobs, interrupted)
+                report = _say_nothing
             return _run(cells, where, used, report, interrupted)
     except Timeout as error:
         raise BlockingIOError(
@@ -151,21 +161,19 @@ def _run(
     interrupted: Callable[[], bool],
 ) -> Suite:
     results = Results(folder)
-    total, before = sum(cell.tokens for cell in cells), 0
+    total, before = _tokens(cells), 0
     outcomes: list[dict[str, Any]] = []
     decided: set[tuple[str, Setting, int]] = set()
     for index, cell in enumerate(cells):
         say = partial(_say, report, cell, index, len(cells), before / total, cell.tokens / total)
         if cell.contest not in decided:
-            identity = cell.model_dump(mode="json", exclude_none=True)
-            done = results.done.get(digest(identity))
-            if done is None:
-                done = _train(cell, identity, folder, device, say, interrupted)
-                results.add(done)
+            id_, _ = identity_of(cell)
+            if id_ not in results.done:
+                results.add(result_of(cell, folder, device, say, interrupted))
             # Also where a kill came between the result and this.
-            shutil.rmtree(folder / UNFINISHED_FOLDER / done["id"], ignore_errors=True)
-            outcomes.append({**done, "cell": cell})
-            if done["accuracy"] >= cell.enough:
+            shutil.rmtree(folder / UNFINISHED_FOLDER / id_, ignore_errors=True)
+            outcomes.append({**results.done[id_], "cell": cell})
+            if outcomes[-1]["accuracy"] >= cell.enough:
                 decided.add(cell.contest)
         before += cell.tokens
         accuracy = outcomes[-1]["accuracy"]
@@ -188,32 +196,68 @@ def _say(
     report(Progress(cell, step, accuracy, finished, total, share))
 
 
-def _train(
-    cell: Cell,
-    identity: dict[str, Any],
-    folder: Path,
-    device: torch.device,
-    report: Callable[[int, float | None], object],
-    interrupted: Callable[[], bool],
-) -> dict[str, Any]:
-    """The line of results that a training ends with."""
-    identifier = digest(identity)
-    working = folder / UNFINISHED_FOLDER / identifier
-    working.mkdir(parents=True, exist_ok=True)
-    data = _data(cell.setting, cell.seed)
-    outcome = train_cell(cell, data, working, device, report, interrupted)
-    return {
-        "id": identifier,
-        **outcome,
-        "cell": identity,
-        "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
-    }
+def _missing(cells: list[Cell], results: Results) -> list[Cell]:
+    """Of cells of which only the best counts, those that are left to do."""
+    left = []
+    for cell in cells:
+        done = results.done.get(identity_of(cell)[0])
+        if done is None:
+            left.append(cell)
+        elif done["accuracy"] >= cell.enough:
+            break
+    return left
 
 
-@lru_cache(maxsize=1)
-def _data(setting: Setting, seed: int) -> TaskData:
-    """Of the models that follow each other on a setting."""
-    return make_task(setting.task, setting, seed)
+class _AtOnce:
+    """What is missing of the cells, done several contests at a time; `_run` then finds it done."""
+
+    def __init__(
+        self, cells: list[Cell], folder: Path, report: Callable[[Progress], object]
+    ) -> None:
+        self.results, self.folder, self.report = Results(folder), folder, report
+        contests = [list(own) for _, own in groupby(cells, key=lambda cell: cell.contest)]
+        self.missing = [left for own in contests if (left := _missing(own, self.results))]
+        self.n_cells, self.tokens = len(cells), _tokens(cells)
+        # By contest: cells and tokens that are done of it, and the accuracy last measured.
+        self.finished = [0] * len(self.missing)
+        self.trained = [0.0] * len(self.missing)
+        self.accuracy: list[float | None] = [None] * len(self.missing)
+
+    def run(self, device: torch.device, jobs: int, interrupted: Callable[[], bool]) -> None:
+        train_at_once(self.missing, jobs, self.folder, str(device), self._said, interrupted)
+
+    def _said(self, contest: int, word: dict[str, Any]) -> None:
+        cells = self.missing[contest]
+        # When a contest has ended, what is left of it need not be done.
+        number = word.get("cell", len(cells) - 1)
+        step = cells[number].steps
+        if "at" in word:
+            step, self.accuracy[contest] = word["at"]
+        elif "outcome" in word:
+            self.results.add(word["outcome"])
+            self.accuracy[contest] = word["outcome"]["accuracy"]
+        self.finished[contest] = number + ("at" not in word)
+        own = cells[number].tokens * step / cells[number].steps
+        self.trained[contest] = _tokens(cells[:number]) + own
+        left = [cell for own in self.missing for cell in own]
+        self.report(
+            Progress(
+                cells[number],
+                step,
+                self.accuracy[contest],
+                self.n_cells - len(left) + sum(self.finished),
+                self.n_cells,
+                1 - (_tokens(left) - sum(self.trained)) / self.tokens,
+            )
+        )
+
+
+def _say_nothing(progress: Progress) -> None:
+    """All of it has been said."""
+
+
+def _tokens(cells: Iterable[Cell]) -> int:
+    return sum(cell.tokens for cell in cells)
 
 
 def _protocol(preset: str, changes: dict[str, Any]) -> Protocol:

@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from manticore.mad.data import TaskData
+from manticore.data.cache import digest
+from manticore.mad.data import TaskData, make_task
 from manticore.mad.interrupts import SAVED
 from manticore.mad.measuring import measure
 from manticore.mad.protocol import Cell
+from manticore.mad.settings import Setting
 from manticore.mad.stacks import build_stack, find_stack, live_parameters
 from manticore.search.config import SearchConfig
 from manticore.search.strategies import STRATEGIES
@@ -21,8 +24,47 @@ from manticore.train.events import EventWriter, last_per_step, read_events
 from manticore.train.groups import parameter_groups
 from manticore.train.loop import DivergedError, Loop, LoopOptions
 
+UNFINISHED_FOLDER = "unfinished"
 CHECKPOINT_EVERY = 500
 """Steps that a kill can cost."""
+
+
+def identity_of(cell: Cell) -> tuple[str, dict[str, Any]]:
+    """The id of a training's result, and what it is made of."""
+    fields = cell.model_dump(mode="json", exclude_none=True)
+    return digest(fields), fields
+
+
+def result_of(
+    cell: Cell,
+    folder: Path,
+    device: torch.device,
+    report: Callable[[int, float | None], object],
+    interrupted: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """The line of results that a training ends with.
+
+    Args:
+        cell: What to train, and how.
+        folder: Of the suite; where the training stands is kept in it.
+        device, report, interrupted: See `train_cell`.
+
+    Raises:
+        KeyboardInterrupt: `interrupted` said so; where the training stands is saved.
+    """
+    id_, fields = identity_of(cell)
+    working = folder / UNFINISHED_FOLDER / id_
+    working.mkdir(parents=True, exist_ok=True)
+    data = _data(cell.setting, cell.seed)
+    outcome = train_cell(cell, data, working, device, report, interrupted)
+    on = device.type if device.type == "cpu" else torch.cuda.get_device_name(device)
+    return {"id": id_, **outcome, "cell": fields, "device": on}
+
+
+@lru_cache(maxsize=1)
+def _data(setting: Setting, seed: int) -> TaskData:
+    """Of the models that follow each other on a setting."""
+    return make_task(setting.task, setting, seed)
 
 
 def train_cell(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 import manticore as mc
@@ -213,6 +214,7 @@ def test_two_suites_do_not_share_a_folder(tmp_path):
         ({"batch_size": 1024}, "64 examples, fewer than a batch of 1024"),
         ({"models": ["gpt_neox"], "width": 48}, "width"),
         ({"device": "cuda:99"}, "no device 'cuda:99'"),
+        ({"jobs": 0}, "jobs=0 trains nothing"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path, options, says):
@@ -265,3 +267,51 @@ def test_another_type_in_the_same_process(tmp_path):
     for index, dtype in enumerate(kinds):
         found = suite(tmp_path / str(index), "mamba", tasks="compression", dtype=dtype)
         assert [outcome["cell"].dtype for outcome in found.outcomes] == [dtype]
+
+
+def test_several_at_a_time_find_what_one_after_the_other_finds(tmp_path):
+    models = ["gpt_neox", "gpt_neox+mamba", "mamba"]
+    grid = {"learning_rates": [1e-3, 1e-2], "enough": 0.2}
+    whole = suite(tmp_path / "whole", models, **grid)
+    assert len(whole.outcomes) < 12
+    suite(tmp_path / "parts", models[:1], tasks="compression", **grid)
+    seen = []
+    parts = suite(tmp_path / "parts", models, jobs=2, report=seen.append, **grid)
+    assert outcomes(parts) == outcomes(whole)
+    assert len(parts.path.read_text().splitlines()) == len(parts.outcomes)
+    assert not any((tmp_path / "parts/unfinished").iterdir())
+    shares = [progress.share for progress in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    assert (seen[-1].finished, seen[-1].total) == (12, 12)
+
+
+def test_several_at_a_time_interrupted_are_uninterrupted(tmp_path):
+    whole = suite(tmp_path / "whole", epochs=6)
+    pressed = []
+
+    def press(progress):
+        if not pressed:
+            pressed.append(progress)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match=SAVED):
+        suite(tmp_path / "parts", epochs=6, jobs=2, report=press)
+    assert outcomes(suite(tmp_path / "parts", epochs=6)) == outcomes(whole)
+
+
+def test_a_job_that_fails_says_why(tmp_path):
+    with pytest.raises(
+        ChildProcessError, match=r"(?s)before its time .*: ValidationError: .*width"
+    ):
+        suite(tmp_path, ["gpt_neox", "mamba"], jobs=2, width=33)
+
+
+def test_a_job_that_is_killed_says_how_it_ended(tmp_path):
+    def kill(progress):
+        for child in psutil.Process().children():
+            child.kill()
+
+    with pytest.raises(ChildProcessError, match=r"exit status -9"):
+        suite(tmp_path, jobs=2, epochs=200, report=kill)
+    assert not psutil.Process().children()
