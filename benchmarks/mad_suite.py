@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--weight-decay", type=float, action="append", help="repeat it")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--note", help="what else a reader of the table must know")
     parser.add_argument("--jobs", type=int, default=1, help="models trained at a time")
     given = parser.parse_args()
     changes = {
@@ -68,6 +69,7 @@ def main() -> None:
     guessing = found.guessing()
     Console().print(suite_table(rows, guessing))
     setup = _setup(given, found) | {"guessing": guessing}
+    setup |= {"note": given.note} if given.note else {}
     table = {"setup": setup, "rows": rows, "trainings": _by_model(found)}
     name = f"mad_suite-{given.preset}"
     tables = joined(json.loads(json.dumps(table)), RESULTS / f"{name}.json")
@@ -112,7 +114,7 @@ def _protocol(table: dict[str, Any]) -> dict[str, Any]:
 
 def _kind(table: dict[str, Any]) -> str:
     """What tells a table from another: tasks, seeds and protocol, not models, and what it took."""
-    varies = ("trainings", "devices", "hours", "left_out", "guessing")
+    varies = ("trainings", "devices", "hours", "left_out", "guessing", "note")
     kept = {name: value for name, value in table["setup"].items() if name not in varies}
     return json.dumps(kept, sort_keys=True)
 

@@ -1,6 +1,9 @@
-"""What a name means, wherever it is read."""
+"""What a name means, wherever it is read: of a file, a component, or this package."""
 
+import os
 from pathlib import Path
+
+import manticore
 
 
 def absolute(name: str, base: Path = Path()) -> str:
@@ -20,3 +23,10 @@ def absolute(name: str, base: Path = Path()) -> str:
         except OSError:  # a name too long for the file system is no path
             return name
     return name
+
+
+def worker_environment() -> dict[str, str]:
+    """This environment, in which a worker finds the same manticore from any working directory."""
+    package_parent = str(Path(manticore.__file__).resolve().parent.parent)
+    paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}

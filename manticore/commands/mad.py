@@ -113,7 +113,8 @@ def _said() -> Callable[["SuiteProgress"], None]:
 
     def say(progress: "SuiteProgress") -> None:
         nonlocal finished
-        if progress.finished > finished:
+        # Of several jobs, any may speak first.
+        if progress.finished > finished and progress.step == progress.cell.steps:
             finished = progress.finished
             typer.echo(_words(progress))
 

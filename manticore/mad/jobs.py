@@ -2,8 +2,8 @@
 
 A small model leaves most of a GPU idle, and gains little from a second core. A process is given one
 contest after the other (the trainings of which only the best counts) as a line of JSON, and answers
-in lines of JSON. It ends when nobody reads them any more; what it was training is resumed from its
-last checkpoint, as after any kill.
+in lines of JSON, through a pipe that nothing else prints to. It ends when nobody reads them any
+more; what it was training is resumed from its last checkpoint, as after any kill.
 """
 
 import json
@@ -26,6 +26,7 @@ import torch
 from manticore.mad.interrupts import SAVED, deferred_interrupt
 from manticore.mad.protocol import Cell
 from manticore.mad.training import result_of
+from manticore.paths import worker_environment
 from manticore.train.devices import use_device
 
 Said = Callable[[int, dict[str, Any]], object]
@@ -63,17 +64,16 @@ def train_at_once(
     words: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
     with ExitStack() as stack:
         processes = []
-        for _ in range(min(jobs, len(contests))):
-            errors = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
-            processes.append(stack.enter_context(_Process(folder, device, jobs, errors)))
-        threads = [
-            threading.Thread(target=process.work, args=(contests, waiting, words), daemon=True)
-            for process in processes
-        ]
-        for thread in threads:
-            thread.start()
+        jobs = min(jobs, len(contests))
+        threads_each = max(1, torch.get_num_threads() // jobs)
+        for _ in range(jobs):
+            log = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
+            process = _Process(folder, device, threads_each, log)
+            processes.append(stack.enter_context(process))
+        for process in processes:
+            process.start(contests, waiting, words)
         stopped = False
-        while any(thread.is_alive() for thread in threads) or not words.empty():
+        while any(process.is_working() for process in processes) or not words.empty():
             with suppress(queue.Empty):
                 said(*words.get(timeout=_SAY_EVERY))
             if not stopped and (interrupted() or any(process.failed for process in processes)):
@@ -93,19 +93,30 @@ def train_at_once(
 class _Process:
     """A process that trains, as its parent sees it."""
 
-    def __init__(self, folder: Path, device: str, jobs: int, errors: IO[str]) -> None:
-        threads = str(max(1, torch.get_num_threads() // jobs))
-        self._errors = errors
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "manticore.mad.jobs", str(folder), device],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, "OMP_NUM_THREADS": threads},
-            start_new_session=True,  # Ctrl-C is for the parent, which says how to stop
-        )
+    def __init__(self, folder: Path, device: str, threads: int, log: IO[str]) -> None:
+        self._log = log
+        answers, to_parent = os.pipe()
+        self._answers = os.fdopen(answers, encoding="utf-8")
+        with os.fdopen(to_parent):
+            self._child = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    __spec__.name,
+                    str(folder.resolve()),
+                    device,
+                    str(to_parent),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=[to_parent],
+                text=True,
+                encoding="utf-8",
+                env={**worker_environment(), "OMP_NUM_THREADS": str(threads)},
+                start_new_session=True,  # Ctrl-C is for the parent, which says how to stop
+            )
+        self._thread: threading.Thread | None = None
         self._stopped = False
         self.failed = ""
 
@@ -117,9 +128,12 @@ class _Process:
         with suppress(OSError):
             self._child.stdin.close()
         if raised[0] is not None:
+            self._stopped = True
             self._child.kill()
         self._child.wait()
-        self._child.stdout.close()
+        if self._thread is not None:
+            self._thread.join()
+        self._answers.close()
 
     def stop(self) -> None:
         """Ask it to save where it stands, and to end."""
@@ -127,43 +141,51 @@ class _Process:
         if self._child.poll() is None:
             self._child.send_signal(signal.SIGINT)
 
-    def work(self, contests: list[list[Cell]], waiting: queue.Queue, words: queue.Queue) -> None:
+    def start(self, contests: list[list[Cell]], waiting: queue.Queue, words: queue.Queue) -> None:
         """Have contests done until there are none, in a thread of its own."""
+        self._thread = threading.Thread(
+            target=self._work, args=(contests, waiting, words), daemon=True
+        )
+        self._thread.start()
+
+    def is_working(self) -> bool:
+        """Whether it may have something to say."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _work(self, contests: list[list[Cell]], waiting: queue.Queue, words: queue.Queue) -> None:
         while not self._stopped:
             try:
                 number = waiting.get_nowait()
             except queue.Empty:
                 return
-            for word in self._answers(contests[number]):
+            for word in self._said_of(contests[number]):
                 words.put((number, word))
 
-    def _answers(self, cells: list[Cell]) -> Iterator[dict[str, Any]]:
+    def _said_of(self, cells: list[Cell]) -> Iterator[dict[str, Any]]:
         """What the process says of a contest; it has failed where that ends too early."""
-        try:
+        with suppress(OSError):  # it is gone, as its exit status tells
             asked = json.dumps([cell.model_dump(mode="json") for cell in cells])
             print(asked, file=self._child.stdin, flush=True)
-            for line in self._child.stdout:
-                word = json.loads(line)
-                if "failed" in word:
-                    self.failed = word["failed"]
-                    break
-                yield word
-                if "ended" in word:
-                    return
-        except (OSError, ValueError):
-            pass  # it is gone, or its pipes are: its exit status tells it better
-        if self._child.wait() and not self._stopped and not self.failed:
-            self._errors.seek(0)
-            said = self._errors.read().strip().rpartition("\n")[2]
-            self.failed = f"exit status {self._child.returncode}. {said}"
+        for line in self._answers:
+            word = json.loads(line)
+            if "failed" in word:
+                self.failed = word["failed"]
+                break
+            yield word
+            if "ended" in word:
+                return
+        status = self._child.wait()
+        asked_for = self._stopped and (status >= 0 or status == -signal.SIGINT)
+        if not asked_for and not self.failed:
+            self._log.seek(0)
+            self.failed = f"exit status {status}. {self._log.read().strip().rpartition(chr(10))[2]}"
         self._stopped = True
 
 
 def main() -> None:
     """Do the contests that standard input names, one line each, until it ends."""
     folder, device = Path(sys.argv[1]), use_device(sys.argv[2])
-    # Other code may print; only what is said on purpose reaches the parent.
-    answers, sys.stdout = sys.stdout, sys.stderr
+    answers = os.fdopen(int(sys.argv[3]), "w", encoding="utf-8")
 
     def say(**word: Any) -> None:
         print(json.dumps(word), file=answers, flush=True)

@@ -1,4 +1,4 @@
-"""The suite: models from nothing on MAD tasks, under one protocol, one training after the other."""
+"""The suite: models from nothing on MAD tasks, under one protocol."""
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -117,8 +117,9 @@ def mad_suite(
         folder: `mad` in the folder of runs if not given.
         device: `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
         jobs: Models that are trained at a time, each in a process of its own. On the CPU they share
-            its cores, and more jobs than cores gain nothing; a GPU has room for many.
-        report: Called after every step; with several jobs, a few times a second.
+            its cores, so that sums may be taken in another order, and more jobs than cores gain
+            nothing; a GPU has room for many.
+        report: Called after every step; with several jobs, a few times a second for each.
         protocol: Fields of `Protocol` that are to differ from the preset's, such as `epochs`.
 
     Raises:
@@ -134,7 +135,7 @@ def mad_suite(
     models = [models] if isinstance(models, str) else models or DEFAULT_MODELS
     for model in models:
         find_stack(model)
-    cells = chosen.cells(dict.fromkeys(models), _settings(preset, tasks))
+    cells = list(dict.fromkeys(chosen.cells(dict.fromkeys(models), _settings(preset, tasks))))
     used = use_device(device)
     where = Path(folder) if folder is not None else runs_root() / SUITE_FOLDER
     where.mkdir(parents=True, exist_ok=True)
@@ -235,6 +236,8 @@ class _AtOnce:
             step, self.accuracy[contest] = word["at"]
         elif "outcome" in word:
             self.results.add(word["outcome"])
+            unfinished = self.folder / UNFINISHED_FOLDER / word["outcome"]["id"]
+            shutil.rmtree(unfinished, ignore_errors=True)
             self.accuracy[contest] = word["outcome"]["accuracy"]
         self.finished[contest] = number + ("at" not in word)
         own = cells[number].tokens * step / cells[number].steps

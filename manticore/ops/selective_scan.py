@@ -53,7 +53,8 @@ def _triton_engine() -> ModuleType | None:
     except Exception as error:  # any failure of a compiler must leave a working scan
         logger.warning(
             "Triton is not usable (%s: %s); the selective scan on CUDA uses PyTorch operations, "
-            "which is many times slower. Remedy: PyTorch for CUDA on Linux brings Triton along.",
+            "which is many times slower. Remedy: PyTorch for CUDA on Linux, which brings Triton "
+            "along, and a C compiler.",
             type(error).__name__,
             error,
         )

@@ -13,6 +13,8 @@ from manticore.ops.scan_inputs import ScanGradients, ScanInputs
 from manticore.ops.triton_kernels import backward_kernel, forward_kernel
 
 if torch.cuda.is_available():
+    if torch.cuda.get_device_capability() < (7, 0):
+        raise ImportError("Triton has no code for GPUs older than compute capability 7.0")
     # Builds what launches kernels: without a C compiler this fails here, not in the first scan.
     triton.runtime.driver.active.get_current_target()
 
@@ -54,6 +56,11 @@ def _turned(tensor: torch.Tensor | None) -> torch.Tensor | None:
 def _common(inputs: ScanInputs) -> tuple[list, list, list, dict[str, bool]]:
     """What both kernels take, in their order: sequences, parameters, sizes and flags."""
     groups, channels, states = inputs.A.shape
+    if max(t.stride(-1) for t in (inputs.u, inputs.delta)) * inputs.u.shape[-1] >= 2**31:
+        raise ValueError(
+            f"{inputs.u.shape[-1]} steps of {channels} channels are more than the kernels can "
+            "address: scan them in parts, each from the state after the last."
+        )
     sequences = [part for t in (inputs.u, inputs.delta, inputs.z) for part in _strided(t)]
     parameters = [_turned(inputs.A), _turned(inputs.B), _turned(inputs.C)]
     parameters += [_contiguous(inputs.D), _contiguous(inputs.delta_bias)]

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import manticore
+from manticore.paths import worker_environment
 from manticore.runs.config import RunConfig, Start
 from manticore.runs.folder import (
     CONFIG_FILE,
@@ -86,7 +86,7 @@ def spawn_worker(folder: Path) -> int:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_worker_environment(),
+            env=worker_environment(),
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -95,10 +95,3 @@ def spawn_worker(folder: Path) -> int:
     # A child that nobody waits for stays in the process table as a zombie.
     threading.Thread(target=process.wait, name=f"wait {process.pid}", daemon=True).start()
     return process.pid
-
-
-def _worker_environment() -> dict[str, str]:
-    """This environment, in which the worker finds the same manticore from any working directory."""
-    package_parent = str(Path(manticore.__file__).resolve().parent.parent)
-    paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}

@@ -17,7 +17,7 @@ from manticore.zoo.registry import zoo_folder
 
 PACKAGES = ("torch", "transformers", "accelerate", "datasets", "gradio", "plotly", "numba")
 _SCAN_ADVICE = {
-    "cuda": "Triton, a part of PyTorch for CUDA on Linux, makes Mamba several times faster",
+    "cuda": "Triton (a part of PyTorch for CUDA on Linux) and a C compiler make Mamba faster",
     "cpu": "pip install 'numba>=0.61' makes Mamba many times faster",
 }
 _LOW_DISK = 2e9

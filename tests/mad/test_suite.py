@@ -315,3 +315,13 @@ def test_a_job_that_is_killed_says_how_it_ended(tmp_path):
     with pytest.raises(ChildProcessError, match=r"exit status -9"):
         suite(tmp_path, jobs=2, epochs=200, report=kill)
     assert not psutil.Process().children()
+
+
+def test_a_report_that_fails_leaves_no_process_and_no_noise(tmp_path, capfd):
+    def fail(progress):
+        raise StopError
+
+    with pytest.raises(StopError):
+        suite(tmp_path, jobs=2, epochs=200, report=fail)
+    assert not psutil.Process().children()
+    assert "Exception in thread" not in capfd.readouterr().err
