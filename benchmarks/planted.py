@@ -22,7 +22,6 @@ the searches that are done.
 """
 
 import argparse
-import logging
 import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
@@ -86,8 +85,6 @@ class Outcome:
 def main() -> None:
     """Tune, measure, print and save."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    # Each checkpoint would say that heads share their embedding's weights.
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
     component = load_component(COMPONENT)
     data = load_text(TEXT, tokenizer=component.tokenizer, seq_len=SEQ_LEN)
     setup = {"component": COMPONENT, "text": TEXT, "budget": BUDGET, "noise": NOISE}

@@ -1,6 +1,5 @@
 """The suite: models from nothing on MAD tasks, under one protocol."""
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from manticore.mad.registry import find_task
 from manticore.mad.results import Results
 from manticore.mad.settings import PRESETS, Setting
 from manticore.mad.stacks import find_stack
-from manticore.mad.training import UNFINISHED_FOLDER, identity_of, result_of
+from manticore.mad.training import forget, identity_of, result_of
 from manticore.train.devices import use_device
 from manticore.train.layout import runs_root
 
@@ -143,11 +142,13 @@ def mad_suite(
         with FileLock(where / _LOCK_FILE, timeout=0), deferred_interrupt() as interrupted:
             # Accelerate's belongs to the process, which may have had another device or type.
             AcceleratorState._reset_state(reset_partial_state=True)
-            at_once = _AtOnce(cells, where, report)
-            if jobs > 1 and at_once.missing:
-                at_once.run(used, jobs, interrupted)
-                report = _say_nothing
-            return _run(cells, where, used, report, interrupted)
+            results = Results(where)
+            if jobs > 1:
+                at_once = _AtOnce(cells, results, where, report)
+                if at_once.missing:
+                    at_once.run(used, jobs, interrupted)
+                    report = _say_nothing
+            return _run(cells, results, where, used, report, interrupted)
     except Timeout as error:
         raise BlockingIOError(
             f"Another suite is at work in {where}: wait for it, or give another folder."
@@ -156,12 +157,12 @@ def mad_suite(
 
 def _run(
     cells: list[Cell],
+    results: Results,
     folder: Path,
     device: torch.device,
     report: Callable[[Progress], object],
     interrupted: Callable[[], bool],
 ) -> Suite:
-    results = Results(folder)
     total, before = _tokens(cells), 0
     outcomes: list[dict[str, Any]] = []
     decided: set[tuple[str, Setting, int]] = set()
@@ -172,7 +173,7 @@ def _run(
             if id_ not in results.done:
                 results.add(result_of(cell, folder, device, say, interrupted))
             # Also where a kill came between the result and this.
-            shutil.rmtree(folder / UNFINISHED_FOLDER / id_, ignore_errors=True)
+            forget(folder, id_)
             outcomes.append({**results.done[id_], "cell": cell})
             if outcomes[-1]["accuracy"] >= cell.enough:
                 decided.add(cell.contest)
@@ -213,12 +214,18 @@ class _AtOnce:
     """What is missing of the cells, done several contests at a time; `_run` then finds it done."""
 
     def __init__(
-        self, cells: list[Cell], folder: Path, report: Callable[[Progress], object]
+        self,
+        cells: list[Cell],
+        results: Results,
+        folder: Path,
+        report: Callable[[Progress], object],
     ) -> None:
-        self.results, self.folder, self.report = Results(folder), folder, report
+        self.results, self.folder, self.report = results, folder, report
         contests = [list(own) for _, own in groupby(cells, key=lambda cell: cell.contest)]
-        self.missing = [left for own in contests if (left := _missing(own, self.results))]
-        self.n_cells, self.tokens = len(cells), _tokens(cells)
+        self.missing = [left for own in contests if (left := _missing(own, results))]
+        left = [cell for own in self.missing for cell in own]
+        self.n_cells, self.n_before = len(cells), len(cells) - len(left)
+        self.tokens, self.before = _tokens(cells), _tokens(cells) - _tokens(left)
         # By contest: cells and tokens that are done of it, and the accuracy last measured.
         self.finished = [0] * len(self.missing)
         self.trained = [0.0] * len(self.missing)
@@ -231,28 +238,19 @@ class _AtOnce:
         cells = self.missing[contest]
         # When a contest has ended, what is left of it need not be done.
         number = word.get("cell", len(cells) - 1)
-        step = cells[number].steps
+        cell = cells[number]
+        step = cell.steps
         if "at" in word:
             step, self.accuracy[contest] = word["at"]
         elif "outcome" in word:
             self.results.add(word["outcome"])
-            unfinished = self.folder / UNFINISHED_FOLDER / word["outcome"]["id"]
-            shutil.rmtree(unfinished, ignore_errors=True)
+            forget(self.folder, word["outcome"]["id"])
             self.accuracy[contest] = word["outcome"]["accuracy"]
         self.finished[contest] = number + ("at" not in word)
-        own = cells[number].tokens * step / cells[number].steps
-        self.trained[contest] = _tokens(cells[:number]) + own
-        left = [cell for own in self.missing for cell in own]
-        self.report(
-            Progress(
-                cells[number],
-                step,
-                self.accuracy[contest],
-                self.n_cells - len(left) + sum(self.finished),
-                self.n_cells,
-                1 - (_tokens(left) - sum(self.trained)) / self.tokens,
-            )
-        )
+        self.trained[contest] = _tokens(cells[:number]) + cell.tokens * step / cell.steps
+        finished = self.n_before + sum(self.finished)
+        share = (self.before + sum(self.trained)) / self.tokens
+        self.report(Progress(cell, step, self.accuracy[contest], finished, self.n_cells, share))
 
 
 def _say_nothing(progress: Progress) -> None:

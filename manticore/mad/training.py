@@ -1,6 +1,7 @@
 """One training of the suite: a model from nothing on a task, resumable."""
 
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -24,7 +25,6 @@ from manticore.train.events import EventWriter, last_per_step, read_events
 from manticore.train.groups import parameter_groups
 from manticore.train.loop import DivergedError, Loop, LoopOptions
 
-UNFINISHED_FOLDER = "unfinished"
 CHECKPOINT_EVERY = 500
 """Steps that a kill can cost."""
 
@@ -42,65 +42,53 @@ def result_of(
     report: Callable[[int, float | None], object],
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """The line of results that a training ends with.
+    """Train, or go on with a training that was interrupted, and say what came of it.
 
     Args:
         cell: What to train, and how.
-        folder: Of the suite; where the training stands is kept in it.
-        device, report, interrupted: See `train_cell`.
+        folder: Of the suite; where the training stands is kept in it, until it is forgotten.
+        device: Where.
+        report: Called after each step with their number, and the accuracy last measured.
+        interrupted: Asked after each step.
+
+    Returns:
+        A line of results: its `id` and `cell`, the `accuracy` on the test examples at the end and
+        the `step` of it, live `parameters`, the `mixture_weights` (N, K), None if they are no
+        numbers any more, whether it `diverged`, the `device`, and the `seconds` that it took, all
+        its parts together.
 
     Raises:
         KeyboardInterrupt: `interrupted` said so; where the training stands is saved.
     """
     id_, fields = identity_of(cell)
-    working = folder / UNFINISHED_FOLDER / id_
+    working = _working_folder(folder, id_)
     working.mkdir(parents=True, exist_ok=True)
     data = _data(cell.setting, cell.seed)
-    outcome = train_cell(cell, data, working, device, report, interrupted)
+    with EventWriter(working) as events:
+        events.emit("stage", name="mad", total_steps=cell.steps)
+        course = _Course(cell, data, working, device, events, report)
+        if not course.ended():
+            course.run(interrupted)
+        if not course.ended():
+            raise KeyboardInterrupt(SAVED)
+        seconds = round(_seconds(read_events(working)[0]), 1)
     on = device.type if device.type == "cpu" else torch.cuda.get_device_name(device)
-    return {"id": id_, **outcome, "cell": fields, "device": on}
+    return {"id": id_, **course.last, "seconds": seconds, "cell": fields, "device": on}
+
+
+def forget(folder: Path, id_: str) -> None:
+    """Remove what a training needed to go on, if it is there: its result is kept elsewhere."""
+    shutil.rmtree(_working_folder(folder, id_), ignore_errors=True)
+
+
+def _working_folder(folder: Path, id_: str) -> Path:
+    return folder / "unfinished" / id_
 
 
 @lru_cache(maxsize=1)
 def _data(setting: Setting, seed: int) -> TaskData:
     """Of the models that follow each other on a setting."""
     return make_task(setting.task, setting, seed)
-
-
-def train_cell(
-    cell: Cell,
-    data: TaskData,
-    folder: Path,
-    device: torch.device,
-    report: Callable[[int, float | None], object],
-    interrupted: Callable[[], bool] = lambda: False,
-) -> dict[str, Any]:
-    """Train, or go on with a training that was interrupted.
-
-    Args:
-        cell: What to train, and how.
-        data: Of its setting and seed.
-        folder: For events and checkpoints; it must exist, and may go afterwards.
-        device: Where.
-        report: Called after each step with their number, and the accuracy last measured.
-        interrupted: Asked after each step.
-
-    Returns:
-        The `accuracy` on the test examples at the end and the `step` of it, live `parameters`, the
-        `mixture_weights` (N, K), None if they are no numbers any more, whether it `diverged`, and
-        the `seconds` that it took, all its parts together.
-
-    Raises:
-        KeyboardInterrupt: `interrupted` said so; where the training stands is saved.
-    """
-    with EventWriter(folder) as events:
-        events.emit("stage", name="mad", total_steps=cell.steps)
-        course = _Course(cell, data, folder, device, events, report)
-        if not course.ended():
-            course.run(interrupted)
-        if not course.ended():
-            raise KeyboardInterrupt(SAVED)
-        return course.last | {"seconds": round(_seconds(read_events(folder)[0]), 1)}
 
 
 def _seconds(events: Sequence[Mapping[str, Any]]) -> float:

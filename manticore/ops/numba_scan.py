@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from manticore.ops.numba_kernels import CHUNK, scan_backward, scan_forward
-from manticore.ops.scan_inputs import ScanGradients, ScanInputs
+from manticore.ops.scan_inputs import ScanGradients, ScanInputs, sum_over_batch
 from manticore.ops.simd import LANES
 from manticore.ops.worker_pool import run_ranges, worker_count
 
@@ -96,15 +96,14 @@ def backward(
         scan_backward(*arguments, *shared, *own, *rest, start, stop)
 
     run_ranges(kernel, _blocks(inputs), n_workers)
-    batch = (rows // groups, groups, channels)
     return ScanGradients(
         u=du,
         delta=ddelta,
-        A=dA.view(*batch, n_states).sum(0),
+        A=sum_over_batch(dA, groups),
         B=dB.sum(0),
         C=dC.sum(0),
-        D=dD.view(batch).sum(0) if inputs.D is not None else None,
+        D=sum_over_batch(dD, groups) if inputs.D is not None else None,
         z=dz,
-        delta_bias=dbias.view(batch).sum(0) if inputs.delta_bias is not None else None,
+        delta_bias=sum_over_batch(dbias, groups) if inputs.delta_bias is not None else None,
         initial_state=dstate if inputs.initial_state is not None else None,
     )

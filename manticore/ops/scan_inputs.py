@@ -32,6 +32,13 @@ class ScanInputs:
     delta_softplus: bool
 
 
+def sum_over_batch(shares: torch.Tensor | None, groups: int) -> torch.Tensor | None:
+    """(rows, ...) -> (G, ...): what the rows of each group have together."""
+    if shares is None:
+        return None
+    return shares.unflatten(0, (len(shares) // groups, groups)).sum(0)
+
+
 @dataclass(frozen=True)
 class ScanGradients:
     """Gradients in the order and shapes of `ScanInputs`; None where there was no input."""

@@ -26,38 +26,35 @@ from manticore.ops.scan_inputs import ScanGradients, ScanInputs
 logger = logging.getLogger(__name__)
 
 BACKENDS = ("mamba-ssm", "triton", "numba", "torch")
+"""The first that is for a device and loads is used there."""
 BACKEND_VARIABLE = "MANTICORE_SCAN_BACKEND"
 _DEVICE_OF_BACKEND = {"mamba-ssm": "cuda", "triton": "cuda", "numba": "cpu"}
 
 
-@functools.cache
-def _numba_engine() -> ModuleType | None:
-    """The compiled backend, or None (with one logged notice) where it cannot be had."""
-    try:
-        return importlib.import_module("manticore.ops.numba_scan")
-    except Exception as error:  # any failure of a compiler must leave a working scan
-        logger.warning(
-            "The compiled selective scan is not available (%s: %s); PyTorch operations are used, "
-            "which is many times slower. Remedy: pip install 'numba>=0.61'.",
-            type(error).__name__,
-            error,
-        )
-        return None
+_ENGINES = {
+    "numba": (
+        "manticore.ops.numba_scan",
+        "The compiled selective scan is not available (%s: %s); PyTorch operations are used, "
+        "which is many times slower. Remedy: pip install 'numba>=0.61'.",
+    ),
+    "triton": (
+        "manticore.ops.triton_scan",
+        "Triton is not usable (%s: %s); the selective scan on CUDA uses PyTorch operations, "
+        "which is many times slower. Remedy: PyTorch for CUDA on Linux, which brings Triton "
+        "along, and a C compiler.",
+    ),
+}
+"""Of the backends that are compiled here: the module, and what is said where it does not load."""
 
 
 @functools.cache
-def _triton_engine() -> ModuleType | None:
-    """Our CUDA kernels, or None (with one logged notice) where Triton is not to be had."""
+def _compiled(backend: str) -> ModuleType | None:
+    """A compiled backend's engine, or None (with one logged notice) where it cannot be had."""
+    module, notice = _ENGINES[backend]
     try:
-        return importlib.import_module("manticore.ops.triton_scan")
+        return importlib.import_module(module)
     except Exception as error:  # any failure of a compiler must leave a working scan
-        logger.warning(
-            "Triton is not usable (%s: %s); the selective scan on CUDA uses PyTorch operations, "
-            "which is many times slower. Remedy: PyTorch for CUDA on Linux, which brings Triton "
-            "along, and a C compiler.",
-            type(error).__name__,
-            error,
-        )
+        logger.warning(notice, type(error).__name__, error)
         return None
 
 
@@ -77,6 +74,13 @@ def _mamba_ssm_scan() -> Callable | None:
         return None
 
 
+def _is_available(backend: str) -> bool:
+    """Whether a backend's code loads here."""
+    if backend == "mamba-ssm":
+        return _mamba_ssm_scan() is not None
+    return backend == "torch" or _compiled(backend) is not None
+
+
 def _checked_backend(name: str, device_type: str, source: str) -> str:
     """A backend that was asked for by name, or an error that says why it cannot be used."""
     if name not in BACKENDS:
@@ -89,12 +93,7 @@ def _checked_backend(name: str, device_type: str, source: str) -> str:
             f"{source}={name!r} works on {needed} tensors only, these are on {device_type}; "
             "move them or choose 'torch'."
         )
-    available = {
-        "numba": _numba_engine,
-        "triton": _triton_engine,
-        "mamba-ssm": _mamba_ssm_scan,
-    }.get(name)
-    if available is not None and available() is None:
+    if not _is_available(name):
         raise RuntimeError(f"{source}={name!r}, which is not installed or does not load here.")
     return name
 
@@ -113,12 +112,9 @@ def scan_backend(device: torch.device | str) -> str:
     forced = os.environ.get(BACKEND_VARIABLE)
     if forced:
         return _checked_backend(forced, device_type, BACKEND_VARIABLE)
-    if device_type == "cpu" and _numba_engine() is not None:
-        return "numba"
-    if device_type == "cuda" and _mamba_ssm_scan() is not None:
-        return "mamba-ssm"
-    if device_type == "cuda" and _triton_engine() is not None:
-        return "triton"
+    for backend in BACKENDS:
+        if _DEVICE_OF_BACKEND.get(backend) == device_type and _is_available(backend):
+            return backend
     return "torch"
 
 
@@ -262,11 +258,9 @@ def selective_scan(
 
 def _engine(backend: str) -> ModuleType:
     """What computes in float32 for a backend; for mamba-ssm, what its kernel does not."""
-    if backend == "numba":
-        return _numba_engine()
-    if backend in ("triton", "mamba-ssm"):
-        return _triton_engine() or torch_scan
-    return torch_scan
+    if backend == "torch":
+        return torch_scan
+    return _compiled("triton" if backend == "mamba-ssm" else backend) or torch_scan
 
 
 def _fits_mamba_ssm(tensors: tuple[torch.Tensor | None, ...], return_last_state: bool) -> bool:

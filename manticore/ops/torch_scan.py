@@ -10,7 +10,7 @@ import math
 import torch
 from torch import nn
 
-from manticore.ops.scan_inputs import ScanGradients, ScanInputs
+from manticore.ops.scan_inputs import ScanGradients, ScanInputs, sum_over_batch
 
 
 def _per_row(parameter: torch.Tensor, rows: int) -> torch.Tensor:
@@ -124,7 +124,7 @@ def backward(
     state_gradient: torch.Tensor,
 ) -> ScanGradients:
     """Gradients of all inputs from those of y and of the last state."""
-    rows, channels, length = inputs.u.shape
+    rows, _, length = inputs.u.shape
     groups = inputs.A.shape[0]
     A = _per_row(inputs.A, rows)
     raw, step_sizes = _step_sizes(inputs)
@@ -143,7 +143,7 @@ def backward(
     if inputs.D is not None:
         skip = _per_row(inputs.D, rows)[..., None]
         du, ungated = du + skip * w, ungated + skip * inputs.u
-        dD = (w * inputs.u).sum(-1).view(-1, groups, channels).sum(0)
+        dD = sum_over_batch((w * inputs.u).sum(-1), groups)
     if inputs.z is not None:
         s = torch.sigmoid(inputs.z)
         dz = y_gradient * ungated * s * (1 + inputs.z * (1 - s))
@@ -151,11 +151,11 @@ def backward(
     if inputs.delta_softplus:
         ddelta = ddelta * torch.sigmoid(raw)
     if inputs.delta_bias is not None:
-        dbias = ddelta.sum(-1).view(-1, groups, channels).sum(0)
+        dbias = sum_over_batch(ddelta.sum(-1), groups)
     return ScanGradients(
         u=du,
         delta=ddelta,
-        A=dA.view(-1, *inputs.A.shape).sum(0),
+        A=sum_over_batch(dA, groups),
         B=dB,
         C=dC,
         D=dD,

@@ -31,6 +31,21 @@ def _softplus(x):
 
 
 @triton.jit
+def _place(groups, channels, states, STATES: tl.constexpr, CHANNELS: tl.constexpr):
+    """Where a program works: its row, channels and state indices; which of these there are; where
+    its entries lie in a tile, and in (N, channels); which of them there are; and its group's place
+    in parameters."""
+    row = tl.program_id(0).to(tl.int64)
+    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    n = tl.arange(0, STATES)
+    there, used = c < channels, n < states
+    tile = n[:, None] * CHANNELS + tl.arange(0, CHANNELS)[None, :]
+    own = n[:, None] * channels + c[None, :]
+    inside = used[:, None] & there[None, :]
+    return row, c, n, there, used, tile, own, inside, (row % groups) * channels
+
+
+@triton.jit
 def _parameter(pointer, channel, there, GIVEN: tl.constexpr):
     """One value for each channel: zeros where there is no such parameter."""
     if GIVEN:
@@ -70,15 +85,9 @@ def forward_kernel(
 
     Checkpoints are (rows, blocks of channels, chunks, STATES, CHANNELS).
     """
-    row = tl.program_id(0).to(tl.int64)
-    block = tl.program_id(1)
-    c = block * CHANNELS + tl.arange(0, CHANNELS)
-    n = tl.arange(0, STATES)
-    there, used = c < channels, n < states
-    tile = n[:, None] * CHANNELS + tl.arange(0, CHANNELS)[None, :]
-    own = n[:, None] * channels + c[None, :]
-    inside = used[:, None] & there[None, :]
-    parameters = (row % groups) * channels
+    row, c, n, there, used, tile, own, inside, parameters = _place(
+        groups, channels, states, STATES, CHANNELS
+    )
     A = tl.load(A_ptr + parameters * states + own, inside, other=0.0)
     D = _parameter(D_ptr, parameters + c, there, HAS_D)
     bias = _parameter(bias_ptr, parameters + c, there, HAS_BIAS)
@@ -88,7 +97,7 @@ def forward_kernel(
         h = tl.zeros((STATES, CHANNELS), tl.float32)
     n_chunks = tl.cdiv(length, chunk_length)
     if KEEP:
-        program = row * tl.num_programs(1) + block
+        program = row * tl.num_programs(1) + tl.program_id(1)
         checkpoints_ptr += program * n_chunks * STATES * CHANNELS
     u_ptr += row * u_row + c * u_channel
     delta_ptr += row * delta_row + c * delta_channel
@@ -133,23 +142,17 @@ def backward_kernel(
 ):  # fmt: skip
     """All gradients. Of dA (rows, N, channels), dD and dbias (rows, channels), each row's share; of
     dB and dC (blocks of channels, rows, T, N), each block's."""
-    row = tl.program_id(0).to(tl.int64)
-    block = tl.program_id(1)
-    c = block * CHANNELS + tl.arange(0, CHANNELS)
-    n = tl.arange(0, STATES)
-    there, used = c < channels, n < states
-    tile = n[:, None] * CHANNELS + tl.arange(0, CHANNELS)[None, :]
-    own = n[:, None] * channels + c[None, :]
-    inside = used[:, None] & there[None, :]
-    parameters = (row % groups) * channels
+    row, c, n, there, used, tile, own, inside, parameters = _place(
+        groups, channels, states, STATES, CHANNELS
+    )
     A = tl.load(A_ptr + parameters * states + own, inside, other=0.0)
     D = _parameter(D_ptr, parameters + c, there, HAS_D)
     bias = _parameter(bias_ptr, parameters + c, there, HAS_BIAS)
     n_chunks = tl.cdiv(length, chunk_length)
-    program = row * tl.num_programs(1) + block
+    program = row * tl.num_programs(1) + tl.program_id(1)
     checkpoints_ptr += program * n_chunks * STATES * CHANNELS
     scratch_ptr += program * chunk_length * STATES * CHANNELS
-    share = (block * tl.num_programs(0).to(tl.int64) + row) * length * states + n
+    share = (tl.program_id(1) * tl.num_programs(0).to(tl.int64) + row) * length * states + n
     u_ptr += row * u_row + c * u_channel
     delta_ptr += row * delta_row + c * delta_channel
     dy_ptr += row * dy_row + c * dy_channel

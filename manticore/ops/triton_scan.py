@@ -9,7 +9,7 @@ import math
 import torch
 import triton
 
-from manticore.ops.scan_inputs import ScanGradients, ScanInputs
+from manticore.ops.scan_inputs import ScanGradients, ScanInputs, sum_over_batch
 from manticore.ops.triton_kernels import backward_kernel, forward_kernel
 
 if torch.cuda.is_available():
@@ -138,18 +138,14 @@ def backward(
             **flags,
             **tile,
         )
-
-    def over_batch(share: torch.Tensor | None) -> torch.Tensor | None:
-        return None if share is None else share.unflatten(0, (-1, groups)).sum(0)
-
     return ScanGradients(
         u=du,
         delta=ddelta,
-        A=over_batch(dA).transpose(1, 2),
+        A=sum_over_batch(dA, groups).transpose(1, 2),
         B=dB.sum(0).transpose(1, 2),
         C=dC.sum(0).transpose(1, 2),
-        D=over_batch(dD),
+        D=sum_over_batch(dD, groups),
         z=dz,
-        delta_bias=over_batch(dbias),
+        delta_bias=sum_over_batch(dbias, groups),
         initial_state=None if inputs.initial_state is None else dinitial.transpose(1, 2),
     )
