@@ -16,7 +16,7 @@ import torch
 from benchmarks.harness import as_record, print_timings, save_results, time_side_by_side
 from manticore.mad import BASELINES, make_task
 from manticore.mad.stacks import build_stack
-from manticore.ops import scan_backend, selective_scan
+from manticore.ops import selective_scan, usable_backends
 from manticore.ops.selective_scan import BACKEND_VARIABLE
 
 BATCH, CHANNELS, STATE = 128, 256, 16
@@ -32,9 +32,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     if not torch.cuda.is_available():
         raise SystemExit("There is no GPU here: run it on a CUDA machine.")
-    backends = ["torch", "triton"]
-    if scan_backend("cuda") == "mamba-ssm":
-        backends.append("mamba-ssm")
+    backends = sorted(usable_backends("cuda"), key=lambda backend: backend != "torch")
     setup = {"batch": BATCH, "channels": CHANNELS, "state": STATE, "task": TASK, "model": MODEL}
     measured = {
         "setup": setup | {"rounds": rounds, "inner": 5},

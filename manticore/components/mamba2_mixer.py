@@ -15,11 +15,10 @@ from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
 from manticore.components.mixer_state import (
     causal_conv,
     keep_mask,
-    linear_layer,
     mask_tokens,
     previous_state,
+    scan_on,
 )
-from manticore.ops import scan_backend, selective_scan
 
 
 class FastMamba2Mixer(Mamba2Mixer):
@@ -36,26 +35,26 @@ class FastMamba2Mixer(Mamba2Mixer):
         C: torch.Tensor,
         time_step: torch.Tensor,
         state: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scan x (batch, T, channels); B, C (batch, T, groups * N); time_step (batch, T, heads).
-
-        States have Transformers' shape (batch, heads, head_dim, N).
-        """
+        cache: Cache | None,
+    ) -> torch.Tensor:
+        """Scan x (batch, T, channels); B, C (batch, T, groups * N); time_step (batch, T, heads)."""
         delta = nn.functional.softplus(time_step.float() + self.dt_bias.float())
         delta = delta.clamp(*self.time_step_limit)
         rates = self._per_channel(-torch.exp(self.A_log.float()))
         grouped = (self.n_groups, self.ssm_state_size)
-        y, last_state = selective_scan(
+        y = scan_on(
+            cache,
+            self.layer_idx,
+            state,
+            (self.num_heads, self.head_dim),
             x.transpose(1, 2),
             self._per_channel(delta).transpose(1, 2),
             rates[:, None].expand(-1, self.ssm_state_size),
             B.unflatten(-1, grouped).permute(0, 2, 3, 1),
             C.unflatten(-1, grouped).permute(0, 2, 3, 1),
             D=self._per_channel(self.D),
-            initial_state=None if state is None else state.flatten(1, 2),
-            return_last_state=True,
         )
-        return y.transpose(1, 2), last_state.unflatten(1, (self.num_heads, self.head_dim))
+        return y.transpose(1, 2)
 
     @force_accelerate_hooks("conv1d")
     def forward(
@@ -71,9 +70,6 @@ class FastMamba2Mixer(Mamba2Mixer):
         """
         length = hidden_states.shape[1]
         keep = keep_mask(attention_mask, length)
-        if hidden_states.device.type == "cuda" and scan_backend("cuda") == "mamba-ssm":
-            mask = None if keep is None else attention_mask[:, -length:]
-            return super().forward(hidden_states, cache_params, mask, **kwargs)
         state = previous_state(cache_params, self.layer_idx)
         projected = self.in_proj(mask_tokens(hidden_states, keep))
         gate, mixed, time_step = projected.split(
@@ -84,7 +80,5 @@ class FastMamba2Mixer(Mamba2Mixer):
         mixed = mask_tokens(mixed.transpose(1, 2).to(projected.dtype), keep)
         group_width = self.n_groups * self.ssm_state_size
         x, B, C = mixed.split([self.intermediate_size, group_width, group_width], dim=-1)
-        y, last_state = self._scan(x, B, C, time_step, state)
-        if cache_params is not None:
-            linear_layer(cache_params, self.layer_idx).update_recurrent_state(last_state)
+        y = self._scan(x, B, C, time_step, state, cache_params)
         return self.out_proj(self.norm(y, gate).to(hidden_states.dtype))

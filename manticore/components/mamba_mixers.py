@@ -15,18 +15,10 @@ from transformers.models.mamba.modeling_mamba import MambaMixer
 from manticore.components.mixer_state import (
     causal_conv,
     keep_mask,
-    linear_layer,
     mask_tokens,
     previous_state,
+    scan_on,
 )
-from manticore.ops import scan_backend, selective_scan
-
-
-def _kernels_serve(x: torch.Tensor, cache: Cache | None, layer_idx: int) -> bool:
-    """Whether Transformers' own CUDA kernels do the job: they do, but for a chunk with a past."""
-    if x.device.type != "cuda" or scan_backend(x.device) != "mamba-ssm":
-        return False
-    return x.shape[1] == 1 or previous_state(cache, layer_idx) is None
 
 
 class _SelectiveMixer(nn.Module):
@@ -60,9 +52,6 @@ class _SelectiveMixer(nn.Module):
         """
         length = hidden_states.shape[1]
         keep = keep_mask(attention_mask, length)
-        if _kernels_serve(hidden_states, cache_params, self.layer_idx):
-            mask = None if keep is None else attention_mask[:, -length:]
-            return super().forward(hidden_states, cache_params, mask, **kwargs)
         state = previous_state(cache_params, self.layer_idx)
         projected = self.in_proj(mask_tokens(hidden_states, keep))
         x, gate = projected.chunk(2, dim=-1)
@@ -72,7 +61,11 @@ class _SelectiveMixer(nn.Module):
         sizes = [self.time_step_rank, self.ssm_state_size, self.ssm_state_size]
         time_step, B, C = self._normalise(*self.x_proj(x).split(sizes, dim=-1))
         delta, delta_bias = self._step_sizes(time_step)
-        y, last_state = selective_scan(
+        y = scan_on(
+            cache_params,
+            self.layer_idx,
+            state,
+            (self.intermediate_size,),
             x.transpose(1, 2),
             delta.transpose(1, 2),
             -torch.exp(self.A_log.float()),
@@ -82,11 +75,7 @@ class _SelectiveMixer(nn.Module):
             z=gate.transpose(1, 2),
             delta_bias=delta_bias,
             delta_softplus=True,
-            initial_state=state,
-            return_last_state=True,
         )
-        if cache_params is not None:
-            linear_layer(cache_params, self.layer_idx).update_recurrent_state(last_state)
         return self.out_proj(y.transpose(1, 2).to(hidden_states.dtype))
 
 

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from transformers.cache_utils import Cache, LinearAttentionCacheLayerMixin, LinearAttentionLayer
 
+from manticore.ops import selective_scan
+
 
 def keep_mask(attention_mask: torch.Tensor | None, length: int) -> torch.Tensor | None:
     """Which of the `length` current tokens are real, as a bool mask (batch, length), or None.
@@ -80,3 +82,35 @@ def causal_conv(
     context = length + kernel - 1
     x = nn.functional.pad(x, (context - x.shape[-1], 0))  # a negative pad cuts
     return nn.functional.conv1d(x.to(conv.weight.dtype), conv.weight, conv.bias, groups=x.shape[1])
+
+
+def scan_on(
+    cache: Cache | None,
+    layer_idx: int,
+    state: torch.Tensor | None,
+    channel_axes: tuple[int, ...],
+    *inputs: torch.Tensor,
+    **options: torch.Tensor | bool | None,
+) -> torch.Tensor:
+    """`selective_scan` that goes on from `state`; a cache, if there is one, gets the last state.
+
+    Args:
+        cache: Where the state came from.
+        layer_idx: Of the mixer.
+        state: (batch, *channel_axes, N), None at the start.
+        channel_axes: What the channels are split into in the cache.
+        inputs: Of `selective_scan`.
+        options: Of `selective_scan`.
+
+    Returns:
+        y, (batch, channels, T).
+    """
+    if cache is None:
+        return selective_scan(*inputs, **options)
+    initial_state = None if state is None else state.flatten(1, -2)
+    y, last_state = selective_scan(
+        *inputs, **options, initial_state=initial_state, return_last_state=True
+    )
+    last_state = last_state.unflatten(1, channel_axes)
+    linear_layer(cache, layer_idx).update_recurrent_state(last_state)
+    return y

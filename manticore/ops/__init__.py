@@ -1,6 +1,6 @@
 """Kernels: Mamba's selective scan and the linear recurrence of the RG-LRU."""
 
 from manticore.ops.linear_recurrence import linear_recurrence
-from manticore.ops.selective_scan import scan_backend, selective_scan
+from manticore.ops.selective_scan import scan_backend, selective_scan, usable_backends
 
-__all__ = ["linear_recurrence", "scan_backend", "selective_scan"]
+__all__ = ["linear_recurrence", "scan_backend", "selective_scan", "usable_backends"]

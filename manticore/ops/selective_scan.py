@@ -5,16 +5,17 @@ Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 
     d_t = softplus(delta_t + delta_bias)             (softplus only if asked for)
     h_t = exp(d_t A) h_{t-1} + d_t B_t u_t           y_t = C_t . h_t + D u_t       y = y silu(z)
 
-Four backends: mamba-ssm's CUDA kernel, our own kernels for CUDA (`triton_kernels`) and for the CPU
-(`numba_kernels`, where the backward pass is derived), and PyTorch operations for everything else
-(`torch_scan`).
+Four backends: our own kernels for CUDA (`triton_kernels`) and for the CPU (`numba_kernels`, where
+the backward pass is derived), mamba-ssm's CUDA kernel, and PyTorch operations for everything else
+(`torch_scan`). mamba-ssm's is not preferred: its backward pass adds up in whatever order its blocks
+come, so that the same training gives other weights each time.
 """
 
 import functools
 import importlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from types import ModuleType
 
@@ -25,7 +26,7 @@ from manticore.ops.scan_inputs import ScanGradients, ScanInputs
 
 logger = logging.getLogger(__name__)
 
-BACKENDS = ("mamba-ssm", "triton", "numba", "torch")
+BACKENDS = ("triton", "mamba-ssm", "numba", "torch")
 """The first that is for a device and loads is used there."""
 BACKEND_VARIABLE = "MANTICORE_SCAN_BACKEND"
 _DEVICE_OF_BACKEND = {"mamba-ssm": "cuda", "triton": "cuda", "numba": "cpu"}
@@ -102,7 +103,8 @@ def scan_backend(device: torch.device | str) -> str:
     """Name of the backend that a scan on `device` uses, one of `BACKENDS`.
 
     The environment variable MANTICORE_SCAN_BACKEND forces one. Calls that a backend has no code
-    for use another: float64 "torch", an initial state on mamba-ssm "triton".
+    for use another: float64 "torch"; an initial state, or gradients where the last state is asked
+    for, on mamba-ssm "triton".
 
     Raises:
         ValueError: the forced name is unknown or is for another device.
@@ -112,10 +114,15 @@ def scan_backend(device: torch.device | str) -> str:
     forced = os.environ.get(BACKEND_VARIABLE)
     if forced:
         return _checked_backend(forced, device_type, BACKEND_VARIABLE)
+    return next(usable_backends(device_type))
+
+
+def usable_backends(device: torch.device | str) -> Iterator[str]:
+    """Names of the backends that load and are for `device`, the preferred one first."""
+    device_type = torch.device(device).type
     for backend in BACKENDS:
-        if _DEVICE_OF_BACKEND.get(backend) == device_type and _is_available(backend):
-            return backend
-    return "torch"
+        if _DEVICE_OF_BACKEND.get(backend, device_type) == device_type and _is_available(backend):
+            yield backend
 
 
 class _SelectiveScan(torch.autograd.Function):
