@@ -1,0 +1,173 @@
+"""What a run's folder tells: all is read from it, nothing is kept in a process."""
+
+import html
+import json
+import os
+import threading
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manticore.runs.config import RunConfig
+from manticore.runs.folder import CONFIG_FILE, STATUS_FILE
+from manticore.runs.status import Status, read_status
+from manticore.runs.wording import phrases, state_words
+from manticore.train.events import (
+    EVENTS_FILE,
+    last_per_step,
+    last_per_step_by_task,
+    read_events,
+)
+from manticore.train.layout import METRICS_FILE, RESULT_FOLDER
+
+
+class RunRecord:
+    """One background job as those who watch it see it, in any number of processes."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Look at `folder`.
+
+        Raises:
+            FileNotFoundError: it is not a run folder.
+        """
+        self.folder = Path(folder).resolve()
+        for name in (CONFIG_FILE, STATUS_FILE):
+            if not (self.folder / name).is_file():
+                raise FileNotFoundError(f"{self.folder} is not a run folder: it has no {name}")
+        self._events: list[dict[str, Any]] = []
+        self._offset = 0
+        self._reading = threading.Lock()
+
+    @property
+    def id(self) -> str:
+        """The run's id: its folder's name."""
+        return self.folder.name
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """What the run does. Raises ValueError (pydantic) if `config.json` is damaged."""
+        return RunConfig.model_validate_json((self.folder / CONFIG_FILE).read_bytes())
+
+    @property
+    def status(self) -> Status:
+        """How it goes, read now."""
+        return read_status(self.folder)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a process is at work on the run."""
+        return self.status.is_active
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events so far, oldest first. Later calls read only what is new."""
+        with self._reading:
+            path = self.folder / EVENTS_FILE
+            if self._offset and (not path.exists() or path.stat().st_size < self._offset):
+                self._events, self._offset = [], 0
+            new, self._offset = read_events(self.folder, self._offset)
+            self._events.extend(new)
+            return list(self._events)
+
+    def mixture_history(self) -> np.ndarray:
+        """Mixture weights over the run, float64 (S, N, K): S recorded steps, N blocks, K
+        components.
+
+        `mixture_steps` says which steps. Steps that were repeated after a resume count once, as
+        they were the last time; where one task of a programming run ends and the next begins, there
+        is one of each. Empty (0, N, K) before the first.
+        """
+        weights = [event["weights"] for event in self._mixtures()]
+        if not weights:
+            return np.zeros((0, self.config.n_blocks, len(self.config.components)))
+        return np.array(weights, dtype=np.float64)
+
+    @property
+    def mixture_steps(self) -> np.ndarray:
+        """The steps of `mixture_history`, int64 (S,)."""
+        return np.array([event["step"] for event in self._mixtures()], dtype=np.int64)
+
+    def _mixtures(self) -> list[Mapping[str, Any]]:
+        of_task = last_per_step_by_task(self.events(), "mixture")
+        return [event for own in of_task.values() for event in own]
+
+    def losses(self) -> tuple[np.ndarray, np.ndarray]:
+        """Steps, int64 (S,), and their training losses in nats per token, float64 (S,).
+
+        A loss that was not finite is NaN. Repeated steps count once, as they were the last time.
+        """
+        events = last_per_step(self.events(), "step")
+        steps = np.array([event["step"] for event in events], dtype=np.int64)
+        losses = np.array([event.get("loss") for event in events], dtype=np.float64)
+        return steps, losses
+
+    def summary(self) -> dict[str, Any]:
+        """The run in one flat row, for tables and status lines.
+
+        Keys: id, name, stage, state, message, components, n_blocks, created, step, total_steps,
+        loss, tokens_per_s, eta_s, task (at which programming is), metrics (of the last evaluation),
+        remedy. What is not known yet is None.
+        """
+        events, status = self.events(), self.status
+        last = {event["kind"]: event for event in events}
+        step, failed = last.get("step", {}), last.get("failed", {})
+        return {
+            "id": self.id,
+            "name": self.config.name,
+            "stage": self.config.stage,
+            "state": status.state,
+            "message": state_message(status),
+            "components": list(self.config.components),
+            "n_blocks": self.config.n_blocks,
+            "builds": self.config.start is None,
+            "created": status.created,
+            "step": step.get("step"),
+            "total_steps": last.get("stage", {}).get("total_steps"),
+            "loss": step.get("loss"),
+            "tokens_per_s": step.get("tokens_per_s"),
+            "eta_s": step.get("eta_s") if status.is_active else None,
+            "task": None if status.state == "done" else step.get("task"),
+            "metrics": last.get("eval", {}).get("metrics"),
+            "remedy": failed.get("remedy") if status.state == "failed" else None,
+        }
+
+    def metrics(self) -> dict[str, Any]:
+        """What the run measured in the end.
+
+        Raises:
+            FileNotFoundError: it has not come to its end.
+        """
+        path = self.folder / RESULT_FOLDER / METRICS_FILE
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"run {self.id} ({self.status.state}) has no result yet: wait for its end"
+            )
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def __repr__(self) -> str:
+        row = self.summary()
+        return (
+            f"{type(self).__name__}({self.id!r}, {_progress(row)}, components={row['components']})"
+        )
+
+    def _repr_html_(self) -> str:
+        row = self.summary()
+        mixed = " + ".join(row["components"])
+        return (
+            f"<div><b>{html.escape(self.id)}</b> &middot; {html.escape(_progress(row))}<br>"
+            f"{html.escape(mixed)}, {row['n_blocks']} blocks</div>"
+        )
+
+
+def state_message(status: Status) -> str:
+    """What there is to say of a state, beside its name."""
+    if status.state == "died":
+        return "its process was killed, or the machine ran out of memory or went down; resume it"
+    return status.message
+
+
+def _progress(row: dict[str, Any]) -> str:
+    said = [] if row["step"] is None else phrases(row)
+    return ", ".join([state_words(row), *said])
