@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
+from types import ModuleType
 from typing import Any
 
 from manticore.data.cache import digest
@@ -21,6 +22,8 @@ from manticore.train.files import write_json
 CPUS = 2
 """Cores of a trial, where a machine has so many."""
 _CARRIED = ("MANTICORE_ZOO", "MANTICORE_CACHE", "HF_HOME", "HF_HUB_OFFLINE")
+_TOO_SLOW = "timed out during startup"
+"""What Ray says when its processes were not up within its half minute."""
 
 
 @dataclass(frozen=True)
@@ -205,18 +208,7 @@ def _run(
     base.mkdir(parents=True, exist_ok=True)
     connected = not ray.is_initialized()
     if connected:
-        try:
-            ray.init(
-                address or "local",
-                include_dashboard=False if address is None else None,
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
-        except ConnectionError as error:
-            raise ConnectionError(
-                f"the Ray cluster at {address} does not answer ({error}): start one with `ray "
-                "start --head`; if it asks for a token, set RAY_AUTH_MODE=token here too"
-            ) from error
+        _connect(ray, address)
     try:
         with tempfile.TemporaryDirectory(
             prefix=".sweep-", dir=base, ignore_cleanup_errors=True
@@ -252,6 +244,33 @@ def _run(
     finally:
         if connected:
             ray.shutdown()
+
+
+def _connect(ray: ModuleType, address: str | None) -> None:
+    """Join the cluster, or start Ray on this machine: again, if a busy one takes too long."""
+    for attempt in (1, 2):
+        try:
+            ray.init(
+                address or "local",
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+        except ConnectionError as error:
+            raise ConnectionError(
+                f"the Ray cluster at {address} does not answer ({error}): start one with `ray "
+                "start --head`; if it asks for a token, set RAY_AUTH_MODE=token here too"
+            ) from error
+        except Exception as error:  # Ray has no type of its own for it
+            if _TOO_SLOW not in str(error):
+                raise
+            if attempt == 2:
+                raise TimeoutError(
+                    f"Ray did not start ({error}): this machine is too busy. End what else is at "
+                    "work and give the same command again: trials that are done are kept"
+                ) from error
+        else:
+            return
 
 
 def _resources(nodes: Sequence[Mapping[str, Any]], devices: set[str]) -> dict[str, float]:

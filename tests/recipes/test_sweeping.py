@@ -7,6 +7,7 @@ from statistics import mean, stdev
 import pytest
 
 import manticore as mc
+from manticore.recipes.sweeping import _connect
 from manticore.runs.run import runs
 
 PLAIN = {"eval_batches": 1}
@@ -47,6 +48,25 @@ def test_without_ray_it_says_what_to_install(plain, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r"pip install 'manticore-hybrids\[sweep\]'"):
         mc.sweep(plain, seeds=[77])
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_machine_too_busy_for_ray_is_given_a_second_chance(monkeypatch, failures):
+    ray = pytest.importorskip("ray")
+    tried = []
+
+    def start(*arguments, **options):
+        tried.append(arguments)
+        if len(tried) <= failures:
+            raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", start)
+    if failures == 1:
+        _connect(ray, None)
+    else:
+        with pytest.raises(TimeoutError, match=r"too busy.*same command again"):
+            _connect(ray, None)
+    assert tried == [("local",)] * 2
 
 
 def test_trials_are_done_once_and_summed_up(plain, at, monkeypatch):
