@@ -2,7 +2,9 @@
 
 Over Transformers' own mixers they also continue a cached state through several tokens at once
 (chunked prefill; Transformers starts again from zero there), and keep padding out of both states
-even where the input projection has a bias.
+even where the input projection has a bias. That goes for CUDA too: on mamba-ssm's fused kernels
+(2.3.2, tried on one H200) Transformers' mixers broke the invariants of hybrids, and FalconMamba's
+training pass gave other logits.
 """
 
 import torch

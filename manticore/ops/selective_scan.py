@@ -8,7 +8,7 @@ Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 
 Four backends: our own kernels for CUDA (`triton_kernels`) and for the CPU (`numba_kernels`, where
 the backward pass is derived), mamba-ssm's CUDA kernel, and PyTorch operations for everything else
 (`torch_scan`). mamba-ssm's is not preferred: its backward pass adds up in whatever order its blocks
-come, so that the same training gives other weights each time.
+come, so that the same training need not give the same weights.
 """
 
 import functools
