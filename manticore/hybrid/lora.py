@@ -19,9 +19,9 @@ def lora_targets(hybrid: "ManticoreForCausalLM") -> list[str]:
     """Full names of every component's linear layers on which a LoRA adapter acts.
 
     All linear maps inside the layers are taken, as QLoRA found best (arXiv 2305.14314, section 4);
-    embeddings and heads are not. Of a Mamba mixer only `in_proj`: the fused CUDA kernels read the
-    weights of its other projections past the module, so an adapter there would act on one machine
-    and not on another.
+    embeddings and heads are not. Of a Mamba mixer only `in_proj`: Transformers' fused CUDA kernels
+    read the weights of its other projections past the module, so where a mixer is not ours, an
+    adapter there would act on one machine and not on another.
 
     For `peft.LoraConfig(target_modules=lora_targets(hybrid), task_type="CAUSAL_LM")`. The
     projectors and a new head belong to no pretrained component; to train them beside the adapters,
