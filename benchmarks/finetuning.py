@@ -2,7 +2,7 @@
 
 An English and a Spanish component and the hybrid of both are fine-tuned on one text and measured on
 another, with the same data and steps, each at the best learning rate of one grid, which was tried
-in shorter trainings on a seed of its own. Beside them:
+in trainings of 200 steps on a seed of its own. Beside them:
 
 - each component with twice the steps, which is about the compute of the hybrid's fine-tuning;
 - the ensemble of the two fine-tuned components: their logits added, with the weight that is best on
@@ -24,6 +24,7 @@ import argparse
 import shutil
 from dataclasses import dataclass
 from functools import partial
+from math import exp
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -106,7 +107,7 @@ def main() -> None:
     """Tune, measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("text", choices=("stories-mixed", "wikitext2"), nargs="?")
-    parser.add_argument("--folder", type=Path, help="of wikitext2.valid.txt and wikitext2.test.txt")
+    parser.add_argument("--folder", type=Path, help="of wikitext2's and tales_en's files")
     given = parser.parse_args()
     task = _task(given.text or "stories-mixed", given.folder)
     setup = {"text": task.name, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE, "steps": task.steps}
@@ -115,6 +116,8 @@ def main() -> None:
     setup |= {"projectors_pretrained": PRETRAINING if task.general else None}
     setup |= {"seeds": SEEDS, "tuning_seed": TUNING_SEED}
     setup |= {"training_tokens": task.data.n_tokens, "test_sequences": len(task.test)}
+    floor = task.data.floor
+    setup |= {"floor": None if floor is None else round(exp(float(floor)), 4)}
     cells = Cells(f"finetuning-{task.name}", setup)
     tuned = _tune(task, cells)
     rates = {name: min(tried, key=tried.get) for name, tried in tuned.items()}

@@ -1,6 +1,6 @@
 """Claim: our selective scan is at least 150 times as fast as Transformers' on a CPU.
 
-    python benchmarks/selective_scan.py [--rounds 3]
+    python -m benchmarks.selective_scan [--rounds 3]
 
 Forward and backward together, batch 4, 512 channels, state 16, against
 `mamba_selective_scan` of Transformers (its path without CUDA kernels: a loop over time) in the same
@@ -11,12 +11,12 @@ import copy
 from collections.abc import Callable
 from typing import Annotated
 
-import harness
 import torch
 import typer
 from transformers import DynamicCache, MambaConfig, MambaForCausalLM
 from transformers.models.mamba.modeling_mamba import mamba_selective_scan
 
+from benchmarks import harness
 from manticore.components.fast_mixers import use_fast_mixers
 from manticore.ops import scan_backend, selective_scan
 

@@ -51,11 +51,12 @@ def check_fuzzy_recall(setting: Setting) -> None:
 def check_selective_copying(setting: Setting) -> None:
     """Tokens, their copies, the copy token and a blank fit."""
     _require_vocabulary(setting, 3, "a token to copy, the blank and the copy token")
-    least = 2 * setting.tokens_to_copy + 2
+    least, most = 2 * setting.tokens_to_copy + 2, (setting.length - 2) // 2
     if setting.length < least:
+        fewer = f"copy at most {most}, or " if most > 0 else ""
         raise ValueError(
             f"tokens_to_copy={setting.tokens_to_copy} does not fit in length={setting.length}: "
-            f"copy at most {(setting.length - 2) // 2}, or give a length of {least} or more."
+            f"{fewer}give a length of {least} or more."
         )
 
 
@@ -76,16 +77,18 @@ def _recall_needs(noise: int, special: int) -> str:
     announced = " and the token that announces the probe" if special else ""
     if not noise:
         return f"a key, a value{announced}"
-    return f"a key, a value{announced} beside noise_vocabulary={noise}; or take less noise"
+    return (
+        f"a key, a value{announced} beside noise_vocabulary={noise}; or a smaller noise_vocabulary"
+    )
 
 
 def _require_even_length(setting: Setting, least: int) -> None:
     if setting.length % 2 or setting.length < least:
-        below = setting.length - setting.length % 2
-        even = max(below + 2 if setting.length % 2 else below, least)
+        even = max(setting.length + setting.length % 2, least)
+        wrong = "does not divide into pairs of tokens" if setting.length % 2 else "is too short"
         raise ValueError(
-            f"length={setting.length} does not divide into pairs of tokens: {setting.task} takes "
-            f"even lengths from {least} on, such as {even}."
+            f"length={setting.length} {wrong}: {setting.task} takes even lengths from {least} on, "
+            f"such as {even}."
         )
 
 

@@ -81,6 +81,10 @@ class ProgramConfig(SearchConfig):
             raise ValueError(
                 "the strategy fixed finds no mixture weights: choose one that searches"
             )
+        if self._is_given("sample_tokens"):
+            raise ValueError(
+                "sample_tokens means nothing to tasks, which have no words: leave it out"
+            )
         for task in self.settings.keys() - self.tasks.keys():
             find_task(task)
             raise ValueError(

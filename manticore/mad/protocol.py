@@ -11,8 +11,6 @@ from statistics import mean
 from typing import Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -22,20 +20,19 @@ from pydantic import (
 )
 
 from manticore.mad.settings import Setting
+from manticore.train.config import Options
 
 DEFAULT_MODELS = ("gpt_neo", "mamba", "gpt_neo+mamba", "mambaformer", "striped")
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
-class Regime(BaseModel):
+class Regime(Options):
     """What the protocol asks of each single training.
 
     Training ends early once the accuracy on the test examples is `enough`, and then the pairs of
     learning rate and weight decay that are left are not tried: neither could add more than a
     thousandth to a score.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: PositiveInt = 200
     least_steps: NonNegativeInt = 0

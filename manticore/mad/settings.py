@@ -6,18 +6,17 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from manticore.mad.registry import TASKS, find_task
+from manticore.train.config import Options
 
 
-class Setting(BaseModel):
+class Setting(Options):
     """How large and how hard a task is. What is left out is as in the task's baseline.
 
     Options that a task has no use for are None, and giving them is an error.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: str
     vocabulary: PositiveInt

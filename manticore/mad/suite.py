@@ -132,8 +132,12 @@ def mad_suite(
         raise ValueError(f"jobs={jobs} trains nothing: give 1 or more.")
     chosen = _protocol(preset, protocol if seeds is None else {**protocol, "seeds": tuple(seeds)})
     models = [models] if isinstance(models, str) else models or DEFAULT_MODELS
-    for model in models:
-        find_stack(model)
+    searched = [model for model in models if find_stack(model).searched]
+    if "mixture_lr" in protocol and not searched:
+        raise ValueError(
+            f"mixture_lr means nothing to {', '.join(models)}: leave it out, or add a hybrid, such "
+            "as gpt_neo+mamba, whose mixture weights are searched."
+        )
     cells = list(dict.fromkeys(chosen.cells(dict.fromkeys(models), _settings(preset, tasks))))
     used = use_device(device)
     where = Path(folder) if folder is not None else runs_root() / SUITE_FOLDER

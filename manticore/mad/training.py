@@ -14,7 +14,7 @@ from manticore.data.cache import digest
 from manticore.mad.data import TaskData, make_task
 from manticore.mad.interrupts import SAVED
 from manticore.mad.measuring import measure
-from manticore.mad.protocol import Cell
+from manticore.mad.protocol import Cell, Regime
 from manticore.mad.settings import Setting
 from manticore.mad.stacks import build_stack, find_stack, live_parameters
 from manticore.search.config import SearchConfig
@@ -32,6 +32,9 @@ CHECKPOINT_EVERY = 500
 def identity_of(cell: Cell) -> tuple[str, dict[str, Any]]:
     """The id of a training's result, and what it is made of."""
     fields = cell.model_dump(mode="json", exclude_none=True)
+    if not find_stack(cell.model).searched:
+        # The same training at any learning rate of what it has not.
+        fields["mixture_lr"] = Regime.model_fields["mixture_lr"].default
     return digest(fields), fields
 
 

@@ -311,7 +311,10 @@ def test_all_tasks_of_the_preset_unless_some_are_named() -> None:
         ({"tasks": {}}, "tasks"),
         ({"tasks": {"compression": -1.0}}, "tasks.compression"),
         ({"tasks": ["compression"], "settings": {"memorization": {}}}, "none of the tasks"),
-        ({"tasks": ["compression"], "settings": {"compression": {"size": 3}}}, "size"),
+        (
+            {"tasks": ["compression"], "settings": {"compression": {"vocab": 3}}},
+            "unknown option 'vocab': did you mean 'vocabulary'",
+        ),
         ({"tasks": ["compression"], "preset": "paper"}, "paper has no compression"),
         ({"tasks": ["compression"], "lengths": [8], "target_length": 64}, "two or more"),
         ({"tasks": ["compression"], "lengths": [8, 16]}, "go together"),
@@ -342,6 +345,7 @@ def test_all_tasks_of_the_preset_unless_some_are_named() -> None:
         ({"strategy": "fixed"}, "finds no mixture weights"),
         ({"component_lr": 0, "projector_lr": 0}, "would never learn"),
         ({"sample_prompt": "Once"}, "sample_prompt"),
+        ({"sample_tokens": 8}, "sample_tokens means nothing"),
     ],
 )
 def test_what_cannot_be_programmed_is_refused(options: dict[str, object], says: str) -> None:

@@ -12,12 +12,15 @@ from manticore.mad.protocol import PROTOCOLS
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"task": "in-context-recall", "length": 33}, "length=33 .* such as 34"),
-        ({"task": "in-context-recall", "length": 2}, "length=2 .* such as 4"),
+        (
+            {"task": "in-context-recall", "length": 33},
+            "length=33 does not divide into pairs .* such as 34",
+        ),
+        ({"task": "in-context-recall", "length": 2}, "length=2 is too short: .* such as 4"),
         ({"task": "in-context-recall", "vocabulary": 1}, "vocabulary=1 .* give 2 or more"),
         (
             {"task": "noisy-in-context-recall", "noise_vocabulary": 31},
-            "vocabulary=32 .* give 33 or more, .* noise_vocabulary=31; or take less noise",
+            "vocabulary=32 .* give 33 .* noise_vocabulary=31; or a smaller noise_vocabulary",
         ),
         (
             {"task": "noisy-in-context-recall", "noise_vocabulary": 0},
@@ -27,6 +30,10 @@ from manticore.mad.protocol import PROTOCOLS
         (
             {"task": "selective-copying", "tokens_to_copy": 128},
             "tokens_to_copy=128 does not fit in length=256: copy at most 127, .* 258",
+        ),
+        (
+            {"task": "selective-copying", "tokens_to_copy": 1, "length": 3},
+            "does not fit in length=3: give a length of 4 or more",
         ),
         ({"task": "selective-copying", "vocabulary": 2}, "give 3 or more"),
         ({"task": "fuzzy-in-context-recall", "vocabulary": 6}, "give 7 or more"),
@@ -43,7 +50,7 @@ from manticore.mad.protocol import PROTOCOLS
         ),
         ({"task": "in-context-recal"}, "did you mean 'in-context-recall'"),
         ({"task": "memorization", "train_examples": 0}, "greater than 0"),
-        ({"task": "memorization", "vocab": 8}, "vocab"),
+        ({"task": "memorization", "vocab": 8}, "did you mean 'vocabulary'"),
     ],
 )
 def test_refuses(given: dict[str, Any], words: str) -> None:

@@ -130,6 +130,14 @@ def test_the_grid_and_what_decides_a_training(tmp_path):
     assert len(found.path.read_text().splitlines()) == 2 * lines
 
 
+def test_a_rate_of_mixture_weights_is_for_hybrids(tmp_path):
+    first = suite(tmp_path)
+    second = suite(tmp_path, mixture_lr=0.1)
+    pairs = zip(first.outcomes, second.outcomes, strict=True)
+    alike = [before["id"] == after["id"] for before, after in pairs]
+    assert alike == [outcome["cell"].model == "gpt_neox" for outcome in first.outcomes]
+
+
 def test_enough_is_enough(tmp_path):
     """A training ends at the first measure, and the rest of the grid is left out."""
     report = []
@@ -210,7 +218,9 @@ def test_two_suites_do_not_share_a_folder(tmp_path):
         ({"epochs": 0}, "epochs"),
         ({"seeds": [-1]}, "seed"),
         ({"seeds": []}, "seeds"),
-        ({"colour": "red"}, "colour"),
+        ({"colour": "red"}, "unknown option 'colour'"),
+        ({"epoch": 3}, "did you mean 'epochs'"),
+        ({"models": "mamba", "mixture_lr": 0.1}, "mixture_lr means nothing to mamba"),
         ({"batch_size": 1024}, "64 examples, fewer than a batch of 1024"),
         ({"models": ["gpt_neox"], "width": 48}, "width"),
         ({"device": "cuda:99"}, "no device 'cuda:99'"),
