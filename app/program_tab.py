@@ -175,7 +175,8 @@ def _form(start: gr.Button) -> Form:
     from_scratch = gr.Checkbox(
         _DEFAULTS.from_scratch,
         label="Search on untrained blocks",
-        info="Of the same shapes: asks the architectures, not what they have learned",
+        info="Of the same shapes, with projectors fitted to them: asks the architectures, not what "
+        "they have learned",
         elem_id="program-from-scratch",
     )
     start.render()

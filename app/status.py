@@ -98,19 +98,22 @@ def going_on_html(run: Run) -> str:
     elsewhere = run.folder.parent if run.folder.parent != runs_root() else None
     there = f"{run.id} --data bundled:stories-mixed{in_its_folder(run)}"
     found = f'"{run.id}", {json.dumps(str(elsewhere))}' if elsewhere else f'"{run.id}"'
+    # What one task found, or blocks that are alike, can be compared with nothing.
+    compared = metrics.get("agreement") is not None
+    trust = "print(mc.trust(run, text))\n" if compared else ""
+    shell = f"manticore trust {there}\n" if compared else ""
     python = (
         f"run = mc.get_run({found})\n"
         'text = mc.load_text("bundled:stories-mixed", tokenizer=run.hybrid().tokenizer)\n'
-        "print(mc.trust(run, text))\n"
-        "mc.finetune(run, text)"
+        f"{trust}mc.finetune(run, text)"
     )
+    ask = "Or ask how far its mixture weights suit a text" if compared else "Or take a text"
     return (
         '<div class="going-on"><b>The hybrid is programmed.</b> Its mixture weights are '
         f"{html.escape(made)}{_agreement(metrics)}; everything else is as it was before. "
-        "Talk with it on the tab Chat. Or ask how far its mixture weights suit a text, a bundled "
-        "one or the path of yours, and fine-tune it on that, its mixture weights held:"
-        f"<pre>{html.escape(f'manticore trust {there}')}\n"
-        f"{html.escape(f'manticore finetune {there}')}</pre>"
+        f"Talk with it on the tab Chat. {ask}, a bundled one or the path of yours, and fine-tune "
+        "it on that, its mixture weights held:"
+        f"<pre>{html.escape(f'{shell}manticore finetune {there}')}</pre>"
         "or in Python, after <code>import manticore as mc</code>:"
         f"<pre>{html.escape(python)}</pre></div>"
     )

@@ -1,6 +1,7 @@
 """Reading runs for the page: which run is shown, and what of it is new."""
 
 import logging
+import threading
 from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RECENT = 30
-_KEPT = 16
+_KEPT = 64
+"""Runs that pages look at by turns, as in a workshop, without each being read again from its
+beginning."""
 
 
 class Watcher:
@@ -24,22 +27,24 @@ class Watcher:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._open: OrderedDict[str, Run] = OrderedDict()
+        self._opening = threading.Lock()
 
     def find(self, run_id: str | None) -> Run | None:
         """The run of this id; None if there is none, or the id is no id (it comes from outside)."""
         if not run_id:
             return None
-        try:
-            run = self._open.get(run_id) or get_run(run_id, self.root)
-            _ = run.status, run.config
-        except (ValueError, LookupError, OSError) as error:
-            log.info("no run to show: %s", error)
-            self._open.pop(run_id, None)
-            return None
-        self._open[run_id] = run
-        self._open.move_to_end(run_id)
-        if len(self._open) > _KEPT:
-            self._open.popitem(last=False)
+        with self._opening:  # pages are answered in threads
+            try:
+                run = self._open.get(run_id) or get_run(run_id, self.root)
+                _ = run.status, run.config
+            except (ValueError, LookupError, OSError) as error:
+                log.info("no run to show: %s", error)
+                self._open.pop(run_id, None)
+                return None
+            self._open[run_id] = run
+            self._open.move_to_end(run_id)
+            if len(self._open) > _KEPT:
+                self._open.popitem(last=False)
         return run
 
     def choices(self) -> list[tuple[str, str]]:

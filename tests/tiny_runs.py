@@ -97,7 +97,11 @@ def programming_events(n_blocks: int = 2, steps: int = 5) -> Iterator[dict[str, 
 
 
 def programming_run(
-    root: Path, state: str = "done", upto: int | None = None, **program: Any
+    root: Path,
+    state: str = "done",
+    upto: int | None = None,
+    agreement: float | None = 0.25,
+    **program: Any,
 ) -> Run:
     """A programming run of `programming_events`, without a process.
 
@@ -105,6 +109,7 @@ def programming_run(
         root: Folder of runs.
         state: Which it is in.
         upto: So many of its events, all if None.
+        agreement: Of the tasks; None where it cannot be known.
         program: Options of programming, beside the tasks.
     """
     options = {"tasks": {PROGRAMMED[0]: 1.0, PROGRAMMED[1]: 0.5}, **program}
@@ -121,7 +126,7 @@ def programming_run(
             "mixture_weights": [[0.75, 0.25]] * 2,
             "tasks": tasks,
             "best_task": PROGRAMMED[1],
-            "agreement": 0.25,
+            "agreement": agreement,
         }
         (folder / RESULT_FOLDER).mkdir()
         write_json(folder / RESULT_FOLDER / METRICS_FILE, metrics)

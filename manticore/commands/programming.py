@@ -78,7 +78,10 @@ def program(
     ] = None,
     from_scratch: Annotated[
         bool,
-        typer.Option("--from-scratch", help="Search on untrained blocks of the same shapes."),
+        typer.Option(
+            "--from-scratch",
+            help="Search on untrained blocks of the same shapes, projectors fitted to them.",
+        ),
     ] = False,
     blocks: Blocks = None,
     projector: Projector = "linear",

@@ -43,8 +43,9 @@ def check_fuzzy_recall(setting: Setting) -> None:
     longest = setting.longest_key + setting.longest_value
     if setting.length < 3 * longest:
         raise ValueError(
-            f"length={setting.length} is too short for pairs of up to {longest} tokens: give "
-            f"{3 * longest} or more, or shorten longest_key or longest_value."
+            f"length={setting.length} is too short for {setting.task} with pairs of up to "
+            f"{longest} tokens: give {3 * longest} or more, or shorten longest_key or "
+            "longest_value."
         )
 
 
@@ -55,7 +56,8 @@ def check_selective_copying(setting: Setting) -> None:
     if setting.length < least:
         fewer = f"copy at most {most}, or " if most > 0 else ""
         raise ValueError(
-            f"tokens_to_copy={setting.tokens_to_copy} does not fit in length={setting.length}: "
+            f"tokens_to_copy={setting.tokens_to_copy} of {setting.task} does not fit in "
+            f"length={setting.length}: "
             f"{fewer}give a length of {least} or more."
         )
 
@@ -64,7 +66,7 @@ def check_compression(setting: Setting) -> None:
     """There is something to compress."""
     _require_vocabulary(setting, 3, "two tokens to tell apart and the compression token")
     if setting.length < 2:
-        raise ValueError(f"length={setting.length} holds no token to compress: give 2 or more.")
+        raise ValueError(f"length={setting.length} holds no token for compression: give 2 or more.")
 
 
 def check_memorization(setting: Setting) -> None:

@@ -39,7 +39,8 @@ class LengthFit:
     Each row is a softmax of numbers that are linear in the logarithm of the length.
 
     Attributes:
-        intercepts, slopes: (N, K); a slope is per doubling of the length.
+        intercepts, slopes: (N, K); a slope is per doubling of the length. An intercept of minus
+            infinity is of a component that has no weight in the block at any length.
     """
 
     intercepts: torch.Tensor
@@ -63,4 +64,6 @@ def fit_lengths(lengths: Sequence[int], alphas: Sequence[torch.Tensor]) -> Lengt
     wanted = wanted - wanted.mean(dim=2, keepdim=True)  # (lengths, N, K)
     inputs = torch.stack([torch.ones_like(logs), logs], dim=1)
     solution = torch.linalg.lstsq(inputs, wanted.flatten(1)).solution.view(2, *wanted.shape[1:])
-    return LengthFit(*solution)
+    intercepts, slopes = solution
+    nowhere = torch.stack([alpha == 0 for alpha in alphas]).all(dim=0)
+    return LengthFit(intercepts.masked_fill(nowhere, -math.inf), slopes)

@@ -38,7 +38,8 @@ class ProgramConfig(SearchConfig):
     tasks: dict[str, Skill] = Field(default_factory=lambda: dict.fromkeys(TASKS, 1.0), min_length=1)
     """Skills: the tasks that count, and how much each does; all of the preset if not given."""
     from_scratch: bool = False
-    """Search on untrained blocks of the same shapes, in place of the pretrained ones."""
+    """Search on untrained blocks of the same shapes, with projectors fitted to them, in place of
+    the pretrained ones."""
     preset: PresetName = "quick"
     """How large the tasks are."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -33,7 +33,8 @@ def hybrid_for_task(
         hybrid: It stays as it is. Its mixture weights, blocks and projectors are copied.
         data: The task.
         seed: For the fresh weights.
-        from_scratch: Fresh blocks too; projectors are then fitted on the task's own sequences.
+        from_scratch: Fresh blocks too; projectors are then fitted on the task's own sequences,
+            however those of the hybrid came about.
 
     Returns:
         The copy, in evaluation mode, with a tokenizer of numbers.
@@ -52,6 +53,8 @@ def hybrid_for_task(
         made = _assemble(hybrid, components, data)
         if from_scratch:
             _fit_projectors(made, data)
+        else:
+            made.projectors.load_state_dict(hybrid.projectors.state_dict())
     made.tokenizer = number_tokenizer(data.setting.vocabulary)
     made.fresh_vocabulary = True
     return made.to(hybrid.device).eval()
@@ -91,7 +94,7 @@ def _renew_vocabulary(model: "PreTrainedModel", vocabulary: int) -> None:
 def _assemble(
     hybrid: ManticoreForCausalLM, components: list["PreTrainedModel"], data: TaskData
 ) -> ManticoreForCausalLM:
-    """The components joined by the hybrid's own projectors, at its mixture weights."""
+    """The components joined by projectors that only pad or cut, at the hybrid's mixture weights."""
     own = hybrid.config
     config = ManticoreConfig(
         components=[model.config.to_dict() for model in components],
@@ -105,15 +108,15 @@ def _assemble(
         dtype=hybrid.dtype,
     )
     made = ManticoreForCausalLM(config, components)
-    made.projectors.load_state_dict(hybrid.projectors.state_dict())
     made.set_mixture_weights(hybrid.mixture_weights)
     return made
 
 
 def _fit_projectors(hybrid: ManticoreForCausalLM, data: TaskData) -> None:
     """Measure sizes and fit projectors anew, on as many tokens as a new hybrid has for it."""
-    rows = max(1, ALIGNMENT_TOKENS // data.length)
-    ids = data.train.input_ids[:rows]
+    # Not of all, as a search may keep the last for itself.
+    rows = min(ALIGNMENT_TOKENS // data.length, len(data.train) // 2)
+    ids = data.train.input_ids[: max(1, rows)]
     hybrid.eval()
     set_scales(hybrid, ids)
     align_projectors(hybrid, ids)

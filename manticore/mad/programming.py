@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils.memory import clear_device_cache
 
 from manticore.mad.combining import above_guessing, best_task, fit_lengths, weighted_mean
 from manticore.mad.config import Combination, Job, ProgramConfig
@@ -73,8 +74,6 @@ def program(
     with processes.main_process_first():
         target = starting_hybrid(folder, config, events).to(processes.device)
     jobs = options.jobs()
-    if stop_before_training(should_stop):
-        return False
     for job in jobs:
         # Now, not after the tasks before it were searched; one example is as long as many.
         small = job.setting.model_copy(update={"train_examples": 1, "test_examples": 1})
@@ -85,8 +84,19 @@ def program(
         _warn_of_lengths(options, events)
     found: dict[str, dict[str, Any]] = {}
     for index, job in enumerate(jobs):
-        section = Section(total, index * options.steps, job.name, {"task": job.name})
+        if stop_before_training(should_stop):
+            return False
+        later = [options.steps * other.setting.length for other in jobs[index + 1 :]]
+        section = Section(
+            total,
+            index * options.steps,
+            job.name,
+            {"task": job.name},
+            later=sum(later) / job.setting.length,
+        )
         result = _search(job, target, folder, config, events, should_stop, section)
+        # The hybrid of a task and its optimizer are in circles, and the next task has its own.
+        clear_device_cache(garbage_collection=True)
         if result is None:
             return False
         found[job.name] = result

@@ -137,8 +137,8 @@ def blocks_of_equal_size(name: str, setting: Setting, width: int, n_blocks: int)
     # Each K blocks more add the same, so small stacks tell the size of all.
     small = [size(stack, n) for n in range(K, 2 * K)]
     more = size(stack, 2 * K) - small[0]
-    # The hybrid's n_blocks are K * n_blocks of the stack; projectors and embeddings are extra.
-    candidates = range(K, K * (n_blocks + 2) + 1)
+    # The hybrid's n_blocks are K * n_blocks of the stack; projectors and embeddings are less again.
+    candidates = range(K, 2 * K * (n_blocks + 1) + 1)
     return min(candidates, key=lambda n: abs(small[n % K] + more * (n // K - 1) - wanted))
 
 

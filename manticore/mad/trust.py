@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from manticore.data.packing import IGNORED
 from manticore.mad.combining import weighted_mean
 from manticore.mad.text_skills import text_skills
 
@@ -50,15 +51,25 @@ def trust_on(
     Args:
         tasks: Of a programming run's metrics: each with its `setting` and `mixture_weights`.
         made: (N, K), the mixture weights that the run made of them, as its metrics have them.
-        sequences: Of the text: each with `input_ids` (T,).
+        sequences: Of the text: each with `input_ids` (T,) and `labels` (T,); what is filled up with
+            padding does not count.
         vocabulary: V, of the tokenizer.
 
     Raises:
-        ValueError: Fewer than two tasks, or none that the text asks for.
+        ValueError: Fewer than two tasks, or none that the text asks for; all blocks alike; or too
+            little text.
     """
-    ids = torch.stack([sequence["input_ids"] for sequence in islice(sequences, PROFILED)])
-    skills = text_skills(ids, vocabulary)
+    whole = (item["input_ids"] for item in sequences if (item["labels"] != IGNORED).all())
+    profiled = list(islice(whole, PROFILED))
+    if not profiled:
+        raise ValueError("The text fills no sequence: use more text, or a smaller seq_len.")
+    skills = text_skills(torch.stack(profiled), vocabulary)
     asked, alpha = asked_mixture(alphas_by_task(tasks), skills), torch.tensor(made)
+    if not has_order(alpha):
+        raise ValueError(
+            "The mixture weights of all blocks are alike, so there is nothing to tell about which "
+            "component suits which block: program with more blocks, and not tied."
+        )
     return Trust(agreement(asked, alpha), by_chance(asked, alpha), skills)
 
 
@@ -95,13 +106,18 @@ def asked_mixture(alphas: Mapping[str, torch.Tensor], asked: Mapping[str, float]
     return weighted_mean(list(alphas.values()), wanted)
 
 
-def task_agreement(alphas: Mapping[str, torch.Tensor], skills: Mapping[str, float]) -> float:
+def task_agreement(alphas: Mapping[str, torch.Tensor], skills: Mapping[str, float]) -> float | None:
     """How alike the mixture weights of two tasks are: the mean over pairs, by skill.
 
     Args:
         alphas: (N, K) of each task; two tasks or more.
         skills: How much each counts, above 0.
+
+    Returns:
+        As of `agreement`; None where no task's blocks differ, as of tied ones.
     """
+    if not any(map(has_order, alphas.values())):
+        return None
     weights = {pair: skills[pair[0]] * skills[pair[1]] for pair in combinations(alphas, 2)}
     agreed = (
         weight * agreement(alphas[one], alphas[other]) for (one, other), weight in weights.items()
@@ -112,16 +128,26 @@ def task_agreement(alphas: Mapping[str, torch.Tensor], skills: Mapping[str, floa
 def agreement(first: torch.Tensor, second: torch.Tensor) -> float:
     """Whether mixture weights (N, K) each want the components in the same blocks.
 
-    The rank correlation of how far each weight is above its component's mean over blocks. A
-    component that both prefer everywhere would else look like agreement about the blocks.
+    The correlation of ranks that each component's weights have among its blocks. A component that
+    both prefer everywhere would else look like agreement about the blocks.
 
     Returns:
-        From -1 (the reverse order of blocks) to 1 (the same); 0 as by chance, and where either has
-        no order: all rows alike, or one block.
+        From -1 (the reverse order of blocks) to 1 (the same); 0 is the mean over all orders of the
+        blocks of either, and where either has no order: see `has_order`.
     """
-    above = [alpha.double() - alpha.double().mean(dim=0) for alpha in (first, second)]
+    return _correlation(*(_ranks_of_blocks(alpha) for alpha in (first, second)))
+
+
+def has_order(alpha: torch.Tensor) -> bool:
+    """Whether there are blocks of different mixture weights (N, K)."""
+    return bool(_ranks_of_blocks(alpha).any())
+
+
+def _ranks_of_blocks(alpha: torch.Tensor) -> torch.Tensor:
+    """(K, N): for each component the ranks of its blocks, less their mean."""
     # What is left of float32 in rows that are alike is no order.
-    return rank_correlation(*(table.round(decimals=6).flatten() for table in above))
+    ranks = torch.stack([_ranks(column) for column in alpha.double().round(decimals=6).T])
+    return ranks - ranks.mean(dim=1, keepdim=True)
 
 
 def by_chance(
@@ -151,10 +177,13 @@ def by_chance(
 
 def rank_correlation(first: torch.Tensor, second: torch.Tensor) -> float:
     """Spearman's rank correlation of two vectors; 0 where one is constant."""
-    ranks = torch.stack([_ranks(first), _ranks(second)])
-    centred = ranks - ranks.mean(dim=1, keepdim=True)
-    norms = centred.norm(dim=1)
-    return float((centred[0] * centred[1]).sum() / (norms[0] * norms[1]).clamp_min(1e-12))
+    ranks = [_ranks(values) for values in (first, second)]
+    return _correlation(*(own - own.mean() for own in ranks))
+
+
+def _correlation(first: torch.Tensor, second: torch.Tensor) -> float:
+    """Of what has no mean."""
+    return float((first * second).sum() / (first.norm() * second.norm()).clamp_min(1e-12))
 
 
 def _ranks(values: torch.Tensor) -> torch.Tensor:

@@ -141,10 +141,12 @@ class RunRecord:
         """
         path = self.folder / RESULT_FOLDER / METRICS_FILE
         if not path.is_file():
-            raise FileNotFoundError(
-                f"run {self.id} ({self.status.state}) has no result yet: wait for its end"
-            )
+            raise self._nothing_yet("result", "its end")
         return json.loads(path.read_text(encoding="utf-8"))
+
+    def _nothing_yet(self, what: str, until: str) -> FileNotFoundError:
+        remedy = f"wait for {until}" if self.is_alive else f"resume it, and wait for {until}"
+        return FileNotFoundError(f"run {self.id} ({self.status.state}) has no {what} yet: {remedy}")
 
     def __repr__(self) -> str:
         row = self.summary()

@@ -202,9 +202,7 @@ class Run(RunRecord):
         if self.config.stage == "evaluate" and (start / "config.json").is_file():
             return start
         when = "its end" if self.config.stage == "program" else "its first checkpoint"
-        raise FileNotFoundError(
-            f"run {self.id} ({self.status.state}) has no hybrid yet: wait for {when}"
-        )
+        raise self._nothing_yet("hybrid", when)
 
     def stop(self) -> None:
         """Ask the worker to checkpoint and end; it does after the step it is in. See `wait`.
@@ -218,7 +216,7 @@ class Run(RunRecord):
         """End the worker at once, without a checkpoint; `resume` goes on from the last one.
 
         Raises:
-            RunError: the run is at work on another machine.
+            RunError: the run is at work on another machine, or somebody else's.
         """
         status = self.status
         # A run that has no worker yet is as alive as the process that made it.
@@ -228,7 +226,14 @@ class Run(RunRecord):
             raise RunError(
                 f"run {self.id} is at work on {status.host}: kill it there, or stop() it from here"
             )
-        psutil.Process(status.pid).kill()
+        try:
+            psutil.Process(status.pid).kill()
+        except psutil.AccessDenied as error:
+            raise RunError(
+                f"run {self.id} is at work for another user of this machine: stop() it"
+            ) from error
+        except psutil.NoSuchProcess:
+            return  # it has just ended
 
     def resume(self) -> "Run":
         """Start a worker that goes on from the last checkpoint, and return the run.

@@ -84,7 +84,7 @@ class Probe(Strategy):
     @torch.no_grad()
     def finish(self) -> dict[str, Any]:
         rows = self.mixture.row.clone()
-        # Batches that no round has chosen by.
+        # Batches that no round has chosen by, as long as there are enough of them.
         number = -(-self.options.steps // self.options.probe_every)
         loss = self._measure(rows, number)
         picks = torch.nn.functional.one_hot(rows.argmax(dim=1), rows.shape[1]).to(rows)

@@ -33,7 +33,7 @@ class Clock:
         """The time since the last step was none of a step."""
         self.spent[name].append(self._lap())
 
-    def left(self, steps: int, n_tokens: int) -> float:
+    def left(self, steps: float, n_tokens: int) -> float:
         """Seconds that so many steps of so many tokens will take, with all that comes between."""
         between = sum(
             math.ceil(steps / self.every[name]) * sum(spent) / len(spent)

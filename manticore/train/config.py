@@ -42,7 +42,7 @@ def check_parts(batch_size: int, accumulate: int) -> None:
 class Options(BaseModel):
     """Options of a stage or a task; one that there is not is refused by name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

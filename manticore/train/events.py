@@ -54,16 +54,14 @@ class Section:
         first_step: Steps of the run before this part.
         name: Of the folder of its checkpoints, inside that of the run's.
         labels: Fields that each event of it gets.
+        later: How much comes after this part, in steps of this part.
     """
 
     total_steps: int
     first_step: int = 0
     name: str = ""
     labels: Mapping[str, Any] = field(default_factory=dict)
-
-    def left(self, step: int) -> int:
-        """Steps that the run still has before it after so many of this part."""
-        return self.total_steps - self.first_step - step
+    later: float = 0.0
 
     def place(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """An event's fields as the run has them."""

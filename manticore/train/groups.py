@@ -21,6 +21,7 @@ def parameter_groups(
     """AdamW groups for mixture weights, projectors (with a new head) and components.
 
     A fresh vocabulary learns at the components' rate, or, where they are frozen, the projectors'.
+    Its decoder learns at the projectors' rate, or, where they are frozen, the components'.
     Matrices decay. Norms, biases and a state's own rates of decay do not: they are no directions
     to be kept short.
 
@@ -32,7 +33,7 @@ def parameter_groups(
     adapters = any("lora_" in name for name, _ in hybrid.components.named_parameters())
     if adapters:
         hybrid.components.requires_grad_(False)
-    vocabulary = _fresh_vocabulary(hybrid)
+    vocabulary = _fresh_vocabulary(hybrid, with_decoder=not options.projector_lr)
     fresh = {id(parameter) for _, parameter in vocabulary}
     components = [
         [
@@ -43,7 +44,7 @@ def parameter_groups(
         for component in hybrid.components
     ]
     known = {id(p) for part in (hybrid.components, hybrid.mixture) for p in part.parameters()}
-    joints = [(name, p) for name, p in hybrid.named_parameters() if id(p) not in known]
+    joints = [(name, p) for name, p in hybrid.named_parameters() if id(p) not in known | fresh]
     factors = options.component_lr_factors
     if factors is None:
         rates = {"components": (list(chain.from_iterable(components)), options.component_lr)}
@@ -65,7 +66,7 @@ def parameter_groups(
     return groups
 
 
-def _fresh_vocabulary(hybrid: "ManticoreForCausalLM") -> Named:
+def _fresh_vocabulary(hybrid: "ManticoreForCausalLM", with_decoder: bool) -> Named:
     """Embeddings and heads of all components, if they are new; tied ones once."""
     if not hybrid.fresh_vocabulary:
         return []
@@ -74,6 +75,8 @@ def _fresh_vocabulary(hybrid: "ManticoreForCausalLM") -> Named:
         for model in hybrid.components
         for module in (model.get_input_embeddings(), model.get_output_embeddings())
     ]
+    if with_decoder and hybrid.config.head == "reconstruction":
+        modules.append(hybrid.decoder)
     return list(nn.ModuleList(modules).named_parameters())
 
 

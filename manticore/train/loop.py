@@ -227,7 +227,7 @@ class Loop:
                 loss=loss,
                 lr={group["name"]: group["lr"] for group in self.groups},
                 tokens_per_s=rate,
-                eta_s=clock.left(self.section.left(step), n_tokens),
+                eta_s=clock.left(options.steps - step + self.section.later, n_tokens),
             )
             step_done(step)
             stopping = self._any(stop())

@@ -128,5 +128,11 @@ def test_a_run_at_its_end_says_how_to_go_on(tmp_path, monkeypatch):
     assert "in which block the tasks agree 0.25" in words
     assert f"manticore trust {run.id} --data bundled:stories-mixed --runs-root {tmp_path}" in words
     assert f"manticore finetune {run.id} --data" in words
+    assert "mc.trust" in words
+    single = programming_run(tmp_path, agreement=None)
+    words = draw(single, None, programming=True)[5]
+    assert f"manticore finetune {single.id} --data" in words
+    assert "trust" not in words
+    assert "tasks agree" not in words
     monkeypatch.setenv("MANTICORE_RUNS", str(tmp_path))
     assert "--runs-root" not in draw(run, None, programming=True)[5]

@@ -52,6 +52,13 @@ def test_a_function_of_length_is_recovered(seed: int, lengths: list[int]) -> Non
         torch.testing.assert_close(fit.at(length), at[length], rtol=1e-4, atol=1e-4)
 
 
+def test_what_has_no_weight_at_any_length_gets_none() -> None:
+    alphas = [torch.tensor([[1.0, 0.0], [0.5, 0.5]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])]
+    found = fit_lengths([16, 64], alphas).at(32)
+    assert found[0].tolist() == [1, 0]
+    assert 0 < found[1, 0] < 0.5
+
+
 def test_corners_give_a_function_without_infinities() -> None:
     corner = torch.tensor([[1.0, 0.0]])
     fit = fit_lengths([16, 64], [corner, 1 - corner])

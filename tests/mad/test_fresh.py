@@ -74,6 +74,18 @@ def test_from_scratch_everything_is_anew_in_the_same_shapes(
         assert torch.isfinite(made(data.test.input_ids).logits).all()
 
 
+def test_untrained_blocks_get_projectors_of_their_own(hybrid: mc.ManticoreForCausalLM) -> None:
+    """Also where the hybrid has one component alone, for which no projector is fitted."""
+    hybrid.set_mixture_weights([[1.0, 0.0], [0.5, 0.5]])
+    data = make_task("memorization", small("memorization"))
+    made = hybrid_for_task(hybrid, data, from_scratch=True)
+    kept = hybrid_for_task(hybrid, data)
+    own = hybrid.projectors.state_dict()
+    for name, weight in made.projectors.state_dict().items():
+        assert torch.equal(kept.projectors.state_dict()[name], own[name])
+        assert not torch.equal(weight, own[name])
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_fresh_embeddings_are_of_the_size_that_blocks_know(
     component: Callable[..., str], family: str
@@ -149,12 +161,14 @@ def test_what_reconstruction_cannot_do_is_refused(hybrid: mc.ManticoreForCausalL
     [
         ({"component_lr": 0.0, "projector_lr": 0.3}, 0.3),
         ({"component_lr": 0.2, "component_lr_factors": [0.0, 1.0]}, 0.2),
+        ({"component_lr": 0.2, "projector_lr": 0.0, "component_lr_factors": [0.0, 1.0]}, 0.2),
     ],
 )
+@pytest.mark.parametrize("task", ["in-context-recall", "compression"])
 def test_what_is_fresh_learns_where_blocks_are_frozen(
-    hybrid: mc.ManticoreForCausalLM, options: dict, rate: float
+    hybrid: mc.ManticoreForCausalLM, options: dict, rate: float, task: str
 ) -> None:
-    data = make_task("in-context-recall", small("in-context-recall"))
+    data = make_task(task, small(task))
     made = hybrid_for_task(hybrid, data)
     groups = parameter_groups(made, ProgramConfig(**options), [])
     rates = {id(p): group["lr"] for group in groups for p in group["params"]}
@@ -162,6 +176,12 @@ def test_what_is_fresh_learns_where_blocks_are_frozen(
         for module in (model.get_input_embeddings(), model.get_output_embeddings()):
             assert rates[id(module.weight)] == rate
             assert module.weight.requires_grad
+    if task == "compression":
+        decoder = {rates[id(weight)] for weight in made.decoder.parameters()}
+        assert decoder == {options.get("projector_lr", 1e-3) or rate}
+    assert {p.requires_grad for p in made.projectors.parameters()} == {
+        options.get("projector_lr") != 0
+    }
     frozen = [name for name, p in made.components[0].named_parameters() if not p.requires_grad]
     assert len(frozen) > 10
     assert len(rates) == sum(len(group["params"]) for group in groups)

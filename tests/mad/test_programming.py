@@ -1,7 +1,9 @@
 """Programming: what tasks found is combined and carried to the hybrid; all else stays as it was."""
 
+import gc
 import json
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +14,16 @@ from tensorboard.backend.event_processing import event_accumulator
 
 import manticore as mc
 from manticore.mad import TASKS, Setting, make_task
-from manticore.mad.combining import above_guessing
+from manticore.mad.combining import LengthFit, above_guessing
 from manticore.mad.config import ProgramConfig
 from manticore.mad.data import Examples, TaskData
+from manticore.mad.fresh import hybrid_for_task
 from manticore.mad.measuring import guessing_accuracy
 from manticore.mad.programming import NOTHING_LEARNED, _combine
 from manticore.runs import Run, RunError
+from manticore.runs.stages import run_stage
 from manticore.runs.wording import short_task, warning_text
+from manticore.train.events import EventWriter, Section
 from tests.tiny_runs import do_here
 
 TINY = {
@@ -107,6 +112,57 @@ def test_events_follow_the_tasks(run: Run, skills: dict[str, float]) -> None:
     torch.testing.assert_close(
         torch.tensor(history[-1]), run.hybrid().mixture_weights.double(), rtol=0, atol=1e-6
     )
+
+
+def test_each_task_has_the_memory_of_the_one_before(
+    hybrid: mc.ManticoreForCausalLM,
+    skills: dict[str, float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[weakref.ref] = []
+    alive: list[int] = []
+
+    def make(*arguments: object, **options: object) -> mc.ManticoreForCausalLM:
+        alive.append(sum(one() is not None for one in made))
+        made.append(weakref.ref(hybrid_for_task(*arguments, **options)))
+        return made[-1]()
+
+    monkeypatch.setattr("manticore.mad.programming.hybrid_for_task", make)
+    gc.disable()
+    try:
+        do_here(programmed(hybrid, tmp_path, skills, launch=False))
+    finally:
+        gc.enable()
+    assert alive == [0, 0]
+
+
+def test_time_left_counts_the_lengths_of_later_tasks(
+    hybrid: mc.ManticoreForCausalLM,
+    skills: dict[str, float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sections: list[Section] = []
+    monkeypatch.setattr(
+        "manticore.mad.programming.Section",
+        lambda *given, **named: sections.append(Section(*given, **named)) or sections[-1],
+    )
+    do_here(programmed(hybrid, tmp_path, skills, launch=False))
+    # Tasks of 16 and of 4 tokens.
+    assert [section.later for section in sections] == [STEPS * 4 / 16, 0]
+
+
+def test_a_stop_between_tasks_is_heard_before_the_next(
+    hybrid: mc.ManticoreForCausalLM, run: Run, skills: dict[str, float], tmp_path: Path
+) -> None:
+    made = programmed(hybrid, tmp_path, skills, launch=False)
+    first = made.folder / "tasks" / f"{next(iter(skills))}.json"
+    with EventWriter(made.folder) as events:
+        assert not run_stage(made.folder, made.config, events, first.is_file)
+    assert len(made.losses()[0]) == STEPS
+    do_here(made)
+    assert made.metrics()["tasks"] == run.metrics()["tasks"]
 
 
 def test_a_programmed_hybrid_is_finetuned_at_its_mixture(run: Run, tmp_path: Path) -> None:
@@ -231,8 +287,22 @@ def test_best_task_and_length(hybrid: mc.ManticoreForCausalLM, tmp_path: Path) -
     alpha = run.hybrid().mixture_weights
     torch.testing.assert_close(alpha, torch.tensor(metrics["mixture_weights"]))
     torch.testing.assert_close(alpha.sum(dim=1), torch.ones(2))
-    at_eight = torch.tensor(metrics["lengths"]["8"])
-    assert (alpha - at_eight).abs().max() > 1e-4
+    fit = LengthFit(*(torch.tensor(metrics["length_fit"][k]) for k in ("intercepts", "slopes")))
+    torch.testing.assert_close(alpha, fit.at(64), rtol=1e-4, atol=1e-5)
+
+
+def test_a_target_length_is_where_the_fit_is_taken() -> None:
+    options = ProgramConfig(
+        tasks=["in-context-recall"], lengths=[8, 16], target_length=32, combine="mean"
+    )
+    alphas = {8: [[0.5, 0.5], [0.0, 1.0]], 16: [[0.6, 0.4], [0.0, 1.0]]}
+    found = {
+        f"in-context-recall-{length}": {"accuracy": 1.0, "guessing": 0.0, "mixture_weights": alpha}
+        for length, alpha in alphas.items()
+    }
+    made = torch.tensor(_combine(options, options.jobs(), found)["mixture_weights"])
+    # The odds were 1 and then 1.5: at twice the length they are 1.5 times that again.
+    torch.testing.assert_close(made, torch.tensor([[2.25 / 3.25, 1 / 3.25], [0.0, 1.0]]))
 
 
 RECALLS, MEMORIZES = [[1.0, 0.0], [0.75, 0.25]], [[0.0, 1.0], [0.25, 0.75]]

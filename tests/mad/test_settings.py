@@ -29,7 +29,7 @@ from manticore.mad.protocol import PROTOCOLS
         ({"task": "noisy-in-context-recall", "noise_share": 1.0}, "less than 1"),
         (
             {"task": "selective-copying", "tokens_to_copy": 128},
-            "tokens_to_copy=128 does not fit in length=256: copy at most 127, .* 258",
+            "tokens_to_copy=128 of selective-copying .* length=256: copy at most 127, .* 258",
         ),
         (
             {"task": "selective-copying", "tokens_to_copy": 1, "length": 3},

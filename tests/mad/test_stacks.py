@@ -51,6 +51,11 @@ def test_stacks_made_by_hand_equal_the_hybrid_in_size(name, setting):
     assert live_parameters(built(name, setting, n_blocks=3)) == pytest.approx(hybrid, rel=0.1)
 
 
+def test_deep_stacks_made_by_hand_equal_the_hybrid_in_size():
+    hybrid = live_parameters(built("gpt_neo+mamba", n_blocks=24))
+    assert live_parameters(built("mambaformer", n_blocks=24)) == pytest.approx(hybrid, rel=0.015)
+
+
 @pytest.mark.parametrize(("name", "turns"), [("mambaformer", [1, 0]), ("striped", [0, 1])])
 def test_only_live_blocks_run_learn_and_count(name, turns):
     model = built(name)

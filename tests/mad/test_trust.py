@@ -11,6 +11,7 @@ from manticore.mad.trust import (
     by_chance,
     rank_correlation,
     task_agreement,
+    trust_on,
 )
 
 UP = torch.tensor([[0.6, 0.4], [0.7, 0.3], [0.8, 0.2]])
@@ -50,6 +51,15 @@ def test_what_is_random_agrees_by_chance(n_components: int) -> None:
     assert fmean(agreement(*pair) for pair in pairs) == pytest.approx(0, abs=0.05)
 
 
+@pytest.mark.parametrize("rest", [[0.1, 0.9], [0.2, 0.4, 0.4], [0.05, 0.3, 0.65]])
+def test_one_block_unlike_the_others_agrees_by_chance(rest: list[float]) -> None:
+    first = torch.tensor([rest[::-1]] + [rest] * 11)
+    assert agreement(first, first) == pytest.approx(1)
+    elsewhere = [first.roll(places, dims=0) for places in range(12)]
+    assert fmean(agreement(first, other) for other in elsewhere) == pytest.approx(0, abs=1e-9)
+    assert agreement(first, elsewhere[1]) < 0
+
+
 def test_how_often_chance_agrees_as_well() -> None:
     assert by_chance(UP, UP) == pytest.approx(1 / 6)
     assert by_chance(UP, DOWN) == 1
@@ -64,6 +74,43 @@ def test_tasks_agree_as_much_as_their_skills_weigh() -> None:
     alphas = {"a": UP, "b": UP, "c": DOWN}
     assert task_agreement(alphas, {"a": 1, "b": 1, "c": 1}) == pytest.approx(-1 / 3)
     assert task_agreement(alphas, {"a": 2, "b": 2, "c": 1}) == pytest.approx(0)
+
+
+def test_tasks_without_an_order_of_blocks_do_not_agree_or_disagree() -> None:
+    alike = torch.full((3, 2), 0.5)
+    assert task_agreement({"a": alike, "b": alike}, {"a": 1, "b": 1}) is None
+    assert task_agreement({"a": alike, "b": UP}, {"a": 1, "b": 1}) == 0
+
+
+def _text(*lengths: int) -> list[dict[str, torch.Tensor]]:
+    ids = torch.arange(8).remainder(3)
+    return [
+        {
+            "input_ids": torch.where(torch.arange(8) < length, ids, 7),
+            "labels": torch.where(torch.arange(8) < length, ids, -100),
+        }
+        for length in lengths
+    ]
+
+
+def _tasks(*alphas: torch.Tensor) -> dict[str, dict]:
+    names = ("in-context-recall", "memorization")
+    return {
+        name: {"setting": {"task": name}, "mixture_weights": alpha.tolist()}
+        for name, alpha in zip(names, alphas, strict=True)
+    }
+
+
+def test_padding_is_no_text() -> None:
+    tasks = _tasks(UP, DOWN)
+    assert trust_on(tasks, UP.tolist(), _text(8, 3), 8) == trust_on(tasks, UP.tolist(), _text(8), 8)
+    with pytest.raises(ValueError, match="fills no sequence"):
+        trust_on(tasks, UP.tolist(), _text(3), 8)
+
+
+def test_blocks_alike_are_neither_trusted_nor_distrusted() -> None:
+    with pytest.raises(ValueError, match="all blocks are alike"):
+        trust_on(_tasks(UP, DOWN), [[0.5, 0.5]] * 3, _text(8), 8)
 
 
 def test_what_is_asked_for_is_held_against_what_was_made() -> None:

@@ -3,8 +3,10 @@
 import logging
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
+import psutil
 import pytest
 
 from manticore.runs import Run, RunConfig, RunError, get_run, runs
@@ -113,7 +115,12 @@ def test_what_is_done_is_not_resumed(run):
 
 
 def test_no_hybrid_yet_is_a_clear_error(run):
-    with pytest.raises(FileNotFoundError, match="no hybrid yet"):
+    with pytest.raises(FileNotFoundError, match="no hybrid yet: resume it, and wait for its first"):
+        run.hybrid()
+    with pytest.raises(FileNotFoundError, match="no result yet: resume it"):
+        run.metrics()
+    write_status(run.folder, "running")
+    with pytest.raises(FileNotFoundError, match="no hybrid yet: wait for its first"):
         run.hybrid()
 
 
@@ -129,6 +136,22 @@ def test_a_run_on_another_machine_is_not_killed_from_here(run, monkeypatch):
         write_status(run.folder, "running", pid=process.pid)
         run.kill()
         assert process.wait(10) != 0
+
+
+@pytest.mark.parametrize(
+    ("raised", "says"), [(psutil.AccessDenied(), "another user"), (psutil.NoSuchProcess(1), None)]
+)
+def test_what_cannot_be_killed_is_said(run, monkeypatch, raised, says):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        write_status(run.folder, "running", pid=process.pid)
+
+        def kill(self):
+            raise raised
+
+        monkeypatch.setattr(psutil.Process, "kill", kill)
+        with pytest.raises(RunError, match=says) if says else nullcontext():
+            run.kill()
+        process.kill()
 
 
 def test_delete_removes_the_folder(run, tmp_path):
