@@ -57,8 +57,7 @@ def check_selective_copying(setting: Setting) -> None:
         fewer = f"copy at most {most}, or " if most > 0 else ""
         raise ValueError(
             f"tokens_to_copy={setting.tokens_to_copy} of {setting.task} does not fit in "
-            f"length={setting.length}: "
-            f"{fewer}give a length of {least} or more."
+            f"length={setting.length}: {fewer}give a length of {least} or more."
         )
 
 

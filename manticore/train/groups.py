@@ -44,7 +44,8 @@ def parameter_groups(
         for component in hybrid.components
     ]
     known = {id(p) for part in (hybrid.components, hybrid.mixture) for p in part.parameters()}
-    joints = [(name, p) for name, p in hybrid.named_parameters() if id(p) not in known | fresh]
+    known |= fresh
+    joints = [(name, p) for name, p in hybrid.named_parameters() if id(p) not in known]
     factors = options.component_lr_factors
     if factors is None:
         rates = {"components": (list(chain.from_iterable(components)), options.component_lr)}
