@@ -24,6 +24,8 @@ CPUS = 2
 _CARRIED = ("MANTICORE_ZOO", "MANTICORE_CACHE", "HF_HOME", "HF_HUB_OFFLINE")
 _TOO_SLOW = "timed out during startup"
 """What Ray says when its processes were not up within its half minute."""
+_STARTS = 4
+"""Of Ray, until a machine counts as too busy for it."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,7 @@ def _run(
 
 def _connect(ray: ModuleType, address: str | None) -> None:
     """Join the cluster, or start Ray on this machine: again, if a busy one takes too long."""
-    for attempt in (1, 2):
+    for attempt in range(1, _STARTS + 1):
         try:
             ray.init(
                 address or "local",
@@ -264,7 +266,7 @@ def _connect(ray: ModuleType, address: str | None) -> None:
         except Exception as error:  # Ray has no type of its own for it
             if _TOO_SLOW not in str(error):
                 raise
-            if attempt == 2:
+            if attempt == _STARTS:
                 raise TimeoutError(
                     f"Ray did not start ({error}): this machine is too busy. End what else is at "
                     "work and give the same command again: trials that are done are kept"

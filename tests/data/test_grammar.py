@@ -72,7 +72,7 @@ def test_an_ambiguous_grammar_is_found_out():
     assert not list(derivations(tell, "acd"))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(0.01, 0.99), st.integers(0, 1000))
 def test_a_flip_has_the_surprisal_of_its_outcome(probability, seed):
     source = Sampler(random.Random(seed))

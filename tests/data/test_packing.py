@@ -24,7 +24,7 @@ def used(items: list[dict[str, torch.Tensor]]) -> list[int]:
     return [int(t) for item in items for t in item["labels"] if t != IGNORED]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.lists(st.integers(0, 999), max_size=20), max_size=8), st.integers(2, 9))
 def test_every_token_is_used_once_and_in_order(blocks, seq_len):
     tokens = [t for block in blocks for t in block]
@@ -41,7 +41,7 @@ def test_every_token_is_used_once_and_in_order(blocks, seq_len):
         assert (item["input_ids"][~real] == 7).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 60000), min_size=2, max_size=60),
     st.integers(2, 9),

@@ -26,7 +26,7 @@ def documents(pieces) -> list[str]:
     return found
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.lists(st.text(ALPHABET, max_size=40), max_size=12),
     st.sampled_from([None, "#", "##", "\n#\n", "\n\n\n"]),
@@ -43,7 +43,7 @@ def test_pieces_joined_are_the_documents_whatever_the_blocks(blocks, separator, 
     assert all(len(piece) <= 2 * size for piece, _ in pieces)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=60))
 def test_cuts_fall_in_front_of_white_space(words):
     text = " ".join(words)
@@ -63,7 +63,7 @@ def test_a_text_without_white_space_is_cut_all_the_same():
     assert max(len(piece) for piece, _ in pieces) <= 60
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text(ALPHABET + "😀", max_size=60), st.integers(1, 7))
 def test_blocks_decode_to_the_text(text, block):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

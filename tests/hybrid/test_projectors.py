@@ -27,7 +27,7 @@ def _gated(projector: torch.nn.Module, x: torch.Tensor, d_out: int, gate: float)
     return (1 - gate) * projector(x) + gate * resize_width(x, d_out)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(d_in=widths, d_out=widths, seed=st.integers(0, 99), strength=st.floats(1e-4, 10))
 def test_ridge_is_least_squares_on_stacked_rows(
     d_in: int, d_out: int, seed: int, strength: float
@@ -40,7 +40,7 @@ def test_ridge_is_least_squares_on_stacked_rows(
     torch.testing.assert_close(ridge(inputs, targets, strength), wanted, rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(factor=st.floats(1e-3, 1e3), seed=st.integers(0, 99))
 def test_predictions_do_not_depend_on_the_unit_of_an_input(factor: float, seed: int) -> None:
     inputs, targets = _random(30, 3, seed=seed), _random(30, 2, seed=seed + 1)
@@ -70,7 +70,7 @@ def test_a_dead_input_gets_no_weight() -> None:
     assert (weight[1] == 0).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(d_in=widths, d_out=widths, gate=st.floats(0, 0.95), seed=st.integers(0, 99))
 def test_fit_recovers_a_planted_map_behind_the_gate(
     d_in: int, d_out: int, gate: float, seed: int

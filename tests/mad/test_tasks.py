@@ -10,7 +10,7 @@ from manticore.mad.tasks import BLOCK_TOKENS, IGNORED, Draw
 
 N = 24
 seeds = st.integers(0, 2**32)
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 
 def make(setting: Setting, seed: int = 0, n: int = N, training: bool = False):

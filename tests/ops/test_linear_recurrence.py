@@ -25,7 +25,7 @@ def _inputs(batch, length, channels, dtype=torch.float32):
     return [tensor.requires_grad_() for tensor in (a, x, state)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     batch=st.integers(1, 3),
     length=st.integers(1, 40),

@@ -134,7 +134,7 @@ def test_without_softplus(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     batch=st.integers(1, 3),
     width=st.integers(1, 20),

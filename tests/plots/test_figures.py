@@ -29,7 +29,7 @@ def points(figure):
     return sum(np.size(trace.z if trace.type == "heatmap" else trace.y) for trace in figure.data)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(K=st.integers(1, 4), n_blocks=st.integers(1, 48), n_steps=st.sampled_from([1, 2, 700]))
 def test_mixture_figure_draws_every_shape_within_its_size(K, n_blocks, n_steps):
     figure = mixture_figure(mixtures(n_steps, n_blocks, K), run_id="r1")

@@ -50,8 +50,8 @@ def test_without_ray_it_says_what_to_install(plain, monkeypatch):
         mc.sweep(plain, seeds=[77])
 
 
-@pytest.mark.parametrize("failures", [1, 2])
-def test_a_machine_too_busy_for_ray_is_given_a_second_chance(monkeypatch, failures):
+@pytest.mark.parametrize("failures", [1, 4])
+def test_a_machine_too_busy_for_ray_is_given_more_chances(monkeypatch, failures):
     ray = pytest.importorskip("ray")
     tried = []
 
@@ -66,7 +66,7 @@ def test_a_machine_too_busy_for_ray_is_given_a_second_chance(monkeypatch, failur
     else:
         with pytest.raises(TimeoutError, match=r"too busy.*same command again"):
             _connect(ray, None)
-    assert tried == [("local",)] * 2
+    assert tried == [("local",)] * min(failures + 1, 4)
 
 
 def test_trials_are_done_once_and_summed_up(plain, at, monkeypatch):

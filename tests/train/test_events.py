@@ -125,7 +125,7 @@ def test_damaged_line_in_the_middle_is_skipped(tmp_path, caplog):
     assert "damaged" in caplog.text
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cut=st.integers(0, 10_000), text=st.text(max_size=40))
 def test_a_resumed_writer_survives_any_cut(tmp_path_factory, cut, text):
     folder = tmp_path_factory.mktemp("run")

@@ -19,8 +19,7 @@ def tokenizer():
 
 
 @given(text=st.text(max_size=80))
-def test_text_comes_back(text):
-    tokenizer = AutoTokenizer.from_pretrained(zoo_path("tales-neox"))
+def test_text_comes_back(tokenizer, text):
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert tokenizer.decode(ids) == text
 
