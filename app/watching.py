@@ -33,16 +33,17 @@ class Watcher:
         """The run of this id; None if there is none, or the id is no id (it comes from outside)."""
         if not run_id:
             return None
-        with self._opening:  # pages are answered in threads
-            try:
-                run = self._open.get(run_id) or get_run(run_id, self.root)
-                _ = run.status, run.config
-            except (ValueError, LookupError, OSError) as error:
-                log.info("no run to show: %s", error)
-                self._open.pop(run_id, None)
-                return None
+        try:
+            run = self._open.get(run_id) or get_run(run_id, self.root)
+            _ = run.status, run.config
+        except (ValueError, LookupError, OSError) as error:
+            log.info("no run to show: %s", error)
+            self._open.pop(run_id, None)
+            return None
+        # Pages are answered in threads, and a slow disk is to hold up only those that wait for it.
+        with self._opening:
+            self._open.pop(run_id, None)
             self._open[run_id] = run
-            self._open.move_to_end(run_id)
             if len(self._open) > _KEPT:
                 self._open.popitem(last=False)
         return run

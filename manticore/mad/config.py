@@ -1,7 +1,7 @@
 """What programming can be asked to do: one object for Python, a run's JSON and the shell."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -11,7 +11,6 @@ from manticore.search.config import HELD_OUT, SearchConfig, n_held_out
 
 PresetName = Literal["quick", "baseline", "paper"]
 Combination = Literal["mean", "best"]
-Skill = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,9 @@ class ProgramConfig(SearchConfig):
     The options of a search hold for each task's search.
     """
 
-    tasks: dict[str, Skill] = Field(default_factory=lambda: dict.fromkeys(TASKS, 1.0), min_length=1)
+    tasks: dict[str, PositiveFloat] = Field(
+        default_factory=lambda: dict.fromkeys(TASKS, 1.0), min_length=1
+    )
     """Skills: the tasks that count, and how much each does; all of the preset if not given."""
     from_scratch: bool = False
     """Search on untrained blocks of the same shapes, with projectors fitted to them, in place of

@@ -86,13 +86,9 @@ def program(
     for index, job in enumerate(jobs):
         if stop_before_training(should_stop):
             return False
-        later = [options.steps * other.setting.length for other in jobs[index + 1 :]]
+        later = options.steps * sum(other.setting.length for other in jobs[index + 1 :])
         section = Section(
-            total,
-            index * options.steps,
-            job.name,
-            {"task": job.name},
-            later=sum(later) / job.setting.length,
+            index * options.steps, job.name, {"task": job.name}, later / job.setting.length
         )
         result = _search(job, target, folder, config, events, should_stop, section)
         # The hybrid of a task and its optimizer are in circles, and the next task has its own.

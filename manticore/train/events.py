@@ -50,14 +50,12 @@ class Section:
     """A part of a run that counts its own steps; in events the whole run's are counted.
 
     Attributes:
-        total_steps: Of the whole run.
         first_step: Steps of the run before this part.
         name: Of the folder of its checkpoints, inside that of the run's.
         labels: Fields that each event of it gets.
         later: How much comes after this part, in steps of this part.
     """
 
-    total_steps: int
     first_step: int = 0
     name: str = ""
     labels: Mapping[str, Any] = field(default_factory=dict)

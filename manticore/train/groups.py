@@ -68,7 +68,7 @@ def parameter_groups(
 
 
 def _fresh_vocabulary(hybrid: "ManticoreForCausalLM", with_decoder: bool) -> Named:
-    """Embeddings and heads of all components, if they are new; tied ones once."""
+    """What is new of embeddings and heads, tied ones once; the decoder with them if wanted."""
     if not hybrid.fresh_vocabulary:
         return []
     modules = [

@@ -109,7 +109,7 @@ class Loop:
         section: Section | None = None,
     ) -> None:
         self.options = options
-        self.section = section or Section(options.steps)
+        self.section = section or Section()
         self.strategy = strategy
         self.accelerator = Accelerator(
             mixed_precision=options.mixed_precision,
