@@ -5,8 +5,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from manticore.plots import component_colour
-from manticore.zoo import zoo_card, zoo_names
+from manticore.components.zoo import zoo_card, zoo_names
+from manticore.views.plots import component_colour
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import gradio as gr
 
-from app.watching import Watcher, hybrid_of
-from manticore.plots import outcome_figure, perplexity_figure
-from manticore.runs.wording import explain
-from manticore.runs.writing import continue_text, join_texts
+from manticore.hybrid.generation import continue_text, join_texts
+from manticore.views.plots import outcome_figure, perplexity_figure
+from manticore.views.wording import explain
+
+from .watching import Watcher, hybrid_of
 
 WAITING = "…"
 EXAMPLES = [

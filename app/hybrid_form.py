@@ -5,8 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from app import catalogue
-from manticore.zoo import zoo_path
+from manticore.components.zoo import zoo_path
+
+from . import catalogue
 
 STRATEGIES = [
     ("DARTS: descend the loss together", "darts"),

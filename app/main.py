@@ -11,11 +11,12 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from app import chat_tab, program_tab, search_tab
-from app.style import CSS, FIT_FIGURES, REMEMBER_RUN, THEME
-from app.watching import Watcher
 from manticore.runs import runs_root
-from manticore.runs.wording import REACH
+from manticore.views.wording import REACH
+
+from . import chat_tab, program_tab, search_tab
+from .style import CSS, FIT_FIGURES, REMEMBER_RUN, THEME
+from .watching import Watcher
 
 MASTHEAD = """
 # Manticore

@@ -6,13 +6,14 @@ from typing import Any
 
 import gradio as gr
 
-from app import hybrid_form
-from app.run_panel import RunPanel
-from app.watching import Watcher
-from manticore.mad import TASKS
-from manticore.mad.config import ProgramConfig
+from manticore.config.programming import ProgramConfig
 from manticore.runs import RunConfig
-from manticore.runs.wording import short_task
+from manticore.tasks import TASKS
+from manticore.views.wording import short_task
+
+from . import hybrid_form
+from .run_panel import RunPanel
+from .watching import Watcher
 
 HOW = (
     "Mixture weights without a text: they are searched on small synthetic tasks, then combined. "

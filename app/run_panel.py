@@ -6,17 +6,18 @@ from typing import Any
 
 import gradio as gr
 
-from app.status import going_on_html, idle_html, sample_html, status_html
-from app.watching import Watcher, last_event
-from manticore.plots import (
+from manticore.runs import Run, RunConfig, RunError, start_run
+from manticore.views.plots import (
     empty_figure,
     loss_figure,
     mixture_figure,
     mixture_heatmap,
     outcome_figure,
 )
-from manticore.runs import Run, RunConfig, RunError, start_run
-from manticore.runs.wording import explain, warning_text
+from manticore.views.wording import explain, warning_text
+
+from .status import going_on_html, idle_html, sample_html, status_html
+from .watching import Watcher, last_event
 
 TICK = 1.0  # seconds between looks at the run folder
 _NOTHING = "The mixture weights of each block appear here<br>while the search runs"

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from app import catalogue, hybrid_form
-from app.run_panel import RunPanel
-from app.watching import Watcher
 from manticore.data.resolve import check_source
 from manticore.runs import RunConfig
 from manticore.search import SearchConfig
+
+from . import catalogue, hybrid_form
+from .run_panel import RunPanel
+from .watching import Watcher
 
 _DEFAULTS = SearchConfig()
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from manticore.plots import short_names
 from manticore.runs import Run, runs_root
-from manticore.runs.wording import facts, in_its_folder, short_task, state_words
+from manticore.views.plots import short_names
+from manticore.views.wording import facts, in_its_folder, short_task, state_words
 
 NEWEST = 3
 """Warnings that are shown at once."""

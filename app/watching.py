@@ -7,8 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.status import run_label
 from manticore.runs import Run, get_run, runs
+
+from .status import run_label
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM

@@ -14,10 +14,10 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.harness import as_record, print_timings, save_results, time_side_by_side
-from manticore.mad import BASELINES, make_task
-from manticore.mad.stacks import build_stack
 from manticore.ops import selective_scan, usable_backends
 from manticore.ops.selective_scan import BACKEND_VARIABLE
+from manticore.suite.stacks import build_stack
+from manticore.tasks import BASELINES, make_task
 
 BATCH, CHANNELS, STATE = 128, 256, 16
 LENGTHS = (128, 512)

@@ -23,7 +23,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from manticore.train.files import write_json
+from manticore.store.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "numba", "numpy")

@@ -1,6 +1,6 @@
 """How much faster are the vectorised MAD tasks than one example at a time?
 
-The training data of each task at its published baseline, made by `manticore.mad` and by the
+The training data of each task at its published baseline, made by `manticore.tasks` and by the
 straightforward reference (`benchmarks.mad_reference`), side by side in one process.
 
     python -m benchmarks.mad_data
@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmarks import mad_reference
 from benchmarks.harness import as_record, print_timings, save_results, time_side_by_side
-from manticore.mad import BASELINES, TASKS, Setting
-from manticore.mad.tasks import Draw, Examples
+from manticore.tasks import BASELINES, TASKS, Setting
+from manticore.tasks.generators import Draw, Examples
 
 BAR = 30
 

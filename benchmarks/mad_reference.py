@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from manticore.mad.settings import Setting
-from manticore.mad.tasks import IGNORED, Draw, Examples
+from manticore.tasks.generators import IGNORED, Draw, Examples
+from manticore.tasks.settings import Setting
 
 Example = tuple[np.ndarray, np.ndarray]  # inputs, targets
 

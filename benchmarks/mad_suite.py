@@ -1,6 +1,6 @@
 """Is a hybrid from nothing better than its components and than stacks made by hand, on MAD tasks?
 
-The protocol is the preset's (`manticore.mad.protocol`), but for what is given here. If it is
+The protocol is the preset's (`manticore.suite.protocol`), but for what is given here. If it is
 interrupted, the benchmark goes on with the trainings that are done, which are kept beside the
 table: remove results/mad_suite to measure all anew. Tasks can be measured one by one: each call's
 table joins those of other tasks or another protocol that are there. The mean is over the tasks that
@@ -21,10 +21,10 @@ from rich.console import Console
 
 import manticore as mc
 from benchmarks.harness import RESULTS, save_results
-from manticore.commands.mad import suite_table
-from manticore.mad import PRESETS, TASKS
-from manticore.mad.protocol import DEFAULT_MODELS, PROTOCOLS, Regime
-from manticore.mad.suite import Progress, Suite
+from manticore.cli.mad import suite_table
+from manticore.suite.protocol import DEFAULT_MODELS, PROTOCOLS, Regime
+from manticore.suite.suite import Progress, Suite
+from manticore.tasks import PRESETS, TASKS
 
 COMPARED = ("gpt_neo", "mamba", "gpt_neo+mamba", "mambaformer")
 FOLDER = RESULTS / "mad_suite"

@@ -41,7 +41,7 @@ from manticore.search import SearchConfig
 from manticore.search.candidates import simplex_grid
 from manticore.search.held_out import hold_out
 from manticore.search.strategies import STRATEGIES
-from manticore.train.events import EventWriter
+from manticore.store.events import EventWriter
 from manticore.train.groups import parameter_groups
 from manticore.train.loop import Loop, LoopOptions
 

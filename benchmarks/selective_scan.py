@@ -17,7 +17,7 @@ from transformers import DynamicCache, MambaConfig, MambaForCausalLM
 from transformers.models.mamba.modeling_mamba import mamba_selective_scan
 
 from benchmarks import harness
-from manticore.components.fast_mixers import use_fast_mixers
+from manticore.components.mixers.fast import use_fast_mixers
 from manticore.ops import scan_backend, selective_scan
 
 BAR_LENGTH, BAR_SPEEDUP, TOLERANCE = 512, 150.0, 1e-4

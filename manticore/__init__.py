@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from manticore.data import load_text
     from manticore.evaluate import alignment_error, perplexity
     from manticore.hybrid import ManticoreConfig, ManticoreForCausalLM, build_hybrid
-    from manticore.mad.suite import mad_suite
     from manticore.recipes.recipe import Recipe
     from manticore.recipes.reproducing import reproduce
     from manticore.recipes.running import run_recipe
     from manticore.recipes.sweeping import sweep
+    from manticore.suite.suite import mad_suite
 
 __version__ = "0.1.0"
 
@@ -43,7 +43,7 @@ _HOMES = {
     "build_hybrid": "manticore.hybrid",
     "load_component": "manticore.components.loading",
     "load_text": "manticore.data",
-    "mad_suite": "manticore.mad.suite",
+    "mad_suite": "manticore.suite.suite",
     "perplexity": "manticore.evaluate",
     "reproduce": "manticore.recipes.reproducing",
     "run_recipe": "manticore.recipes.running",

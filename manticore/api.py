@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 import manticore.evaluate  # noqa: F401  before the function of this name takes its place
-from manticore.mad.config import ProgramConfig
+from manticore.config.programming import ProgramConfig
+from manticore.config.run import option_field
+from manticore.config.training import EvaluateConfig, FinetuneConfig, PretrainConfig
 from manticore.runs import Run, RunConfig, get_run, start_run
 from manticore.runs import runs as list_runs
-from manticore.runs.config import option_field
 from manticore.search import SearchConfig
-from manticore.train.config import EvaluateConfig, FinetuneConfig, PretrainConfig
 
 if TYPE_CHECKING:
     from manticore.data import TextData
     from manticore.hybrid import ManticoreForCausalLM
-    from manticore.mad.trust import Trust
+    from manticore.programming.trust import Trust
 
 __all__ = [
     "Run",
@@ -161,7 +161,7 @@ def trust(run: Run, data: "TextData") -> "Trust":
         ValueError: No programming came before it, or one of a single task, or of none that the text
             asks for.
     """
-    from manticore.mad.trust import trust_on
+    from manticore.programming.trust import trust_on
 
     run = run.programming()
     metrics = run.metrics()

@@ -6,13 +6,13 @@ from typing import Any
 
 from accelerate.state import AcceleratorState
 
+from manticore.config.run import option_field
 from manticore.runs import Run, RunConfig, write_status
-from manticore.runs.config import option_field
 from manticore.runs.launch import make_run_folder
 from manticore.runs.stages import run_stage
-from manticore.train.events import EventWriter
-from manticore.train.files import write_json
-from manticore.train.layout import METRICS_FILE, RESULT_FOLDER
+from manticore.store.events import EventWriter
+from manticore.store.files import write_json
+from manticore.store.layout import METRICS_FILE, RESULT_FOLDER
 from tests.tiny import TEXT
 
 

@@ -19,14 +19,13 @@ from transformers import (
 )
 
 from manticore.components.families import FAMILIES
-from manticore.components.fast_mixers import use_fast_mixers
 from manticore.components.inspection import UnknownFamilyError, family_spec
+from manticore.components.mixers.fast import use_fast_mixers
 from manticore.components.runner import BlockRunner
 from manticore.components.scratch import Scratch, is_scratch, make_scratch
 from manticore.components.spec import FamilySpec
 from manticore.components.tokenizers import special_ids, vocabulary_size
-from manticore.zoo import UnknownZooModelError, zoo_names, zoo_path
-from manticore.zoo.registry import has_zoo
+from manticore.components.zoo import UnknownZooModelError, has_zoo, zoo_names, zoo_path
 
 ZOO_PREFIX = "zoo:"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from manticore.data.reading import Piece, cut_pieces, read_blocks, split_offset
-from manticore.data.stories import generate_stories
+from manticore.stories.generator import generate_stories
 
 PARTS = ("train", "valid")
 

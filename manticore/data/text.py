@@ -13,8 +13,8 @@ from manticore.data.cache import FORMAT, TokenCache, cache_root, digest, tokeniz
 from manticore.data.packing import PackedTokens, StreamedTokens, token_blocks
 from manticore.data.resolve import open_source
 from manticore.data.sources import PARTS, StorySource, TextSource
-from manticore.data.stories import Entropy, entropy_per_token, generate_stories
 from manticore.paths import absolute
+from manticore.stories.generator import Entropy, entropy_per_token, generate_stories
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

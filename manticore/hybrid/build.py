@@ -12,11 +12,11 @@ from manticore.components.loading import Component, cast_parameters, load_compon
 from manticore.components.runner import cut_points
 from manticore.components.scratch import is_scratch
 from manticore.components.tokenizers import TransplantReport, same_vocabulary, transplant
-from manticore.data import generate_stories
 from manticore.hybrid.alignment import align_projectors, set_scales
 from manticore.hybrid.configuration import MAX_COMPONENTS, ManticoreConfig
 from manticore.hybrid.modeling import ManticoreForCausalLM
 from manticore.hybrid.projectors import LinearProjector, MLPProjector
+from manticore.stories import generate_stories
 
 PROJECTOR_INITS = ("aligned", "identity", "random")
 ALIGNMENT_TOKENS = 8192

@@ -31,8 +31,8 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from manticore.components.fast_mixers import use_fast_mixers
 from manticore.components.inspection import family_spec
+from manticore.components.mixers.fast import use_fast_mixers
 from manticore.components.runner import BlockRunner
 from manticore.components.tokenizers import TransplantReport
 from manticore.hybrid.cache import HybridCache

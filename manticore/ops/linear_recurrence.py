@@ -32,7 +32,7 @@ def _loop_backward(a: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
 def _engine(tensor: torch.Tensor) -> tuple[Callable, Callable]:
     """Forward and backward functions: compiled ones on the CPU in float32, else the loops."""
     if tensor.dtype == torch.float32 and scan_backend(tensor.device) == "numba":
-        module = importlib.import_module("manticore.ops.numba_recurrence")  # numba is optional
+        module = importlib.import_module("manticore.ops.cpu.recurrence")  # numba is optional
         return module.forward, module.backward
     return _loop_forward, _loop_backward
 

@@ -34,12 +34,12 @@ _DEVICE_OF_BACKEND = {"mamba-ssm": "cuda", "triton": "cuda", "numba": "cpu"}
 
 _ENGINES = {
     "numba": (
-        "manticore.ops.numba_scan",
+        "manticore.ops.cpu.scan",
         "The compiled selective scan is not available (%s: %s); PyTorch operations are used, "
         "which is many times slower. Remedy: pip install 'numba>=0.61'.",
     ),
     "triton": (
-        "manticore.ops.triton_scan",
+        "manticore.ops.cuda.scan",
         "Triton is not usable (%s: %s); the selective scan on CUDA uses PyTorch operations, "
         "which is many times slower. Remedy: PyTorch for CUDA on Linux, which brings Triton "
         "along, and a C compiler.",

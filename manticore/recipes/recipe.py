@@ -8,17 +8,17 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from ruamel.yaml import YAML, YAMLError
 
-from manticore.mad.config import ProgramConfig
-from manticore.paths import absolute
-from manticore.runs.config import HybridConfig, option_field, option_name
-from manticore.search.config import SearchConfig
-from manticore.train.config import (
+from manticore.config.programming import ProgramConfig
+from manticore.config.run import HybridConfig, option_field, option_name
+from manticore.config.search import SearchConfig
+from manticore.config.training import (
     EvaluateConfig,
     FinetuneConfig,
     PretrainConfig,
     TrackerName,
     refuse_unknown,
 )
+from manticore.paths import absolute
 
 STAGE_ORDER = ("pretrain-projectors", "program", "search", "finetune", "evaluate")
 

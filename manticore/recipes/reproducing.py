@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from manticore.config.run import Build, HybridConfig, Parent
 from manticore.data import TextData
 from manticore.data.cache import digest
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
 from manticore.recipes.running import go_on_with
 from manticore.runs import Run, RunConfig, RunError, get_run, start_run
-from manticore.runs.config import Build, HybridConfig, Parent
-from manticore.runs.folder import CONFIG_FILE, is_run_id, run_folder
 from manticore.runs.hybrids import weights_digest
-from manticore.train.layout import START_FOLDER
+from manticore.store.folder import CONFIG_FILE, is_run_id, run_folder
+from manticore.store.layout import START_FOLDER
 
 if TYPE_CHECKING:
     Watch = Callable[[Run], object]

@@ -16,8 +16,8 @@ from manticore.data.cache import digest
 from manticore.recipes.recipe import Recipe
 from manticore.recipes.running import done_before, run_recipe
 from manticore.runs import runs_root
-from manticore.runs.folder import slug
-from manticore.train.files import write_json
+from manticore.store.files import write_json
+from manticore.store.folder import slug
 
 CPUS = 2
 """Cores of a trial, where a machine has so many."""

@@ -3,11 +3,11 @@
 import os
 from typing import TYPE_CHECKING
 
-from manticore.runs.config import RunConfig
-from manticore.runs.folder import runs_root
+from manticore.config.run import RunConfig
 from manticore.runs.launch import make_run_folder, spawn_worker
 from manticore.runs.run import Run, RunError, get_run, runs
-from manticore.runs.status import Status, write_status
+from manticore.store.folder import runs_root
+from manticore.store.status import Status, write_status
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_model
 
+from manticore.config.run import RunConfig
 from manticore.hybrid import ManticoreForCausalLM
-from manticore.runs.config import RunConfig
+from manticore.store.layout import CHECKPOINTS_FOLDER, START_FOLDER
 from manticore.train.assembly import Assembly
-from manticore.train.layout import CHECKPOINTS_FOLDER, START_FOLDER
 
 WEIGHTS_FILE = "model.safetensors"
 

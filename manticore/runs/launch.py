@@ -8,9 +8,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manticore.config.run import RunConfig, Start
 from manticore.paths import worker_environment
-from manticore.runs.config import RunConfig, Start
-from manticore.runs.folder import (
+from manticore.store.files import write_json
+from manticore.store.folder import (
     CONFIG_FILE,
     LOG_FILE,
     STATUS_FILE,
@@ -18,10 +19,9 @@ from manticore.runs.folder import (
     new_run_id,
     runs_root,
 )
-from manticore.runs.lock import run_lock
-from manticore.runs.status import read_status, write_status
-from manticore.train.files import write_json
-from manticore.train.layout import START_FOLDER
+from manticore.store.layout import START_FOLDER
+from manticore.store.lock import run_lock
+from manticore.store.status import read_status, write_status
 from manticore.train.tracking import require_trackers
 
 if TYPE_CHECKING:

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from manticore.runs.config import RunConfig
-from manticore.runs.folder import CONFIG_FILE, STATUS_FILE
-from manticore.runs.status import Status, read_status
-from manticore.runs.wording import phrases, state_words
-from manticore.train.events import (
+from manticore.config.run import RunConfig
+from manticore.store.events import (
     EVENTS_FILE,
     last_per_step,
     last_per_step_by_task,
     read_events,
 )
-from manticore.train.layout import METRICS_FILE, RESULT_FOLDER
+from manticore.store.folder import CONFIG_FILE, STATUS_FILE
+from manticore.store.layout import METRICS_FILE, RESULT_FOLDER
+from manticore.store.status import Status, read_status
+from manticore.views.wording import phrases, state_words
 
 
 class RunRecord:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from manticore.runs.folder import (
+from manticore.runs.launch import spawn_worker
+from manticore.runs.record import RunRecord, state_message
+from manticore.store.folder import (
     CONFIG_FILE,
     STATUS_FILE,
     STOP_FILE,
@@ -18,9 +20,7 @@ from manticore.runs.folder import (
     run_folder,
     runs_root,
 )
-from manticore.runs.launch import spawn_worker
-from manticore.runs.record import RunRecord, state_message
-from manticore.train.layout import (
+from manticore.store.layout import (
     CHECKPOINTS_FOLDER,
     HYBRID_FOLDER,
     RESULT_FOLDER,
@@ -49,15 +49,15 @@ class Run(RunRecord):
         run ends or Ctrl-C ends the watching.
 
         Returns:
-            In a notebook, the `manticore.widgets.LiveView`; else whether it was watched to its end.
+            In a notebook the `LiveView`; otherwise whether it was watched to its end.
         """
         if _in_notebook():
-            from manticore.widgets import watch as show
+            from manticore.views.notebook import watch as show
 
             return show(self)
         from rich.console import Console
 
-        from manticore.terminal.watching import watch as draw
+        from manticore.views.terminal.watching import watch as draw
 
         return draw(self, Console())
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manticore.mad.programming import program
+from manticore.programming.stage import program
+from manticore.store.events import EventWriter
 from manticore.train.evaluating import evaluate
-from manticore.train.events import EventWriter
 from manticore.train.training import train
 
 if TYPE_CHECKING:
-    from manticore.runs.config import RunConfig
+    from manticore.config.run import RunConfig
 
 Stage = Callable[[Path, "RunConfig", EventWriter, Callable[[], bool]], bool]
 

@@ -23,10 +23,10 @@ from types import FrameType
 
 from filelock import Timeout
 
-from manticore.runs.folder import CONFIG_FILE, STOP_FILE
-from manticore.runs.lock import run_lock
-from manticore.runs.status import State, read_status, write_status
-from manticore.train.events import EventWriter, SilentEvents, read_events
+from manticore.store.events import EventWriter, SilentEvents, read_events
+from manticore.store.folder import CONFIG_FILE, STOP_FILE
+from manticore.store.lock import run_lock
+from manticore.store.status import State, read_status, write_status
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def _do_stage(
     folder: Path, events: EventWriter | SilentEvents, should_stop: Callable[[], bool]
 ) -> bool:
     # Imported here, so that a broken installation becomes the run's failure, with its remedy.
-    from manticore.runs.config import RunConfig
+    from manticore.config.run import RunConfig
     from manticore.runs.stages import run_stage
 
     config = RunConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())

@@ -1,5 +1,5 @@
 """Search strategies: one class each."""
 
-from manticore.search.config import SearchConfig
+from manticore.config.search import SearchConfig
 
 __all__ = ["SearchConfig"]

@@ -6,7 +6,7 @@ from itertools import islice
 import torch
 from torch.utils.data import Dataset, IterableDataset, Subset, default_collate
 
-from manticore.search.config import n_held_out
+from manticore.config.search import n_held_out
 
 MOST_SEQUENCES = 2048
 """Of a stream: so many are kept in memory, its first ones."""

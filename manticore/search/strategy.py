@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from manticore.search.config import SearchConfig
+from manticore.config.search import SearchConfig
 from manticore.search.parameterisations import SearchedMixture, SoftmaxMixture
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from manticore.search.strategies import STRATEGIES
 from manticore.train.sharding import whole_state
 
 if TYPE_CHECKING:
+    from manticore.config.run import RunConfig
     from manticore.hybrid import ManticoreForCausalLM
-    from manticore.runs.config import RunConfig
 
 _ADAPTER = "default"
 

@@ -10,14 +10,14 @@ from accelerate import PartialState
 
 from manticore.data import TextData
 from manticore.evaluate import alignment_error, perplexity
+from manticore.store.events import EventWriter
 from manticore.train.devices import use_device
-from manticore.train.events import EventWriter
 from manticore.train.signs import misaligned, worse
 from manticore.train.tracking import TrackedEvents, require_trackers, tracked
 from manticore.train.training import alone, starting_hybrid, write_metrics
 
 if TYPE_CHECKING:
-    from manticore.runs.config import RunConfig
+    from manticore.config.run import RunConfig
 
 
 def evaluate(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 if TYPE_CHECKING:
+    from manticore.config.search import TrainConfig
     from manticore.hybrid import ManticoreForCausalLM
-    from manticore.search.config import TrainConfig
 
 
 Named = list[tuple[str, nn.Parameter]]

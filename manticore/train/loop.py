@@ -18,12 +18,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
+from manticore.config.training import TrackerName, check_parts
+from manticore.store.events import EventWriter, Section
+from manticore.store.layout import CHECKPOINTS_FOLDER
 from manticore.train.batches import Batch, Batches
 from manticore.train.checkpoints import Checkpoints
 from manticore.train.clock import Clock
-from manticore.train.config import TrackerName, check_parts
-from manticore.train.events import EventWriter, Section
-from manticore.train.layout import CHECKPOINTS_FOLDER
 from manticore.train.schedules import learning_rate_factor
 from manticore.train.sharding import (
     average_gradients,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from manticore.search.config import GRADIENT
+from manticore.config.search import GRADIENT
 
 COLLAPSED = 0.95
 POOR_ALIGNMENT = 1.0

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from manticore.train.events import EventWriter, Section, SilentEvents, read_events
+from manticore.store.events import EventWriter, Section, SilentEvents, read_events
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from manticore.runs.config import RunConfig
+    from manticore.config.run import RunConfig
 
 PROJECT = "manticore"
 TENSORBOARD_FOLDER = "tensorboard"

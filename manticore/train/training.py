@@ -14,24 +14,24 @@ from manticore.evaluate import measure_text, perplexity
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
 from manticore.search.fixed import Fixed
 from manticore.search.held_out import hold_out
-from manticore.train.assembly import Assembly
-from manticore.train.devices import use_device
-from manticore.train.events import EventWriter, Section, last_per_step, read_events
-from manticore.train.files import write_json
-from manticore.train.groups import parameter_groups
-from manticore.train.layout import (
+from manticore.store.events import EventWriter, Section, last_per_step, read_events
+from manticore.store.files import write_json
+from manticore.store.layout import (
     HYBRID_FOLDER,
     METRICS_FILE,
     RESULT_FOLDER,
     START_FOLDER,
 )
+from manticore.train.assembly import Assembly
+from manticore.train.devices import use_device
+from manticore.train.groups import parameter_groups
 from manticore.train.loop import Loop, LoopOptions
 from manticore.train.sharding import load_on_every_process
 from manticore.train.tracking import require_trackers
 from manticore.train.watcher import Data, Measure, Watcher
 
 if TYPE_CHECKING:
-    from manticore.runs.config import HybridConfig, RunConfig
+    from manticore.config.run import HybridConfig, RunConfig
 
 
 def train(

@@ -8,13 +8,13 @@ import torch
 from torch.utils.data import Dataset
 
 from manticore.evaluate import alignment_error, measure_text
-from manticore.train.events import EventWriter
-from manticore.train.sampling import sample_text
+from manticore.hybrid.sampling import sample_text
+from manticore.store.events import EventWriter
 from manticore.train.signs import collapsed, misaligned, rising, worse
 
 if TYPE_CHECKING:
+    from manticore.config.search import TrainConfig
     from manticore.hybrid import ManticoreForCausalLM
-    from manticore.search.config import TrainConfig
 
 _ALIGNMENT_SEQUENCES = 16
 

@@ -11,12 +11,12 @@ from app.run_panel import draw
 from app.search_tab import config_from
 from app.status import sample_html, status_html
 from app.watching import Watcher
+from manticore.config.search import StrategyName
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
-from manticore.runs.status import write_status
-from manticore.runs.wording import duration, explain
-from manticore.search.config import StrategyName
-from manticore.train.events import EventWriter
+from manticore.store.events import EventWriter
+from manticore.store.status import write_status
+from manticore.views.wording import duration, explain
 from tests.app.zoo import make_zoo
 
 FORM = {

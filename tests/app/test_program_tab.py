@@ -6,11 +6,11 @@ import pytest
 
 from app import program_tab
 from app.run_panel import draw
-from manticore.mad import TASKS
-from manticore.runs.config import RunConfig
+from manticore.config.run import RunConfig
 from manticore.runs.launch import make_run_folder
-from manticore.runs.wording import explain
-from manticore.train.events import EventWriter
+from manticore.store.events import EventWriter
+from manticore.tasks import TASKS
+from manticore.views.wording import explain
 from tests.app.zoo import make_zoo
 from tests.tiny_runs import programming_run
 

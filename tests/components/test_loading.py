@@ -19,7 +19,7 @@ from transformers import (
 
 from manticore import build_hybrid
 from manticore.components.loading import ComponentError, load_component
-from manticore.zoo import zoo_names
+from manticore.components.zoo import zoo_names
 from tests.tiny import VOCAB_SIZE, make_model, make_tokenizer, save_component
 
 SAVE_AGAIN = "Save it again with save_pretrained"

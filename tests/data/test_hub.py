@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from manticore.data import TextData, generate_stories, load_text
+from manticore.data import TextData, load_text
+from manticore.stories import generate_stories
 
 ROWS = [{"text": s, "number": i} for i, s in enumerate(generate_stories("en", n_stories=30))]
 

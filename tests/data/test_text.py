@@ -13,8 +13,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from manticore.data import Entropy, TextData, entropy_per_token, generate_stories, load_text
+from manticore.data import TextData, load_text
 from manticore.data.packing import IGNORED
+from manticore.stories import Entropy, entropy_per_token, generate_stories
 
 
 def tokens(dataset) -> list[int]:

@@ -53,7 +53,7 @@ def _interpreted() -> ModuleType:
     triton = pytest.importorskip("triton")
     if tuple(int(part) for part in triton.__version__.split(".")[:2]) < (3, 7):
         pytest.skip("older interpreters do not go with NumPy 2.4")
-    return importlib.import_module("manticore.ops.triton_scan")
+    return importlib.import_module("manticore.ops.cuda.scan")
 
 
 def _device(backend: str) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from manticore.ops import simd
+from manticore.ops.cpu import simd
 
 
 def _apply(function):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from manticore.ops import selective_scan
-from manticore.ops.worker_pool import run_ranges
+from manticore.ops.cpu.worker_pool import run_ranges
 
 
 @pytest.mark.parametrize(("n_tasks", "n_workers"), [(1, 1), (7, 2), (3, 3), (10, 4)])

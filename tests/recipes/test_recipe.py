@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manticore.config.run import option_name
 from manticore.recipes.recipe import Recipe, parse_values
-from manticore.runs.config import option_name
-from manticore.runs.wording import explain
+from manticore.views.wording import explain
 
 GOOD = """
 components: [zoo:a, zoo:b]
@@ -161,7 +161,7 @@ def test_values_with_commas_between():
 
 
 def test_the_example_is_of_bundled_components():
-    from manticore.zoo import zoo_names
+    from manticore.components.zoo import zoo_names
 
     example = Recipe.from_yaml(Path(__file__).parents[2] / "assets/recipes/bilingual.yaml")
     assert {name.removeprefix("zoo:") for name in example.components} <= set(zoo_names())

@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from manticore.runs import Run, RunConfig, RunError, get_run, runs
-from manticore.runs.folder import CONFIG_FILE, STATUS_FILE
 from manticore.runs.launch import make_run_folder
-from manticore.runs.status import write_status
-from manticore.train.events import EventWriter
+from manticore.store.events import EventWriter
+from manticore.store.folder import CONFIG_FILE, STATUS_FILE
+from manticore.store.status import write_status
 
 CONFIG = RunConfig(
     name="A Test", components=["zoo:a", "hub/b<i>"], n_blocks=2, data={"source": "x"}

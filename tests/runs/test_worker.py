@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from manticore.runs import Run, RunError, stages, start_run
-from manticore.runs.folder import LOG_FILE
 from manticore.runs.launch import make_run_folder
-from manticore.runs.status import process_started
 from manticore.runs.worker import _attempt, describe, remedy_for
-from manticore.train.events import EventWriter, read_events
+from manticore.store.events import EventWriter, read_events
+from manticore.store.folder import LOG_FILE
+from manticore.store.status import process_started
 from tests.tiny_runs import do_here, run_config
 
 TIMEOUT = 240.0

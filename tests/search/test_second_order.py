@@ -11,7 +11,7 @@ from manticore import build_hybrid
 from manticore.search import SearchConfig
 from manticore.search.held_out import hold_out
 from manticore.search.strategies import STRATEGIES
-from manticore.train.events import EventWriter
+from manticore.store.events import EventWriter
 from manticore.train.groups import parameter_groups
 from manticore.train.loop import Loop, LoopOptions
 from tests.tiny import VOCAB_SIZE

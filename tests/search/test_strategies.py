@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from manticore.plots import outcome_figure
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.search.parameterisations import GumbelMixture
-from manticore.train.events import EventWriter
+from manticore.store.events import EventWriter
 from manticore.train.loop import Loop
 from manticore.train.training import train
+from manticore.views.plots import outcome_figure
 from tests.tiny_runs import run_config
 
 STEPS = 8

@@ -9,8 +9,8 @@ import torch
 
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
+from manticore.store.events import EventWriter
 from manticore.train.checkpoints import Checkpoints
-from manticore.train.events import EventWriter
 from manticore.train.training import train
 from tests.tiny_runs import run_config
 

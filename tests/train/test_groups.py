@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 import manticore as mc
-from manticore.train.config import TrainConfig
+from manticore.config.training import TrainConfig
 from manticore.train.groups import parameter_groups
 from tests.tiny import FAMILY_NAMES
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from manticore.train.events import EventWriter, read_events
+from manticore.store.events import EventWriter, read_events
 from manticore.train.loop import Loop, LoopOptions
 from tests.tiny import make_model
 

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.runs.stages import run_stage
-from manticore.train.events import EventWriter
+from manticore.store.events import EventWriter
 from manticore.train.tracking import tracked_values
 from tests.tiny_runs import run_config
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from manticore.hybrid import ManticoreForCausalLM
 from manticore.runs import Run, RunConfig, start_run
-from manticore.runs.folder import STOP_FILE
 from manticore.runs.launch import make_run_folder
+from manticore.store.folder import STOP_FILE
 from tests.tiny_runs import do_here, run_config
 
 STEPS = 5

@@ -8,7 +8,7 @@ import pytest
 
 import manticore as mc
 from manticore.search import SearchConfig
-from manticore.train.events import EventWriter, read_events
+from manticore.store.events import EventWriter, read_events
 from manticore.train.watcher import Watcher
 from tests.tiny import TEXT
 

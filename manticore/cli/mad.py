@@ -1,0 +1,147 @@
+"""The command that runs the MAD suite."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from manticore.cli.common import INTERRUPTED, Explaining
+from manticore.cli.stage_options import Device
+from manticore.views.wording import short_task
+
+if TYPE_CHECKING:
+    from manticore.suite.suite import Progress as SuiteProgress
+
+commands = typer.Typer(cls=Explaining)
+
+
+@commands.command()
+def mad(
+    preset: Annotated[
+        str,
+        typer.Option(help="quick (minutes on two cores), baseline, full (all settings) or paper."),
+    ] = "quick",
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="gpt_neo, gpt_neox, llama, mamba, mamba2, any FAMILY+FAMILY, mambaformer or "
+            "striped; repeat it. [default: gpt_neo, mamba, gpt_neo+mamba, mambaformer, striped]",
+        ),
+    ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="TASK", help="Repeat it. [default: all of the preset]"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of each training. [default: the preset's]")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Of the results. [default: mad in the folder of runs]")
+    ] = None,
+    device: Device = "auto",
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Models that are trained at a time, in processes.")
+    ] = 1,
+    dtype: Annotated[
+        str, typer.Option(help="float32, or bfloat16 or float16 for mixed precision.")
+    ] = "float32",
+) -> None:
+    """Train models from nothing on MAD tasks, and score them.
+
+    Every finished training is kept: the same command goes on where it was interrupted.
+    """
+    import manticore as mc
+    from manticore.suite.interrupts import SAVED
+
+    changes = {"dtype": dtype} | ({} if epochs is None else {"epochs": epochs})
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        try:
+            found = mc.mad_suite(
+                preset,
+                models,
+                tasks,
+                seeds=range(seeds),
+                folder=folder,
+                device=device,
+                jobs=jobs,
+                report=_shown(bar) if console.is_terminal else _said(),
+                **changes,
+            )
+        except KeyboardInterrupt as error:
+            how = "and saved: the same command goes on"
+            if SAVED not in error.args:
+                how = "at once: the same command goes on from the last checkpoint"
+            console.print(f"Interrupted, {how}.")
+            raise typer.Exit(INTERRUPTED) from None
+    console.print(suite_table(found.rows(), found.guessing()))
+    console.print(found.path, highlight=False, soft_wrap=True)
+
+
+def suite_table(rows: Sequence[Mapping[str, Any]], guessing: Mapping[str, float]) -> Table:
+    """Scores of models on tasks, with the spread over seeds, and what guessing comes to.
+
+    Args:
+        rows: As `Suite.rows` gives them.
+        guessing: As `Suite.guessing` gives it.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("model", no_wrap=True)
+    tasks = list(rows[0]["tasks"])
+    for column in ("size", *(short_task(task) for task in tasks), "mean"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        scores = [_score(row["tasks"][task]) for task in tasks]
+        table.add_row(row["model"], _size(row["parameters"]), *scores, _score(row["mean"]))
+    shares = [guessing[task] for task in tasks]
+    table.add_row("guessing", "", *(f"{share:.1%}" for share in (*shares, fmean(shares))))
+    return table
+
+
+def _said() -> Callable[["SuiteProgress"], None]:
+    """What says a line for each training that is over, where there is no terminal to draw on."""
+    finished = 0
+
+    def say(progress: "SuiteProgress") -> None:
+        nonlocal finished
+        # Of several jobs, any may speak first.
+        if progress.finished > finished and progress.step == progress.cell.steps:
+            finished = progress.finished
+            typer.echo(_words(progress))
+
+    return say
+
+
+def _words(progress: "SuiteProgress") -> str:
+    cell = progress.cell
+    measured = "" if progress.accuracy is None else f" {progress.accuracy:.1%}"
+    return f"{progress.finished}/{progress.total} {cell.model}, {cell.setting.task}{measured}"
+
+
+def _shown(bar: Progress) -> Callable[["SuiteProgress"], None]:
+    """What moves a progress bar."""
+    shown = bar.add_task("", total=1.0)
+
+    def show(progress: "SuiteProgress") -> None:
+        bar.update(shown, completed=progress.share, description=_words(progress))
+
+    return show
+
+
+def _score(found: Mapping[str, Any]) -> str:
+    spread = "" if found["spread"] is None else f" ± {100 * found['spread']:.1f}"
+    return f"{100 * found['score']:.1f}{spread}%"
+
+
+def _size(parameters: tuple[int, int]) -> str:
+    """The most that any task made of it: vocabularies differ."""
+    return f"{max(parameters) / 1e6:.2f}M"

@@ -1,1 +1,0 @@
-"""The commands of `manticore`, by subject: one file each."""

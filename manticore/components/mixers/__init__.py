@@ -1,0 +1,1 @@
+"""State-space and recurrent mixers on our own scan."""

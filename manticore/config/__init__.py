@@ -1,0 +1,1 @@
+"""All options of all stages, as pydantic models. Nothing here needs torch."""

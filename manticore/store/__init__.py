@@ -1,0 +1,1 @@
+"""The run folder: its layout, lock, events and status. Nothing here needs torch."""

@@ -1,0 +1,1 @@
+"""The MAD protocol: stacks of blocks trained from scratch on every task, over a grid."""

@@ -1,0 +1,1 @@
+"""What people look at: figures, words, the terminal and the notebook."""

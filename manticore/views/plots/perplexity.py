@@ -1,0 +1,89 @@
+"""How good a hybrid is: its perplexity beside that of each of its components, or by task."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from manticore.views.plots.curve import curve_figure, is_curve
+from manticore.views.plots.tasks import task_figure
+from manticore.views.plots.theme import INK, component_colour, empty_figure, new_figure, short_names
+
+NO_PERPLEXITY = "Perplexity appears here<br>after the first evaluation"
+# Beyond this ratio a linear axis would leave the good bars invisible.
+_LOG_RATIO = 20.0
+
+
+def outcome_figure(events: Iterable[Mapping[str, Any]], stage: str, run_id: str = "") -> go.Figure:
+    """What was measured last: of programming the accuracy on each task, of a sweep its curve, else
+    perplexity.
+
+    Args:
+        events: of one run, as `Run.events` or `read_events` gives them; other kinds are ignored.
+        stage: of the run.
+        run_id: keeps a reader's zoom through refreshes.
+    """
+    if stage == "program":
+        return task_figure(events, run_id)
+    measured = [event["metrics"] for event in events if event["kind"] == "eval"]
+    metrics = measured[-1] if measured else {}
+    if is_curve(metrics):
+        return curve_figure(metrics, list(metrics["components"]), run_id)
+    return perplexity_figure(metrics, metrics.get("floor"), run_id)
+
+
+def perplexity_figure(
+    metrics: Mapping[str, Any] | None, floor: float | None = None, run_id: str = ""
+) -> go.Figure:
+    """Horizontal bars of held-out perplexity: the hybrid first, then each component alone.
+
+    Args:
+        metrics: of an `eval` event: `perplexity` of the hybrid and `components`, a perplexity by
+            name. None: not evaluated yet.
+        floor: the text's own entropy in nats per token; drawn as the perplexity exp(floor).
+        run_id: keeps a reader's zoom through refreshes.
+    """
+    if not metrics or metrics.get("perplexity") is None:
+        return empty_figure(NO_PERPLEXITY, run_id)
+    components = metrics.get("components") or {}
+    labels = ["<b>hybrid</b>", *short_names(list(components))]
+    values = [metrics["perplexity"], *components.values()]
+    known = [value for value in values if value is not None]
+    figure = new_figure(run_id, height=94 + 38 * len(labels))
+    figure.add_bar(
+        x=values,
+        y=labels,
+        orientation="h",
+        marker={"color": [INK, *(component_colour(k) for k in range(len(components)))]},
+        text=[perplexity_label(value) for value in values],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+    )
+    lowest = math.exp(floor) if floor is not None else min(known)
+    if max(known) > _LOG_RATIO * lowest:
+        figure.update_xaxes(type="log", range=_log_range(lowest, max(known)))
+    else:
+        figure.update_xaxes(range=[0, 1.18 * max(known)])
+    if floor is not None:
+        figure.add_vline(x=lowest, line={"dash": "dash", "width": 1.5, "color": INK})
+    title = "perplexity, held-out text (lower is better)<br>components alone, as the run found them"
+    if floor is not None:
+        title += "<br>dashed: no model can go below"
+        figure.update_layout(height=figure.layout.height + 18)
+    figure.update_xaxes(title=title)
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_layout(margin={"t": 10, "r": 40}, bargap=0.35)
+    return figure
+
+
+def perplexity_label(value: float | None) -> str:
+    """A perplexity in a few characters, whatever its size."""
+    if value is None:
+        return "not finite"
+    return f"{value:.2f}" if value < 1000 else f"{value:,.0f}" if value < 1e6 else f"{value:.1e}"
+
+
+def _log_range(lowest: float, highest: float) -> Sequence[float]:
+    return [math.log10(lowest) - 0.3, math.log10(highest) + 0.6]

@@ -1,0 +1,69 @@
+"""Talking with a hybrid in a terminal: it goes on with what one writes."""
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from manticore.hybrid.generation import continue_text, join_texts
+
+if TYPE_CHECKING:
+    from manticore.hybrid import ManticoreForCausalLM
+
+HOW = (
+    "Write a beginning and the hybrid goes on with it; everything above counts as the text so far. "
+    "/new starts a new text, Ctrl-C cuts a continuation short, Ctrl-D leaves."
+)
+
+
+def chat(
+    hybrid: "ManticoreForCausalLM",
+    console: Console,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    top_p: float,
+) -> None:
+    """Read beginnings and write continuations until the input ends.
+
+    Args:
+        hybrid: With its tokenizer.
+        console: Where to write; its input is standard input.
+        max_new_tokens: Longest continuation, in tokens.
+        temperature: 0 takes the likeliest token every time.
+        top_p: Nucleus mass.
+    """
+    console.print(HOW, style="dim")
+    pieces: list[str] = []
+    while True:
+        try:
+            beginning = console.input("[bold]> [/]")
+        except (EOFError, KeyboardInterrupt):
+            console.print()
+            return
+        if beginning.strip() == "/new":
+            pieces = []
+            console.print("A new text.", style="dim")
+        elif beginning.strip():
+            pieces.append(beginning)
+            written = ""
+            texts = continue_text(
+                hybrid,
+                join_texts(pieces),
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                top_p=top_p,
+            )
+            with closing(texts):
+                try:
+                    for text in texts:
+                        _print_plain(console, text[len(written) :])
+                        written = text
+                except KeyboardInterrupt:
+                    _print_plain(console, " …")
+            pieces.append(written)
+            console.print()
+
+
+def _print_plain(console: Console, text: str) -> None:
+    console.print(text, end="", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,113 @@
+"""Runs in words that the page, the terminal and the notebook share."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from manticore.store.layout import runs_root
+
+if TYPE_CHECKING:
+    from manticore.runs.run import Run
+
+STATE_WORDS = {
+    "queued": "starting",
+    "running": "running",
+    "stopping": "stopping after this step",
+    "stopped": "stopped",
+    "done": "done",
+    "failed": "failed",
+    "died": "interrupted",
+}
+
+REACH = "who gets in can train on every file that this user can read"
+"""What to know before others reach the page."""
+
+
+def in_its_folder(run: "Run") -> str:
+    """The end of a command on a run: where it is, if its runs are not where commands look."""
+    elsewhere = run.folder.parent
+    return "" if elsewhere == runs_root() else f" --runs-root {shlex.quote(str(elsewhere))}"
+
+
+def state_words(row: Mapping[str, Any]) -> str:
+    """The state of a run.
+
+    Args:
+        row: `Run.summary()`.
+    """
+    if row["state"] == "stopping" and row["step"] is None:
+        return "stopping as soon as it can"
+    return STATE_WORDS[row["state"]]
+
+
+def facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How far a run is: (name, value) of what is known, in their order; names may be "".
+
+    Args:
+        row: `Run.summary()`.
+    """
+    if row["step"] is None:
+        return [("", preparing(row))] if row["state"] in {"queued", "running"} else []
+    known = [
+        ("step", f"{row['step']} of {row['total_steps']}"),
+        ("task", short_task(row["task"] or "")),
+        ("loss", "not finite" if row["loss"] is None else f"{row['loss']:.3f}"),
+        ("tokens/s", f"{row['tokens_per_s']:,.0f}" if row["tokens_per_s"] else ""),
+        ("left", duration(row["eta_s"])),
+    ]
+    return [(name, value) for name, value in known if value]
+
+
+def phrases(row: Mapping[str, Any]) -> list[str]:
+    """`facts` in words, such as `step 3 of 200` and `loss 2.500`."""
+    forms = {"step": "step {}", "loss": "loss {}", "tokens/s": "{} tokens/s", "left": "{} left"}
+    return [forms.get(name, "{}").format(value) for name, value in facts(row)]
+
+
+def preparing(row: Mapping[str, Any]) -> str:
+    """What a run does before its first step.
+
+    Args:
+        row: `Run.summary()`.
+    """
+    first = "loading components, aligning projectors" if row["builds"] else "loading the hybrid"
+    then = {"program": "making the first task", "evaluate": "measuring"}
+    return f"{first} and {then.get(row['stage'], 'measuring each component alone')}"
+
+
+def short_task(task: str) -> str:
+    """A MAD task's name for axes and tables, such as `noisy recall`; a length behind it stays."""
+    return re.sub("in-context-|selective-", "", task).replace("-", " ")
+
+
+def warning_text(event: Mapping[str, Any]) -> str:
+    """What a `warning` event says, with the task that it is about, if any, before it."""
+    task = event.get("task")
+    return f"{short_task(task).capitalize()}: {event['message']}" if task else event["message"]
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the two largest units, such as `2 min 05 s`; "" if not known."""
+    if seconds is None:
+        return ""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def explain(error: Exception) -> str:
+    """An error in words for the reader: what is wrong with which value, and the remedy."""
+    if isinstance(error, ValidationError):
+        problems = []
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"])
+            text = problem["msg"].removeprefix("Value error, ")
+            problems.append(f"{where}: {text}" if where else text)
+        return "; ".join(problems)
+    return str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error)

@@ -1,0 +1,402 @@
+"""The `manticore` command: its real way from search to chat, and what it says of bad input."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import manticore as mc
+from manticore.cli import app
+from manticore.hybrid import ManticoreForCausalLM
+from manticore.runs import RunError, get_run, runs
+from tests.app.zoo import use_tiny_zoo
+from tests.tiny import TEXT, make_tokenizer, save_component
+
+EXAMPLE = Path(__file__).parents[2] / "assets/recipes/bilingual.yaml"
+TINY = ["zoo:tiny-neox", "zoo:tiny-mamba"]
+PATIENCE = 240.0
+
+
+@pytest.fixture
+def at(tmp_path, monkeypatch):
+    """A folder with tiny components as the zoo, a text, and runs that are killed afterwards."""
+    use_tiny_zoo(tmp_path, monkeypatch)
+    yield tmp_path
+    for run in runs(tmp_path / "runs"):
+        run.kill()
+
+
+def manticore(*arguments, **options):
+    return CliRunner().invoke(app, list(map(str, arguments)), **options)
+
+
+def search(at, *more, steps=8, components=TINY):
+    return manticore(
+        *("search", *components, "--data", at / "text.txt", "--steps", steps, "--seq-len", 16),
+        *("--batch-size", 2, "--blocks", 2, "--projector-init", "identity", *more),
+    )
+
+
+def test_search_watch_list_and_chat(at):
+    result = search(at)
+    assert result.exit_code == 0, result.output
+    (run,) = runs()
+    assert run.status.state == "done"
+    assert "done  step 8 of 8" in result.output
+    assert run.mixture_history().shape == (9, 2, 2)
+
+    listed = manticore("runs")
+    assert run.id in listed.output
+    assert "8/8" in listed.output
+    assert manticore("watch", "last").output.count("held-out perplexity") >= 2
+
+    talked = manticore("chat", run.id, "--max-new-tokens", 4, input="Once upon a time\n")
+    assert talked.exit_code == 0, talked.output
+    assert ">" in talked.output
+
+
+def test_options_reach_the_run(at):
+    result = search(
+        at,
+        *("--no-watch", "--mixture-lr", 0.125, "--projector-lr", 0.25, "--component-lr", 0),
+        *("--name", "Mine", "--seed", 3, "--device", "cpu", "--projector", "mlp"),
+        *("--track", "tensorboard"),
+    )
+    assert result.exit_code == 0, result.output
+    run = get_run(result.output.split()[-1])
+    options = run.config.search
+    assert (options.mixture_lr, options.projector_lr, options.component_lr) == (0.125, 0.25, 0)
+    assert (options.steps, options.batch_size) == (8, 2)
+    config = run.config
+    assert (config.name, config.seed, config.device) == ("Mine", 3, "cpu")
+    assert (config.projector, config.n_blocks, config.data["seq_len"]) == ("mlp", 2, 16)
+    assert (config.data["seed"], config.head, config.dtype) == (0, "mixed", "float32")
+    assert config.trackers == ("tensorboard",)
+
+
+def test_a_foreign_tokenizer_is_transplanted_and_said(at):
+    folder = at / "foreign"
+    save_component(folder, "gpt2", width=32, layers=4)
+    make_tokenizer(TEXT[:1], vocab_size=80).save_pretrained(folder)
+    result = search(at, "--no-watch", components=[TINY[0], folder])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"foreign: [0-9]+% of the hybrid's vocabulary was copied", result.output)
+
+
+def test_the_stages_after_a_search(at):
+    assert search(at, "--set", "tied=true", "--mixture-lr", "0.5").exit_code == 0
+    found = runs()[0]
+    history = found.mixture_history()
+    assert (history[:, 0] == history[:, 1]).all()
+    text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2)
+    tuned = manticore("finetune", "last", *text, "--steps", 2, "--lora-rank", 2)
+    assert tuned.exit_code == 0, tuned.output
+    assert runs()[0].config.finetune.lora.rank == 2
+    assert runs()[0].mixture_history()[-1] == pytest.approx(history[-1], abs=1e-6)
+    measured = manticore("evaluate", "last", *text, "--batches", 2)
+    assert measured.exit_code == 0, measured.output
+    assert "held-out perplexity" in measured.output
+    assert set(runs()[0].metrics()["components"]) == {"tiny-neox", "tiny-mamba"}
+
+
+def test_projectors_are_pretrained(at):
+    result = manticore(
+        *("pretrain-projectors", *TINY, "--data", at / "text.txt", "--steps", 2, "--blocks", 2),
+        *("--seq-len", 16, "--batch-size", 2, "--projector-init", "random"),
+    )
+    assert result.exit_code == 0, result.output
+    pretrained = runs()[0]
+    assert pretrained.config.stage == "pretrain-projectors"
+    assert pretrained.status.state == "done"
+    text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2, "--steps", 2)
+    refused = manticore("search", "last", *text, "--projector", "mlp")
+    assert refused.exit_code == 1
+    assert "leave out --blocks, --projector" in " ".join(refused.output.split())
+    searched = manticore("search", pretrained.id, *text)
+    assert searched.exit_code == 0, searched.output
+    start = ManticoreForCausalLM.from_pretrained(runs()[0].folder / "start")
+    for name, weight in pretrained.hybrid().state_dict().items():
+        assert torch.equal(start.state_dict()[name], weight), name
+
+
+@pytest.mark.parametrize(
+    ("tasks", "says"),
+    [
+        (["=2"], "neither TASK nor TASK=SKILL"),
+        (["memorization="], "neither TASK nor TASK=SKILL"),
+        (["in_context_recall", "in-context-recall=2"], "names in-context-recall twice"),
+        (["memorization=much"], "memorization"),
+        (["recall"], "no task 'recall'"),
+    ],
+)
+def test_skills_that_cannot_be_are_refused_before_anything_is_built(tasks, says):
+    named = [argument for task in tasks for argument in ("--task", task)]
+    result = manticore("program", "zoo:not-there", *named)
+    assert result.exit_code == 1
+    assert says in " ".join(result.output.split())
+    assert "not-there" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("search", "steps=5"),
+        ("search", "mixture-lr=0.1"),
+        ("pretrain-projectors", "batch-size=5"),
+        ("program", "tasks=[memorization]"),
+        ("program", "lengths=[8, 16]"),
+    ],
+)
+def test_an_option_with_a_flag_is_refused_elsewhere(command, option):
+    text = () if command == "program" else ("--data", "text.txt")
+    result = manticore(command, "zoo:not-there", *text, "--set", option)
+    assert result.exit_code == 1
+    assert "there is a flag for that, see --help" in " ".join(result.output.split())
+
+
+def test_a_seed_changes_no_held_out_text(at):
+    assert search(at, "--seed", 1, steps=2).exit_code == 0
+    text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2)
+    assert manticore("finetune", "last", *text, "--steps", 2, "--seed", 2).exit_code == 0
+    options = ("--batches", 1, "--set", "alignment_sequences=2")
+    assert manticore("evaluate", "last", *text, *options).exit_code == 0
+    assert [run.config.seed for run in runs()] == [0, 2, 1]
+    assert {run.config.data["seed"] for run in runs()} == {0}
+    assert runs()[0].config.evaluate.alignment_sequences == 2
+
+
+def test_a_run_is_made_and_not_started(at):
+    made = search(at, "--no-launch")
+    assert made.exit_code == 0
+    (run,) = runs()
+    assert f"manticore resume {run.id}" in " ".join(made.output.split())
+    assert run.status.state == "stopped"
+
+
+def test_options_are_checked_before_anything_is_built():
+    for command in ("search", "pretrain-projectors"):
+        options = ("--data", "text.txt", "--set", "max_grad_norm=-1")
+        result = manticore(command, "zoo:not-there", *options)
+        assert result.exit_code == 1
+        assert "max_grad_norm" in result.output
+        assert "not-there" not in result.output
+    result = manticore("finetune", "not-there", "--data", "text.txt", "--set", "stepps=1")
+    assert "stepps" in result.output
+
+
+def test_programming_then_finetuning(at):
+    tiny = '{"memorization": {"vocabulary": 16, "length": 8, "test_examples": 16}}'
+    result = manticore(
+        *("program", *TINY, "--task", "memorization=0.5", "--steps", 2, "--blocks", 2),
+        *("--batch-size", 4, "--combine", "best", "--set", f"settings={tiny}"),
+    )
+    assert result.exit_code == 0, result.output
+    run = runs()[0]
+    options = run.config.program
+    assert (options.tasks, options.combine) == ({"memorization": 0.5}, "best")
+    assert options.jobs()[0].setting.vocabulary == 16
+    refused = manticore("trust", "last", "--data", at / "text.txt")
+    assert "with two tasks or more" in " ".join(refused.output.split())
+    text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2, "--steps", 2)
+    tuned = manticore("finetune", "last", *text)
+    assert tuned.exit_code == 0, tuned.output
+    assert runs()[0].mixture_history()[-1] == pytest.approx(run.mixture_history()[-1], abs=1e-6)
+    by_length = manticore(
+        *("program", *TINY, "--task", "memorization", "--steps", 1, "--blocks", 2),
+        *("--batch-size", 4, "--length", 4, "--length", 8, "--target-length", 100),
+    )
+    assert by_length.exit_code == 0, by_length.output
+    assert set(runs()[0].metrics()["lengths"]) == {"4", "8"}
+
+
+def test_trust_in_what_was_programmed(at):
+    result = manticore(
+        *("program", *TINY, "--task", "memorization", "--task", "in-context-recall"),
+        *("--steps", 1, "--blocks", 2, "--batch-size", 4),
+    )
+    assert result.exit_code == 0, result.output
+    run = runs()[0]
+    assert -1 <= run.metrics()["agreement"] <= 1
+    told = manticore("trust", "last", "--data", at / "text.txt", "--seq-len", 16)
+    assert told.exit_code == 0, told.output
+    text = mc.load_text(at / "text.txt", tokenizer=run.hybrid().tokenizer, seq_len=16, seed=0)
+    found = mc.trust(run, text)
+    assert f"The mixture agrees {found.agreement:.2f} with" in told.output
+    said = " ".join(told.output.split())
+    assert f"Of all orders of the blocks {found.by_chance:.0%} agree as well." in said
+    row = next(line for line in told.output.splitlines() if line.startswith("memorization"))
+    done = run.metrics()["tasks"]["memorization"]
+    shares = (found.skills["memorization"], done["accuracy"], done["guessing"])
+    assert row.split()[1:] == [f"{share:.0%}" for share in shares]
+    tuned = mc.finetune(run, text, 1, launch=False)
+    assert mc.trust(tuned, text) == found
+    other = mc.search(mc.build_hybrid(TINY, 2), text, launch=False)
+    refused = manticore("trust", other.id, "--data", at / "text.txt")
+    assert "no programming came before it" in " ".join(refused.output.split())
+
+
+def test_stop_and_resume(at):
+    search(at, "--no-watch", steps=4000)
+    (run,) = runs()
+    while not run.losses()[0].size:
+        assert run.is_alive
+        time.sleep(0.05)
+    stopped = manticore("stop", "last")
+    assert stopped.exit_code == 0, stopped.output
+    run.wait(PATIENCE)
+    assert run.status.state == "stopped"
+    assert manticore("stop", "last").exit_code == 1
+    resumed = manticore("resume", run.id, "--no-watch")
+    assert resumed.exit_code == 0, resumed.output
+    assert run.is_alive
+    assert manticore("resume", run.id).exit_code == 1
+    refused = manticore("finetune", run.id, "--data", at / "text.txt")
+    assert "is still at work: wait for its end" in " ".join(refused.output.split())
+    ended = manticore("stop", "--now", run.id)
+    assert ended.exit_code == 0, ended.output
+    with pytest.raises(RunError, match="was killed"):
+        run.wait(PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["search", "zoo:tiny-nox", "--data", "text.txt"], "did you mean tiny-neox"),
+        (["search", *TINY, "--data", "no-such.txt"], "no-such.txt"),
+        (["search", *TINY, "--data", "text.txt", "--blocks", "9"], "n_blocks=9"),
+        (["search", *TINY, "--data", "text.txt", "--strategy", "dart"], "strategy"),
+        (["search", *TINY, "--data", "text.txt", "--device", "tpu"], "device"),
+        (["search", *TINY, "--data", "text.txt", "--set", "tied"], "no NAME=VALUE pair"),
+        (["search", *TINY, "--data", "text.txt", "--set", "teid=1"], "teid"),
+        (["finetune", "last", "--data", "text.txt"], "there is no run yet"),
+        (["recipe", "no.yaml"], "there is no recipe"),
+        (["recipe", str(EXAMPLE), "--set", "search.stepz=1"], "did you mean 'steps'"),
+        (["sweep", str(EXAMPLE), "--vary", "search.stepz=1"], "did you mean 'steps'"),
+        (["sweep", str(EXAMPLE), "--vary", "search.steps=0"], "greater than 0"),
+        (["sweep", str(EXAMPLE), "--seeds", "[1"], "no list of values"),
+        (["reproduce", "bilingul"], "the tables are"),
+        (["reproduce", "no/config.json"], "there is no"),
+        (["reproduce", "20990101-000000000-x"], "no run"),
+        (["watch", "last"], "there is no run yet"),
+        (["watch", "../elsewhere"], "is not a run id"),
+        (["chat", "20990101-000000000-x"], "no run"),
+    ],
+)
+def test_bad_input_ends_in_one_clear_line(at, monkeypatch, arguments, says):
+    monkeypatch.chdir(at)
+    result = manticore(*arguments)
+    assert result.exit_code == 1
+    assert says in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
+
+
+def test_a_run_that_fails_is_said_in_the_exit_status(at):
+    search(at, "--no-watch", steps=2)
+    (run,) = runs()
+    run.wait(PATIENCE)
+    config = json.loads((run.folder / "config.json").read_text())
+    config["data"]["source"] = str(at / "gone.txt")
+    (run.folder / "config.json").write_text(json.dumps(config))
+    for name in ("checkpoints", "result"):
+        shutil.rmtree(run.folder / name)
+    status = json.loads((run.folder / "status.json").read_text())
+    (run.folder / "status.json").write_text(json.dumps({**status, "state": "stopped"}))
+    result = manticore("resume", run.id)
+    assert result.exit_code == 1
+    assert "gone.txt" in "".join(result.output.split())
+
+
+def test_the_example_recipe_with_few_steps_and_small_components(at):
+    small = ["components=[zoo:tiny-neox, zoo:tiny-mamba]", "n_blocks=2", "device=cpu"]
+    small += [f"data.source={at / 'text.txt'}", "data.seq-len=16", "evaluate.eval-batches=1"]
+    for stage in ("pretrain-projectors", "search", "finetune"):
+        small += [f"{stage}.steps=2", f"{stage}.eval-batches=1", f"{stage}.batch-size=2"]
+    settings = [word for each in small for word in ("--set", each)]
+    result = manticore("recipe", EXAMPLE, *settings)
+    assert result.exit_code == 0, result.output
+    made = runs()[::-1]
+    stages = ["pretrain-projectors", "search", "finetune", "evaluate"]
+    assert [run.config.stage for run in made] == stages
+    closing = result.output.split("done")[-1]
+    for run in made:
+        assert re.search(rf"{run.id} +[0-9.]+", closing)
+    # Nothing is left to do, and every run is shown again.
+    again = manticore("recipe", EXAMPLE, *settings)
+    assert again.output.split("done")[-1] == closing
+    assert len(runs()) == 4
+
+
+def test_a_run_is_reproduced(at):
+    search(at, steps=2)
+    (run,) = runs()
+    again = manticore("reproduce", run.id)
+    assert again.exit_code == 0, again.output
+    assert (runs()[0].losses()[1] == run.losses()[1]).all()
+    assert runs()[0].id != run.id
+
+
+def test_a_sweep_is_shown_and_kept(at):
+    (at / "r.yaml").write_text(
+        "components: [zoo:tiny-neox]\nprojector_init: identity\ndevice: cpu\n"
+        "data: {source: text.txt, seq_len: 16}\nstages: {evaluate: {eval_batches: 1}}\n"
+    )
+    # Its only trial is done before: Ray takes long to start, and has tests of its own.
+    trial = mc.Recipe.from_yaml(at / "r.yaml").with_options({"evaluate.batch_size": 2, "seed": 0})
+    mc.run_recipe(trial)
+    sweep = ("sweep", at / "r.yaml", "--vary", "evaluate.batch-size=2", "--seeds", "0")
+    result = manticore(*sweep)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"2 +[0-9.]+ +1\n", result.output)
+    (path,) = (at / "runs").glob("sweep-*.json")
+    assert path.name in result.output
+    assert len(json.loads(path.read_text())["trials"]) == len(runs()) == 1
+
+
+def test_tables_are_listed():
+    listed = manticore("reproduce", "tables").output.split()
+    assert {"bilingual", "planted"} <= set(listed)
+    assert "harness" not in listed
+
+
+def test_zoo_is_listed(at):
+    result = manticore("zoo", "list")
+    assert "tiny-mamba" in result.output
+    assert "95.00" in result.output
+
+
+def test_doctor_finds_what_is_here(at):
+    result = manticore("doctor")
+    assert result.exit_code == 0, result.output
+    assert "tiny-neox" in result.output
+    assert "numba" in result.output
+
+
+def test_doctor_advises_where_something_is_missing(at, monkeypatch):
+    monkeypatch.setenv("MANTICORE_ZOO", str(at / "nowhere"))
+    result = manticore("doctor")
+    assert "!" in result.output
+    assert "reinstall the package" in " ".join(result.output.split())
+
+
+def test_help_needs_no_torch():
+    code = "import sys, manticore.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+COMMANDS = [name for name in get_command(app).commands if name != "zoo"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "zoo list"])
+def test_help_of_every_command(command):
+    result = manticore(*command.split(), "--help")
+    assert result.exit_code == 0
+    words = " ".join(result.output.split())
+    assert f"Usage: manticore {command}" in words or f"Usage: root {command}" in words

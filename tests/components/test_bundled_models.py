@@ -1,0 +1,95 @@
+"""The shipped weights: they load as any checkpoint does, and they have learned their language."""
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from manticore.components.mixers.fast import use_fast_mixers
+from manticore.components.zoo import zoo_card, zoo_path
+from manticore.data.packing import pack
+from manticore.evaluate.losses import mean_loss
+from manticore.stories import generate_stories
+from tools.zoo.blend import encode_documents
+from tools.zoo.recipes import RECIPES
+
+NAMES = sorted(RECIPES)
+UNSEEN_SEED = 424_242
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def component(request):
+    folder = zoo_path(request.param)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    use_fast_mixers(model)
+    return request.param, model, AutoTokenizer.from_pretrained(folder)
+
+
+def stories(language: str, n: int = 12) -> list[str]:
+    return list(generate_stories(language, n_stories=n, seed=UNSEEN_SEED))
+
+
+def test_weights_are_half_precision_safetensors():
+    for name in NAMES:
+        model = AutoModelForCausalLM.from_pretrained(zoo_path(name))
+        assert {p.dtype for p in model.parameters()} == {torch.float16}
+        assert not list(zoo_path(name).glob("*.bin"))
+
+
+def test_config_is_the_recipes(component):
+    name, model, tokenizer = component
+    recipe = RECIPES[name]
+    assert model.config.model_type == recipe.model_type
+    assert model.config.hidden_size == zoo_card(name)["width"]
+    assert model.config.num_hidden_layers == zoo_card(name)["depth"]
+    assert model.num_parameters() == zoo_card(name)["parameters"]
+    assert model.config.vocab_size == len(tokenizer) == 4096
+    assert model.config.eos_token_id == tokenizer.eos_token_id == tokenizer.bos_token_id
+    assert model.config.pad_token_id == tokenizer.pad_token_id
+    assert tokenizer.padding_side == "left"
+
+
+def test_unseen_stories_are_far_likelier_than_under_word_counts(component):
+    name, model, tokenizer = component
+    ids = encode_documents(stories(RECIPES[name].language), tokenizer)
+    counts = Counter(ids.tolist())
+    unigram = -sum(n * math.log(n / len(ids)) for n in counts.values()) / len(ids)
+    loss = mean_loss(model, list(pack([ids], 512, tokenizer.pad_token_id)))
+    assert loss < 0.25 * unigram
+
+
+def test_the_card_tells_the_truth(component):
+    name, model, tokenizer = component
+    language = RECIPES[name].language
+    ids = encode_documents(stories(language, 40), tokenizer)
+    loss = mean_loss(model, list(pack([ids], 512, tokenizer.pad_token_id)))
+    told = zoo_card(name)["perplexity"][f"bundled:stories-{language}, held out"]
+    assert loss == pytest.approx(told["nats_per_token"], abs=0.1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_component_is_at_home_in_its_own_language(name):
+    measured = zoo_card(name)["perplexity"]
+    own, other = ("en", "es") if RECIPES[name].language == "en" else ("es", "en")
+    home = measured[f"bundled:stories-{own}, held out"]["perplexity"]
+    abroad = measured[f"bundled:stories-{other}, held out"]["perplexity"]
+    assert 20 * home < abroad
+
+
+def test_sampled_text_is_made_of_known_words(component):
+    name, model, tokenizer = component
+    language = RECIPES[name].language
+    known = {word.strip(".,;:!?¿¡“”—") for text in stories(language, 400) for word in text.split()}
+    prompt = stories(language, 1)[0][:120]
+    inputs = tokenizer(prompt, return_tensors="pt")
+    output = model.generate(**inputs, max_new_tokens=60, do_sample=False)
+    words = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :]).split()[1:-1]
+    strange = [word for word in words if word.strip(".,;:!?¿¡“”—") not in known]
+    assert len(strange) <= 0.15 * len(words), strange
+
+
+def test_widths_and_depths_are_unlike():
+    shapes = {(zoo_card(n)["width"], zoo_card(n)["depth"]) for n in NAMES}
+    assert len(shapes) == len(NAMES)

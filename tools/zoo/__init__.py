@@ -1,0 +1,1 @@
+"""How the bundled components and their tokenizer were trained."""

@@ -1,0 +1,175 @@
+"""Training batches drawn from several texts in fixed proportions.
+
+A batch is a pure function of (seed, phase, step): nothing has to be remembered to resume at a step,
+and a run that was interrupted reads exactly the rows that an uninterrupted one reads.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from manticore.data.packing import token_blocks
+from manticore.stories.generator import generate_stories
+from tools.zoo.recipes import Recipe, Share
+from tools.zoo.tokenizer import read_text, spanish_prose
+
+logger = logging.getLogger(__name__)
+
+STORY_PREFIX = "bundled:stories-"
+TRAIN_STORY_SEED = 20_000
+
+
+def encode_documents(
+    documents: Iterable[str], tokenizer: PreTrainedTokenizerBase, *, max_tokens: int | None = None
+) -> np.ndarray:
+    """Token stream of documents, each closed by the end-of-text token.
+
+    Args:
+        documents: texts; read no further once `max_tokens` are there.
+        max_tokens: length to stop at, in tokens.
+
+    Returns:
+        uint16 array (tokens,).
+    """
+    pieces = ((text, True) for text in documents)
+    blocks = list(token_blocks(pieces, tokenizer, max_tokens))
+    return np.concatenate(blocks).astype(np.uint16) if blocks else np.zeros(0, dtype=np.uint16)
+
+
+def load_stream(
+    share: Share,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    data_dir: Path,
+    cache: Path,
+) -> np.ndarray:
+    """Token stream of one part of a recipe, kept in `cache` as an array for the next start.
+
+    Args:
+        cache: folder for encoded streams, of one tokenizer.
+
+    Raises:
+        FileNotFoundError: the text is not in `data_dir`.
+        ValueError: bundled stories of a language that there is not.
+    """
+    file = cache / f"{re.sub('[^a-z0-9]+', '-', share.source.lower())}-{share.tokens}.npy"
+    if file.is_file():
+        return np.load(file, mmap_mode="r")
+    if share.source.startswith(STORY_PREFIX):
+        language = share.source.removeprefix(STORY_PREFIX)
+        # Every story has many tokens, so that as many stories as tokens are always enough.
+        stories = generate_stories(language, n_stories=share.tokens, seed=TRAIN_STORY_SEED)
+        stream = encode_documents(stories, tokenizer, max_tokens=share.tokens)
+    else:
+        text = read_text(data_dir / share.source)
+        if "_es." in share.source:
+            text = spanish_prose(text)
+        stream = encode_documents([text], tokenizer)
+    logger.info("%s: %d tokens", share.source, len(stream))
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial.npy")
+    np.save(partial, stream)
+    partial.replace(file)
+    return stream
+
+
+class TokenMixture:
+    """Rows of several token streams in fixed proportions, reshuffled and shifted every epoch.
+
+    Args:
+        streams: one token array (tokens,) per part.
+        fractions: share of rows per part, summing to 1.
+        seq_len: tokens per row.
+        rows: rows per batch.
+        seed: decides order and shifts.
+
+    Raises:
+        ValueError: a stream is shorter than two rows, or a fraction is under one row per batch.
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[np.ndarray],
+        fractions: Sequence[float],
+        *,
+        seq_len: int,
+        rows: int,
+        seed: int,
+    ) -> None:
+        for index, stream in enumerate(streams):
+            if len(stream) < 2 * seq_len:
+                raise ValueError(
+                    f"part {index} has {len(stream)} tokens, fewer than two rows of {seq_len}: "
+                    "give more text or a smaller seq_len"
+                )
+        if min(fractions) * rows < 1:
+            raise ValueError(
+                f"a part of {min(fractions):.3g} of {rows} rows is less than one row per batch: "
+                "raise the fraction or the rows"
+            )
+        self.streams = streams
+        self.fractions = np.asarray(fractions)
+        self.seq_len, self.rows, self.seed = seq_len, rows, seed
+        self._orders: dict[tuple[int, int], tuple[int, np.ndarray]] = {}
+
+    def batch(self, step: int) -> torch.Tensor:
+        """Token ids (rows, seq_len) of a step, int64."""
+        first = step * self.rows
+        before = self._counts(first)
+        drawn = self._counts(first + self.rows) - before
+        picked = [
+            self._row(part, before[part] + offset)
+            for part in range(len(self.streams))
+            for offset in range(drawn[part])
+        ]
+        return torch.from_numpy(np.stack(picked).astype(np.int64))
+
+    def _counts(self, rows: int) -> np.ndarray:
+        """Rows that each part has given after `rows` rows: nearest integers that add up."""
+        edges = np.floor(np.concatenate([[0.0], np.cumsum(self.fractions)]) * rows + 0.5)
+        edges[-1] = rows
+        return np.diff(edges).astype(int)
+
+    def _row(self, part: int, position: int) -> np.ndarray:
+        stream = self.streams[part]
+        per_epoch = len(stream) // self.seq_len - 1
+        epoch, index = divmod(position, per_epoch)
+        shift, order = self._order(part, epoch, per_epoch)
+        start = shift + order[index] * self.seq_len
+        return np.asarray(stream[start : start + self.seq_len])
+
+    def _order(self, part: int, epoch: int, per_epoch: int) -> tuple[int, np.ndarray]:
+        if (part, epoch) not in self._orders:
+            self._orders = {key: v for key, v in self._orders.items() if key[0] != part}
+            generator = np.random.default_rng([self.seed, part, epoch])
+            shift = int(generator.integers(self.seq_len))
+            self._orders[part, epoch] = (shift, generator.permutation(per_epoch))
+        return self._orders[part, epoch]
+
+
+def training_phases(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, *, data_dir: Path, cache: Path
+) -> list[TokenMixture]:
+    """The batches of every phase of a recipe.
+
+    Raises:
+        FileNotFoundError: a text is not in `data_dir`.
+    """
+    streams = [
+        load_stream(share, tokenizer, data_dir=data_dir, cache=cache) for share in recipe.data
+    ]
+    return [
+        TokenMixture(
+            streams,
+            [share.fraction for share in recipe.data],
+            seq_len=phase.seq_len,
+            rows=phase.rows,
+            seed=1000 * recipe.seed + index,
+        )
+        for index, phase in enumerate(recipe.phases)
+    ]

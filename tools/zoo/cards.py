@@ -1,0 +1,235 @@
+"""What a trained component is written out with: weights, tokenizer, and a card of its quality."""
+
+import json
+import logging
+import math
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+
+from manticore.components.zoo import CARD_FILE
+from manticore.data.packing import IGNORED, pack
+from manticore.evaluate.losses import mean_loss
+from manticore.stories.generator import generate_stories
+from tools.zoo.blend import encode_documents
+from tools.zoo.recipes import Recipe
+from tools.zoo.tokenizer import read_text, spanish_prose
+
+logger = logging.getLogger(__name__)
+
+VALIDATION_TEXTS = ("tales_en.valid.txt", "novels_es.valid.txt")
+HELD_OUT_SEED = 90_000
+HELD_OUT_STORIES = 100
+WINDOW = 512
+"""Tokens that a prediction may look back on, at most, when perplexity is measured."""
+
+
+def export_component(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    recipe: Recipe,
+    *,
+    data_dir: Path,
+    folder: Path,
+    losses: list[tuple[int, float]],
+    seconds: float,
+    precision: str,
+) -> Path:
+    """Measure a trained component and write it as a folder that `from_pretrained` loads.
+
+    The weights are rounded to float16 first, so that the card tells of the weights that ship.
+
+    Returns:
+        The folder.
+    """
+    model.half().float().eval()
+    card = build_card(model, tokenizer, recipe, data_dir=data_dir, losses=losses, seconds=seconds)
+    card["training"]["precision"] = "bfloat16 autocast" if precision == "bf16" else "float32"
+    # The flag is meant for a start from nothing, but Transformers 5.23 heeds it on loading too: it
+    # would divide the trained output projections by the root of the depth.
+    if getattr(model.config, "rescale_prenorm_residual", False):
+        model.config.rescale_prenorm_residual = False
+    model.half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    text = json.dumps(card, indent=2, ensure_ascii=False)
+    (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(render_card(card), encoding="utf-8")
+    logger.info("%s written to %s", recipe.name, folder)
+    return folder
+
+
+def build_card(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    recipe: Recipe,
+    *,
+    data_dir: Path,
+    losses: list[tuple[int, float]],
+    seconds: float,
+) -> dict[str, Any]:
+    """The card's content, JSON-able: see `render_card` for the words around it."""
+    tokens = recipe.tokens_seen()
+    return {
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "language": recipe.language,
+        "model_type": recipe.model_type,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "width": model.config.hidden_size,
+        "depth": model.config.num_hidden_layers,
+        "data": [
+            {"source": s.source, "fraction": s.fraction, "tokens_seen": round(s.fraction * tokens)}
+            for s in recipe.data
+        ],
+        "training": {
+            "steps": recipe.steps,
+            "tokens_seen": tokens,
+            "hours": round(seconds / 3600, 2),
+            "final_loss": round(float(np.mean([loss for _, loss in losses[-10:]])), 4),
+            "machine": machine(),
+            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+            "recipe": recipe.model_dump(mode="json"),
+        },
+        "perplexity": {
+            name: measure_perplexity(model, tokenizer, documents)
+            for name, documents in held_out_texts(data_dir).items()
+        },
+        "sample": {
+            "prompt": recipe.prompt,
+            "text": sample_text(model, tokenizer, recipe.prompt, seed=recipe.seed),
+            "settings": "temperature 0.8, top-p 0.95",
+        },
+    }
+
+
+def held_out_texts(data_dir: Path) -> dict[str, list[str]]:
+    """Documents that no component was trained on, by name.
+
+    Three quarters of the Spanish validation text are an English glossary, so that its prose is
+    measured by itself too.
+
+    Raises:
+        FileNotFoundError: a validation text is not in `data_dir`.
+    """
+    texts = {name: [read_text(data_dir / name)] for name in VALIDATION_TEXTS}
+    texts["novels_es.valid.txt, prose only"] = [spanish_prose(texts["novels_es.valid.txt"][0])]
+    for language in ("en", "es"):
+        stories = generate_stories(language, n_stories=HELD_OUT_STORIES, seed=HELD_OUT_SEED)
+        texts[f"bundled:stories-{language}, held out"] = list(stories)
+    return texts
+
+
+def measure_perplexity(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, documents: list[str]
+) -> dict[str, float]:
+    """Perplexity of documents in a row, cut into windows; a window's first token is not counted.
+
+    Returns:
+        `tokens` predicted, `nats_per_token`, `perplexity`, and `bits_per_byte`, which may be
+        compared with models that use another tokenizer.
+
+    Raises:
+        ValueError: the documents have fewer than two tokens.
+    """
+    ids = encode_documents(documents, tokenizer)
+    windows = list(pack([ids], WINDOW, tokenizer.pad_token_id))
+    nats = mean_loss(model, windows)
+    n_bytes = sum(len(text.encode()) for text in documents)
+    return {
+        "tokens": sum(int((window["labels"][1:] != IGNORED).sum()) for window in windows),
+        "nats_per_token": round(nats, 4),
+        "perplexity": round(math.exp(nats), 2),
+        "bits_per_byte": round(nats / math.log(2) * len(ids) / n_bytes, 4),
+    }
+
+
+def sample_text(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    *,
+    seed: int,
+    max_new_tokens: int = 160,
+) -> str:
+    """A sampled continuation of `prompt`, without the prompt."""
+    set_seed(seed)
+    inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False).to(model.device)
+    output = model.generate(
+        **inputs,
+        do_sample=True,
+        temperature=0.8,
+        top_p=0.95,
+        max_new_tokens=max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    new = output[0, inputs["input_ids"].shape[1] :]
+    return tokenizer.decode(new, skip_special_tokens=True)
+
+
+def render_card(card: dict[str, Any]) -> str:
+    """The card as a page in Markdown."""
+    training = card["training"]
+    measured = "\n".join(
+        f"| {name} | {m['tokens']:,} | {m['perplexity']:.2f} | {m['bits_per_byte']:.3f} |"
+        for name, m in card["perplexity"].items()
+    )
+    data = "\n".join(
+        f"- {part['source']}: {part['fraction']:.0%}, {part['tokens_seen']:,} tokens"
+        for part in card["data"]
+    )
+    quoted = (card["sample"]["prompt"] + card["sample"]["text"]).replace("\n", "\n> ")
+    return f"""---
+language: {card["language"]}
+library_name: transformers
+pipeline_tag: text-generation
+---
+# {card["name"]}
+
+{card["summary"]} {card["depth"]} layers of width {card["width"]},
+{card["parameters"]:,} parameters, `{card["model_type"]}` in Transformers. Trained from nothing with
+`python -m tools.zoo train {card["name"]}`.
+
+## Data
+
+{data}
+
+Each book is in the public domain; the stories are generated by Manticore itself.
+
+## Training
+
+{training["steps"]:,} steps, {training["tokens_seen"]:,} tokens, {training["hours"]} hours in
+{training["precision"]} on {training["machine"]}. Final training loss {training["final_loss"]} nats
+per token. The whole recipe is in `{CARD_FILE}`.
+
+## Held-out text
+
+In windows of {WINDOW} tokens:
+
+| text | tokens | perplexity | bits per byte |
+|---|---|---|---|
+{measured}
+
+Three quarters of `novels_es.valid.txt` are an English glossary; its Spanish is the line below it.
+
+## Sample
+
+{card["sample"]["settings"]}:
+
+> {quoted}
+
+A small model: it knows the manner of its books, not the world.
+"""
+
+
+def machine() -> str:
+    """The hardware in words, for a card."""
+    if torch.cuda.is_available():
+        return f"one {torch.cuda.get_device_name()}"
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or "CPU"
+    return f"{name} ({torch.get_num_threads()} of {os.cpu_count()} cores)"
