@@ -6,19 +6,14 @@ from typing import Any
 import gradio as gr
 
 from manticore.components.zoo import zoo_path
+from manticore.names import STRATEGIES
 
 from . import catalogue
 
-STRATEGIES = [
-    ("DARTS: descend the loss together", "darts"),
-    ("DARTS, two levels: on held-out batches", "darts-bilevel"),
-    ("GAEA: exponentiated gradient", "gaea"),
-    ("DASH: Gumbel-softmax", "dash"),
-    ("Probe: measured line search", "probe"),
-    ("Random points, the best", "random"),
-    ("Sweep of the simplex, tied blocks", "sweep"),
-    ("Fixed: no search", "fixed"),
-]
+
+def strategy_choices() -> list[tuple[str, str]]:
+    """(label, name) of every search strategy."""
+    return [(f"{name}: {entry.about.rstrip('.')}", name) for name, entry in STRATEGIES.items()]
 
 
 def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
@@ -72,7 +67,7 @@ def strategy_input(tab: str = "", *, fixed: bool = True) -> gr.Dropdown:
         fixed: offer not to search at all.
     """
     return gr.Dropdown(
-        [(label, name) for label, name in STRATEGIES if fixed or name != "fixed"],
+        [(label, name) for label, name in strategy_choices() if fixed or name != "fixed"],
         value="darts",
         label="Strategy",
         info="How mixture weights are found",

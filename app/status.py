@@ -85,7 +85,7 @@ def going_on_html(run: Run) -> str:
     """What a programming run has come to, and how to go on from there; "" before its end."""
     if run.status.state != "done":
         return ""
-    options = run.config.program
+    options = run.config.options
     skills = ", ".join(f"{short_task(task)} {skill:g}" for task, skill in options.tasks.items())
     metrics = run.metrics()
     made = f"the mean of the tasks by skill ({skills})"

@@ -37,10 +37,10 @@ from manticore.components.loading import Component, load_component
 from manticore.data import TextData, load_text
 from manticore.evaluate import mean_loss
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
+from manticore.names import STRATEGIES
 from manticore.search import SearchConfig
 from manticore.search.candidates import simplex_grid
 from manticore.search.held_out import hold_out
-from manticore.search.strategies import STRATEGIES
 from manticore.store.events import EventWriter
 from manticore.train.groups import parameter_groups
 from manticore.train.loop import Loop, LoopOptions
@@ -215,7 +215,7 @@ def _search(
 ) -> Outcome:
     hybrid, best = plant(component, setting, seed)
     options = _options(name, rate, tuple(best.shape))
-    strategy = STRATEGIES[options.strategy](options, seed)
+    strategy = STRATEGIES.load(options.strategy)(options, seed)
     strategy.begin(hybrid)
     # Held out for everybody, so that all weights learn from the same text.
     text, held_out = hold_out(data.train, 0.1, seed, BATCH_SIZE)

@@ -8,7 +8,6 @@ from pydantic import BaseModel
 
 import manticore.evaluate  # noqa: F401  before the function of this name takes its place
 from manticore.config.programming import ProgramConfig
-from manticore.config.run import option_field
 from manticore.config.training import EvaluateConfig, FinetuneConfig, PretrainConfig
 from manticore.runs import Run, RunConfig, get_run, start_run
 from manticore.runs import runs as list_runs
@@ -255,7 +254,7 @@ def start_stage(
         head=hybrid.config.head,
         mixture_weights=hybrid.mixture_weights.tolist(),
         data={} if data is None else data.spec,
-        **{option_field(stage): options},
+        options=options,
         **_as_built(hybrid),
         **fields,
     )

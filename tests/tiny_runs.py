@@ -6,7 +6,6 @@ from typing import Any
 
 from accelerate.state import AcceleratorState
 
-from manticore.config.run import option_field
 from manticore.runs import Run, RunConfig, write_status
 from manticore.runs.launch import make_run_folder
 from manticore.runs.stages import run_stage
@@ -48,7 +47,7 @@ def run_config(
         "projector_init": "identity",
         "data": {"source": source, "seq_len": 16, "cache_dir": str(folder / "cache")},
         "device": "auto",
-        option_field(stage): options or {},
+        "options": options or {},
     }
     return RunConfig(**said | fields)
 

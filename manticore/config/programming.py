@@ -5,7 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from manticore.config.search import HELD_OUT, SearchConfig, n_held_out
+from manticore.config.search import SearchConfig, n_held_out
+from manticore.names import STRATEGIES
 from manticore.tasks.registry import TASKS, find_task
 from manticore.tasks.settings import PRESETS, Setting
 
@@ -83,7 +84,7 @@ class ProgramConfig(SearchConfig):
             raise ValueError(
                 "the strategy fixed finds no mixture weights: choose one that searches"
             )
-        if self._is_given("sample_tokens"):
+        if self.is_given("sample_tokens"):
             raise ValueError(
                 "sample_tokens means nothing to tasks, which have no words: leave it out"
             )
@@ -117,7 +118,7 @@ class ProgramConfig(SearchConfig):
             )
         for job in self.jobs():
             n, kept = job.setting.train_examples, 0
-            if self.strategy in HELD_OUT:
+            if STRATEGIES[self.strategy].held_out:
                 kept = n_held_out(n, self.held_out, self.batch_size)
             if n - kept < self.batch_size:
                 without = f", and {kept} of them kept for {self.strategy}," if kept else ","

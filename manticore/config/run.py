@@ -1,34 +1,33 @@
-"""What a run is to do: everything its worker needs, in one frozen JSON-able object."""
+"""Everything that a run's worker needs, in one frozen object that JSON can hold."""
 
-import difflib
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-
-from manticore.config.programming import ProgramConfig
-from manticore.config.search import SearchConfig
-from manticore.config.training import (
-    MIXED_PRECISION,
-    EvaluateConfig,
-    FinetuneConfig,
-    PretrainConfig,
-    TrackerName,
-    TrainConfig,
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
 )
+
+from manticore.config.options import Options, refuse_unknown
+from manticore.config.training import MIXED_PRECISION, TrackerName
+from manticore.names import PROJECTORS, STAGES, NameIn
 from manticore.paths import absolute
 
 MAX_COMPONENTS = 4
-StageName = Literal["search", "pretrain-projectors", "program", "finetune", "evaluate"]
 ProjectorInit = Literal["aligned", "identity", "random"]
 
 
 def option_field(stage: str) -> str:
-    """The field of `RunConfig` that holds a stage's own options."""
+    """A stage's name as Python and YAML write it: `pretrain-projectors` is `pretrain_projectors`."""
     return stage.replace("-", "_")
 
 
 def option_name(path: str) -> str:
-    """An option as it is called in Python: `search.mixture-lr` is `search.mixture_lr`.
+    """An option as Python writes it: `search.mixture-lr` is `search.mixture_lr`.
 
     What follows an option's own name, such as a task, keeps its hyphens.
     """
@@ -37,7 +36,7 @@ def option_name(path: str) -> str:
 
 
 class HybridConfig(BaseModel):
-    """What a hybrid is made of and where it is computed: what a run and a recipe both say.
+    """What a hybrid is made of and where it is computed: what runs and recipes have in common.
 
     Values that are wrong on their own are refused here; values that are wrong for the components,
     such as more blocks than the shallowest has layers, when the hybrid is built.
@@ -45,39 +44,39 @@ class HybridConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    name: str | None = Field(None, max_length=120, description="a name for people")
+    name: str | None = Field(None, max_length=120, description="Name of the run.")
     components: tuple[str, ...] = Field(
         min_length=1,
         max_length=MAX_COMPONENTS,
-        description="hub ids, folders or zoo:NAME",
+        description="Hub ids, folders or zoo:NAME.",
     )
     n_blocks: int | None = Field(
-        None, ge=1, description="blocks of the hybrid; None: the depth of the shallowest component"
+        None, ge=1, description="Number of blocks; the depth of the shallowest component if None."
     )
-    projector: Literal["linear", "identity", "mlp"] = "linear"
-    projector_init: ProjectorInit = "aligned"
-    head: Literal["mixed", "new"] = "mixed"
+    projector: Annotated[str, NameIn(PROJECTORS)] = Field("linear", description="Projector kind.")
+    projector_init: ProjectorInit = Field(
+        "aligned", description="Initialization of the projectors: aligned, identity or random."
+    )
+    head: Literal["mixed", "new"] = Field(
+        "mixed", description="The components' own heads, mixed, or a new one."
+    )
     mixture_weights: tuple[tuple[float, ...], ...] | None = Field(
-        None, description="the first alpha, n_blocks rows of one weight per component; None: even"
+        None,
+        description="Initial mixture weights, n_blocks rows of one per component; None = uniform.",
     )
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(0, ge=0, lt=2**32, description="Random seed.")
     device: str = Field(
-        "auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda or cuda:N"
+        "auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda or cuda:N."
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="of the arithmetic in training; the weights stay in float32"
+        "float32", description="Precision of training; the weights stay in float32."
     )
-    trust_remote_code: bool = Field(False, description="run code from hub repositories")
+    trust_remote_code: bool = Field(False, description="Run code from hub repositories.")
 
     @model_validator(mode="before")
     @classmethod
     def _name_unknown_keys(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            for key in values.keys() - cls.model_fields.keys():
-                near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
-                hint = f" (did you mean {near[0]!r}?)" if near else ""
-                valid = ", ".join(cls.model_fields)
-                raise ValueError(f"unknown key {key!r}{hint}; the keys are {valid}")
+        refuse_unknown(values, cls.model_fields, "key")
         return values
 
     @field_validator("components")
@@ -86,7 +85,7 @@ class HybridConfig(BaseModel):
         for component in components:
             if not component.strip() or "\0" in component:
                 raise ValueError(
-                    f"{component!r} is no component: give a hub id, folder or zoo:NAME"
+                    f"{component!r} is not a component: give a hub id, a folder or zoo:NAME."
                 )
         return components
 
@@ -99,25 +98,25 @@ class HybridConfig(BaseModel):
         K = len(self.components)
         if len(rows) != N or any(len(row) != K for row in rows):
             shape = f"{len(rows)} rows of {sorted({len(row) for row in rows})} weights"
-            raise ValueError(f"mixture_weights has {shape}: give {N} rows of {K}")
+            raise ValueError(f"mixture_weights has {shape}: give {N} rows of {K}.")
         for block, row in enumerate(rows):
             if min(row) < 0 or abs(sum(row) - 1) > 1e-6:
                 raise ValueError(
-                    f"mixture_weights row {block} is {list(row)}: weights must be at least 0 and "
-                    f"sum to 1 (it sums to {sum(row):.6g}); divide the row by its sum"
+                    f"Row {block} of mixture_weights is {list(row)}: weights must be at least 0 "
+                    f"and sum to 1 (it sums to {sum(row):.6g}); divide the row by its sum."
                 )
         return self
 
 
 class Build(BaseModel):
-    """Options of `build_hybrid` that made a hybrid, beside those that `HybridConfig` has."""
+    """Options of `build_hybrid` that made a hybrid, in addition to those of `HybridConfig`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     projector_init: ProjectorInit
     tokenizer_from: int
     dtype: Literal["float64", "float32", "bfloat16", "float16"] = Field(
-        description="of the weights"
+        description="Type of the weights."
     )
     trust_remote_code: bool
     seed: int
@@ -128,23 +127,23 @@ class Parent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run: str = Field(description="its id")
+    run: str = Field(description="Id of the run.")
     original: bool = Field(
-        description="taken as it was before the run, but for the mixture weights that it found"
+        description="Whether the hybrid is as it was before the run, except for the mixture weights."
     )
-    config: "RunConfig" = Field(description="with which the run can be done again")
+    config: "RunConfig" = Field(description="The configuration that reproduces the run.")
 
 
 class Start(BaseModel):
-    """The hybrid that a run starts from, and how to make it again.
+    """The hybrid that a run starts from, and how to reproduce it.
 
-    The mixture weights at the start are the run's own `mixture_weights`. Where there is neither
-    `built` nor `parent`, the hybrid came from elsewhere and is only in the run's `start/`.
+    The mixture weights at the start are the run's own `mixture_weights`. Without `built` and
+    `parent` the hybrid came from elsewhere, and only the run's `start/` has it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    digest: str = Field(description="of its weights, by `manticore.runs.hybrids.weights_digest`")
+    digest: str = Field(description="Digest of its weights, by `weights_digest`.")
     built: Build | None = None
     parent: Parent | None = None
 
@@ -157,42 +156,49 @@ class RunConfig(HybridConfig):
     came from.
     """
 
-    stage: StageName = Field("search", description="what the run does")
-    n_blocks: int = Field(ge=1, description="blocks of the hybrid, at most the shallowest depth")
+    stage: Annotated[str, NameIn(STAGES)] = Field("search", description="What the run does.")
+    n_blocks: int = Field(ge=1, description="Number of blocks, at most the shallowest depth.")
     data: dict[str, Any] = Field(
-        description="the text, as TextData.spec describes it; of programming, nothing"
+        description="The text, as TextData.spec describes it; empty for a stage without one."
     )
-    search: SearchConfig = Field(default_factory=SearchConfig)
-    pretrain_projectors: PretrainConfig = Field(default_factory=PretrainConfig)
-    program: ProgramConfig = Field(default_factory=ProgramConfig)
-    finetune: FinetuneConfig = Field(default_factory=FinetuneConfig)
-    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    options: SerializeAsAny[Options] = Field(
+        default_factory=dict, validate_default=True, description="Options of the stage."
+    )
     trackers: tuple[TrackerName, ...] = Field(
-        (), description="where events go too: tensorboard, trackio, wandb"
+        (), description="Experiment trackers that also log the events."
     )
-    start: Start | None = Field(None, description="the given hybrid; None: the worker builds it")
+    start: Start | None = Field(
+        None, description="The hybrid that was given; None = the worker builds it."
+    )
     recipe: str | None = Field(
-        None,
-        description="which stage of which recipe it does, or which run again for one that is "
-        "reproduced, as a digest that finds it",
+        None, description="Digest by which a recipe or a reproduction finds the run again."
     )
 
-    @property
-    def options(self) -> TrainConfig | ProgramConfig | EvaluateConfig:
-        """Those of the run's own stage."""
-        return getattr(self, option_field(self.stage))
-
-    @model_validator(mode="after")
-    def _options_are_of_the_stage(self) -> Self:
-        for stage in StageName.__args__:
-            field = option_field(stage)
-            given = getattr(self, field) != type(getattr(self, field))()
-            if given and stage != self.stage:
+    @model_validator(mode="before")
+    @classmethod
+    def _options_may_be_named_by_their_stage(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        stage = values.get("stage", "search")
+        for name in STAGES:
+            field = option_field(name)
+            if field not in values:
+                continue
+            if name != stage:
                 raise ValueError(
-                    f"the options '{field}' mean nothing to the stage {self.stage!r}: leave them "
-                    f"out, or set stage to {stage!r}"
+                    f"The options {field!r} belong to another stage than {stage!r}: leave them "
+                    f"out, or set stage to {name!r}."
                 )
-        return self
+            values = {**values, "options": values[field]}
+            del values[field]
+        return values
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _options_of_the_stage(cls, options: Any, info: ValidationInfo) -> Any:
+        if "stage" not in info.data:  # The stage is wrong, and that is the error.
+            return Options()
+        return STAGES[info.data["stage"]].load_options().model_validate(options)
 
     @model_validator(mode="after")
     def _one_factor_a_component(self) -> Self:
@@ -200,7 +206,7 @@ class RunConfig(HybridConfig):
         if factors is not None and len(factors) != len(self.components):
             raise ValueError(
                 f"component_lr_factors has {len(factors)} factors for {len(self.components)} "
-                f"components: give one each, in the order of {', '.join(self.components)}"
+                f"components: give one each, in the order of {', '.join(self.components)}."
             )
         return self
 
@@ -208,20 +214,21 @@ class RunConfig(HybridConfig):
     def _programming_needs_a_mixture(self) -> Self:
         if self.stage == "program" and len(self.components) == 1:
             raise ValueError(
-                "one component is no mixture, whatever the tasks say: choose another to go with it"
+                "Programming needs at least two components to mix: choose another one to go with "
+                f"{self.components[0]}."
             )
         return self
 
     @property
     def mixed_precision(self) -> Literal["no", "bf16", "fp16"]:
-        """`dtype` as accelerate calls it."""
+        """The name that accelerate has for `dtype`."""
         return MIXED_PRECISION[self.dtype]
 
     def with_absolute_paths(self) -> "RunConfig":
-        """The same configuration with components and text that are on this disk made absolute.
+        """The same configuration with absolute paths of components and text on this disk.
 
-        A run may be resumed from another working directory, where a relative path would lead to
-        something else or nothing.
+        A run may be resumed from another working directory, where a relative path would lead
+        somewhere else.
         """
         components = tuple(absolute(component) for component in self.components)
         data = self.data

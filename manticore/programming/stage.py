@@ -157,12 +157,12 @@ def _search(
             found["guessing"] = guessing_accuracy(data)
         return found
     data = make_task(job.setting.task, job.setting, config.seed)
-    hybrid = hybrid_for_task(target, data, config.seed, from_scratch=config.program.from_scratch)
+    hybrid = hybrid_for_task(target, data, config.seed, from_scratch=config.options.from_scratch)
     training = Training(hybrid, data, config, folder, events, {}, measure, section)
     metrics = training.run(should_stop)
     if metrics is not None:
         # What a task is judged by is all of its test examples, however few are looked at meanwhile.
-        metrics |= training.watcher.measure_all(config.program.steps)
+        metrics |= training.watcher.measure_all(config.options.steps)
     training.close_trackers()
     if metrics is None:
         return None

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from ruamel.yaml import YAML, YAMLError
 
+from manticore.config.options import refuse_unknown
 from manticore.config.programming import ProgramConfig
 from manticore.config.run import HybridConfig, option_field, option_name
 from manticore.config.search import SearchConfig
@@ -16,7 +17,6 @@ from manticore.config.training import (
     FinetuneConfig,
     PretrainConfig,
     TrackerName,
-    refuse_unknown,
 )
 from manticore.paths import absolute
 
@@ -44,7 +44,7 @@ class Text(BaseModel):
     @classmethod
     def _a_string_is_the_source(cls, values: Any) -> Any:
         values = {"source": values} if isinstance(values, str | Path) else values
-        refuse_unknown(values, cls.model_fields, "option of a text")
+        refuse_unknown(values, cls.model_fields, "text option")
         if isinstance(values, dict) and isinstance(values.get("source"), Path):
             values = {**values, "source": str(values["source"])}
         return values

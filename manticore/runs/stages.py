@@ -1,26 +1,17 @@
-"""The stages of a run, by name."""
+"""Doing a run's stage."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manticore.programming.stage import program
+from manticore.names import STAGES
 from manticore.store.events import EventWriter
-from manticore.train.evaluating import evaluate
-from manticore.train.training import train
 
 if TYPE_CHECKING:
     from manticore.config.run import RunConfig
 
-Stage = Callable[[Path, "RunConfig", EventWriter, Callable[[], bool]], bool]
-
-STAGES: dict[str, Stage] = {
-    "search": train,
-    "pretrain-projectors": train,
-    "finetune": train,
-    "program": program,
-    "evaluate": evaluate,
-}
+StageFunction = Callable[[Path, "RunConfig", EventWriter, Callable[[], bool]], bool]
+"""What a stage is: `stage(folder, config, events, should_stop)` says whether it came to its end."""
 
 
 def run_stage(
@@ -31,4 +22,5 @@ def run_stage(
     Returns:
         Whether it came to its end; False if it was stopped before.
     """
-    return STAGES[config.stage](folder, config, events, should_stop)
+    stage: StageFunction = STAGES.load(config.stage)
+    return stage(folder, config, events, should_stop)

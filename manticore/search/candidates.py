@@ -46,7 +46,7 @@ class RandomSearch(_Candidates):
         return draws / draws.sum(dim=-1, keepdim=True)
 
 
-class Sweep(_Candidates):
+class AlphaGrid(_Candidates):
     """The strategy `sweep`: a grid over the simplex, one row for all blocks: the alpha curve.
 
     `held_out_losses` in the result are the curve.

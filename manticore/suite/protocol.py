@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from manticore.config.training import Options
+from manticore.config.options import Options
 from manticore.tasks.settings import Setting
 
 DEFAULT_MODELS = ("gpt_neo", "mamba", "gpt_neo+mamba", "mambaformer", "striped")

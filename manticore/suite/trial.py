@@ -13,7 +13,7 @@ import torch
 from manticore.config.search import SearchConfig
 from manticore.config.training import MIXED_PRECISION
 from manticore.data.cache import digest
-from manticore.search.strategies import STRATEGIES
+from manticore.names import STRATEGIES
 from manticore.search.strategy import Strategy
 from manticore.store.events import EventWriter, last_per_step, read_events
 from manticore.suite.interrupts import SAVED
@@ -141,7 +141,7 @@ class _Course:
         self.hybrid = build_stack(cell.model, self.data, cell.seed, **size).to(self.device)
         self.parameters = live_parameters(self.hybrid)
         options = _options(cell)
-        strategy = STRATEGIES[options.strategy](options, cell.seed)
+        strategy = STRATEGIES.load(options.strategy)(options, cell.seed)
         strategy.begin(self.hybrid)
         loop = self._loop(options, strategy)
         try:

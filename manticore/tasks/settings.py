@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, PositiveInt, model_validator
 
-from manticore.config.training import Options
+from manticore.config.options import Options
 from manticore.tasks.registry import TASKS, find_task
 
 

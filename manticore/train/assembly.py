@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from peft import LoraConfig, LoraModel
 
 from manticore.hybrid.lora import lora_targets
-from manticore.search.strategies import STRATEGIES
+from manticore.names import STRATEGIES
 from manticore.train.sharding import whole_state
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Assembly:
     def __init__(self, hybrid: "ManticoreForCausalLM", config: "RunConfig") -> None:
         self.hybrid = hybrid
         name = getattr(config.options, "strategy", "fixed")
-        self.strategy = STRATEGIES[name](config.options, config.seed)
+        self.strategy = STRATEGIES.load(name)(config.options, config.seed)
         self.strategy.begin(hybrid)
         self.adapters: LoraModel | None = None
         lora = getattr(config.options, "lora", None)

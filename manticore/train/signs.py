@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from manticore.config.search import GRADIENT
+from manticore.names import STRATEGIES
 
 COLLAPSED = 0.95
 POOR_ALIGNMENT = 1.0
@@ -24,7 +24,7 @@ def collapsed(
         names: K names of components.
         strategy: Of the search.
     """
-    if strategy not in GRADIENT:
+    if not STRATEGIES[strategy].gradient:
         return {}
     said = {}
     for block, (row, first) in enumerate(zip(alpha.tolist(), before.tolist(), strict=True)):

@@ -6,12 +6,12 @@ import pytest
 
 from app import catalogue, chat_tab
 from app.chat_tab import WAITING, answer, said, text_so_far
-from app.hybrid_form import STRATEGIES
+from app.hybrid_form import strategy_choices
 from app.run_panel import draw
 from app.search_tab import config_from
 from app.status import sample_html, status_html
 from app.watching import Watcher
-from manticore.config.search import StrategyName
+from manticore.names import STRATEGIES
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.store.events import EventWriter
@@ -54,14 +54,14 @@ def test_the_form_becomes_a_run():
     config = config_from(**FORM)
     assert isinstance(config, RunConfig)
     assert config.data == {"source": "bundled:stories-en", "seq_len": 32}
-    assert config.search.component_lr == 0
-    assert 1 <= config.search.checkpoint_every <= 5
+    assert config.options.component_lr == 0
+    assert 1 <= config.options.checkpoint_every <= 5
 
 
 def test_every_strategy_of_the_list_is_one():
-    assert {value for _, value in STRATEGIES} == set(StrategyName.__args__)
-    for _, strategy in STRATEGIES:
-        assert config_from(**{**FORM, "strategy": strategy}).search.strategy == strategy
+    assert {value for _, value in strategy_choices()} == set(STRATEGIES)
+    for strategy in STRATEGIES:
+        assert config_from(**{**FORM, "strategy": strategy}).options.strategy == strategy
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_every_strategy_of_the_list_is_one():
         ({"components": ["a", "b", "c", "d", "e"]}, "at most 4"),
         ({"n_blocks": 5}, "shallowest component has 4"),
         ({"mixture_lr": -1}, "search.mixture_lr|mixture_lr"),
-        ({"strategy": "probe", "mixture_lr": 0.5}, "mixture_lr means nothing to the strategy"),
+        ({"strategy": "probe", "mixture_lr": 0.5}, "'probe' does not use mixture_lr"),
         ({"seed": None}, "seed"),
         ({"text": "no/such/file.txt"}, "no file no/such/file.txt"),
         ({"text": "bundled:poems"}, "no bundled text is called 'poems'"),

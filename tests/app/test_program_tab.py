@@ -47,18 +47,18 @@ def config_from(skills=SKILLS, **change):
 def test_skills_above_zero_are_the_tasks():
     config = config_from()
     assert config.stage == "program"
-    assert config.program.tasks == SKILLS
-    assert config.program.mixture_lr == 0.05, "a rate of 0 is the strategy's own"
-    assert config_from(strategy="gaea").program.mixture_lr == 0.1
-    assert not config.program.from_scratch
-    assert config_from(from_scratch=True).program.from_scratch
+    assert config.options.tasks == SKILLS
+    assert config.options.mixture_lr == 0.05, "a rate of 0 is the strategy's own"
+    assert config_from(strategy="gaea").options.mixture_lr == 0.1
+    assert not config.options.from_scratch
+    assert config_from(from_scratch=True).options.from_scratch
 
 
 def test_lengths_are_read_as_people_write_them():
-    options = config_from(target_length=100, lengths=" 16, 32;64 ").program
+    options = config_from(target_length=100, lengths=" 16, 32;64 ").options
     assert (options.target_length, options.lengths) == (100, (16, 32, 64))
     # They stand in the form from the start, for whoever gives a target length.
-    assert config_from(lengths="16, 32, 64").program.lengths == ()
+    assert config_from(lengths="16, 32, 64").options.lengths == ()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_lengths_are_read_as_people_write_them():
         (SKILLS, {"lengths": "16, many", "target_length": 9}, "'many' is no length: give numbers"),
         (SKILLS, {"lengths": " ", "target_length": 40}, "such as 32, 64, 128, or leave the target"),
         (SKILLS, {"lengths": "16", "target_length": 40}, "two lengths or more"),
-        (SKILLS, {"components": ["zoo:tiny-neox"]}, "choose another to go with it"),
+        (SKILLS, {"components": ["zoo:tiny-neox"]}, "choose another one to go with"),
         (SKILLS, {"lengths": "15, 32", "target_length": 40}, "length=15 .* even lengths"),
         (SKILLS, {"batch_size": 512}, "256 examples, too few for a batch"),
         (SKILLS, {"n_blocks": 5}, "shallowest component has 4"),

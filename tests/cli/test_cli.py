@@ -72,7 +72,7 @@ def test_options_reach_the_run(at):
     )
     assert result.exit_code == 0, result.output
     run = get_run(result.output.split()[-1])
-    options = run.config.search
+    options = run.config.options
     assert (options.mixture_lr, options.projector_lr, options.component_lr) == (0.125, 0.25, 0)
     assert (options.steps, options.batch_size) == (8, 2)
     config = run.config
@@ -99,7 +99,7 @@ def test_the_stages_after_a_search(at):
     text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2)
     tuned = manticore("finetune", "last", *text, "--steps", 2, "--lora-rank", 2)
     assert tuned.exit_code == 0, tuned.output
-    assert runs()[0].config.finetune.lora.rank == 2
+    assert runs()[0].config.options.lora.rank == 2
     assert runs()[0].mixture_history()[-1] == pytest.approx(history[-1], abs=1e-6)
     measured = manticore("evaluate", "last", *text, "--batches", 2)
     assert measured.exit_code == 0, measured.output
@@ -170,7 +170,7 @@ def test_a_seed_changes_no_held_out_text(at):
     assert manticore("evaluate", "last", *text, *options).exit_code == 0
     assert [run.config.seed for run in runs()] == [0, 2, 1]
     assert {run.config.data["seed"] for run in runs()} == {0}
-    assert runs()[0].config.evaluate.alignment_sequences == 2
+    assert runs()[0].config.options.alignment_sequences == 2
 
 
 def test_a_run_is_made_and_not_started(at):
@@ -200,7 +200,7 @@ def test_programming_then_finetuning(at):
     )
     assert result.exit_code == 0, result.output
     run = runs()[0]
-    options = run.config.program
+    options = run.config.options
     assert (options.tasks, options.combine) == ({"memorization": 0.5}, "best")
     assert options.jobs()[0].setting.vocabulary == 16
     refused = manticore("trust", "last", "--data", at / "text.txt")
@@ -278,8 +278,8 @@ def test_stop_and_resume(at):
         (["search", *TINY, "--data", "text.txt", "--set", "teid=1"], "teid"),
         (["finetune", "last", "--data", "text.txt"], "there is no run yet"),
         (["recipe", "no.yaml"], "there is no recipe"),
-        (["recipe", str(EXAMPLE), "--set", "search.stepz=1"], "did you mean 'steps'"),
-        (["sweep", str(EXAMPLE), "--vary", "search.stepz=1"], "did you mean 'steps'"),
+        (["recipe", str(EXAMPLE), "--set", "search.stepz=1"], "Did you mean 'steps'"),
+        (["sweep", str(EXAMPLE), "--vary", "search.stepz=1"], "Did you mean 'steps'"),
         (["sweep", str(EXAMPLE), "--vary", "search.steps=0"], "greater than 0"),
         (["sweep", str(EXAMPLE), "--seeds", "[1"], "no list of values"),
         (["reproduce", "bilingul"], "the tables are"),

@@ -18,7 +18,7 @@ def test_unknown_key_is_named_with_the_valid_ones():
     with pytest.raises(ValidationError) as error:
         RunConfig(**GOOD, n_block=3)
     text = str(error.value)
-    assert "did you mean 'n_blocks'" in text
+    assert "Did you mean 'n_blocks'" in text
     assert "projector_init" in text
 
 

@@ -383,7 +383,7 @@ def test_all_tasks_of_the_preset_unless_some_are_named() -> None:
         ({"tasks": ["compression"], "settings": {"memorization": {}}}, "none of the tasks"),
         (
             {"tasks": ["compression"], "settings": {"compression": {"vocab": 3}}},
-            "unknown option 'vocab': did you mean 'vocabulary'",
+            "Unknown option 'vocab'. Did you mean 'vocabulary'",
         ),
         ({"tasks": ["compression"], "preset": "paper"}, "paper has no compression"),
         ({"tasks": ["compression"], "lengths": [8], "target_length": 64}, "two or more"),

@@ -69,13 +69,13 @@ def test_paths_are_those_of_the_file(read, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("components:", "component:", "did you mean 'components'"),
-        ("seq_len", "seqlen", "did you mean 'seq_len'"),
-        ("finetune:", "fine-tune:", "did you mean 'finetune'"),
-        ("component_lr", "componnt_lr", "did you mean 'component_lr'"),
+        ("components:", "component:", "Did you mean 'components'"),
+        ("seq_len", "seqlen", "Did you mean 'seq_len'"),
+        ("finetune:", "fine-tune:", "Did you mean 'finetune'"),
+        ("component_lr", "componnt_lr", "Did you mean 'component_lr'"),
         ("strategy: gaea", "strategy: gia", "darts"),
         ("rank: 4", "rnk: 4", "rnk"),
-        ("data: other.txt", "data: {sorce: x}", "did you mean 'source'"),
+        ("data: other.txt", "data: {sorce: x}", "Did you mean 'source'"),
         ("  evaluate:", "  pretrain-projectors:", "out of order"),
         ("  evaluate:", "  search:", "search"),
         ("  evaluate:", "  evaluate: {steps: 3}", "steps"),
@@ -127,11 +127,11 @@ def test_what_is_inside_an_option_keeps_its_hyphens():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("search.componnt_lr", "did you mean 'component_lr'"),
+        ("search.componnt_lr", "Did you mean 'component_lr'"),
         ("pretrain-projectors.steps", "search, finetune, evaluate"),
         ("search", "write it like search.component_lr"),
-        ("sed", "did you mean 'seed'"),
-        ("data.sorce", "did you mean 'source'"),
+        ("sed", "Did you mean 'seed'"),
+        ("data.sorce", "Did you mean 'source'"),
         ("seed.x", "seed"),
     ],
 )

@@ -22,7 +22,7 @@ def plain(recipe):
 @pytest.mark.parametrize(
     ("vary", "seeds", "says"),
     [
-        ({"evaluate.batchsize": [1]}, [0], "did you mean 'batch_size'"),
+        ({"evaluate.batchsize": [1]}, [0], "Did you mean 'batch_size'"),
         ({"evaluate.batch_size": [1, 0]}, [0], "greater than 0"),
         ({"search.steps": [1]}, [0], "no option of a stage of this recipe"),
         ({"evaluate.batch_size": []}, [0], "at least one"),

@@ -8,9 +8,9 @@ import torch
 from torch.func import functional_call
 
 from manticore import build_hybrid
+from manticore.names import STRATEGIES
 from manticore.search import SearchConfig
 from manticore.search.held_out import hold_out
-from manticore.search.strategies import STRATEGIES
 from manticore.store.events import EventWriter
 from manticore.train.groups import parameter_groups
 from manticore.train.loop import Loop, LoopOptions
@@ -38,7 +38,7 @@ def test_the_gradient_of_the_logits(
         projector_schedule="constant",
         warmup_steps=0,
     )
-    strategy = STRATEGIES["darts-bilevel"](options)
+    strategy = STRATEGIES.load("darts-bilevel")(options)
     strategy.begin(hybrid)
     text, held_out = hold_out(items, 0.5, seed=0, at_least=4)
     loop_options = LoopOptions(

@@ -50,7 +50,7 @@ from manticore.tasks import BASELINES, PRESETS, TASKS, Setting, axes, make_task
         ),
         ({"task": "in-context-recal"}, "did you mean 'in-context-recall'"),
         ({"task": "memorization", "train_examples": 0}, "greater than 0"),
-        ({"task": "memorization", "vocab": 8}, "did you mean 'vocabulary'"),
+        ({"task": "memorization", "vocab": 8}, "Did you mean 'vocabulary'"),
     ],
 )
 def test_refuses(given: dict[str, Any], words: str) -> None:

@@ -1,0 +1,293 @@
+"""One list of every kind of thing that has a name, and one way to say that a name is unknown.
+
+To add a strategy, a projector, a stage or a task is to write it and to add its entry here. Flags,
+form fields, error messages and tables read these lists. An entry names where its thing is defined,
+and that module is imported when the thing is first used: what torch needs, listing does not.
+
+A registry is a mapping that can be changed, so a package of one's own can add to it:
+
+    STRATEGIES["mine"] = Strategy(home=MyStrategy, about="How mine moves the mixture weights.")
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Generic, TypeVar
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import core_schema
+
+
+class UnknownNameError(ValueError):
+    """A name that is not in its list; the message suggests one that is."""
+
+
+def choose(name: object, known: Iterable[str], kind: str) -> str:
+    """`name`, if it is one of `known`.
+
+    Args:
+        name: What was asked for.
+        known: The names that there are.
+        kind: What they are names of, such as `strategy`, for the message.
+
+    Raises:
+        UnknownNameError: It is not; the message suggests the nearest name and lists all.
+    """
+    known = list(known)
+    if isinstance(name, str) and name in known:
+        return name
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.4)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UnknownNameError(f"Unknown {kind} {name!r}.{hint} Choose from: {', '.join(known)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One thing that can be chosen by name.
+
+    Attributes:
+        home: Where it is defined, as `package.module:NAME`; or the thing itself.
+        about: One sentence for help, forms and tables.
+    """
+
+    home: Any
+    about: str = ""
+
+    def load(self) -> Any:
+        """The thing itself; its module is imported when this is first called."""
+        if not isinstance(self.home, str):
+            return self.home
+        module, _, attribute = self.home.partition(":")
+        return getattr(import_module(module), attribute)
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class Registry(MutableMapping[str, E], Generic[E]):
+    """Entries of one kind, by name, in the order in which people should see them.
+
+    Args:
+        kind: What the entries are, in the singular, for messages.
+        entries: The first ones.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, E]) -> None:
+        self.kind = kind
+        self._entries = dict(entries)
+
+    def __getitem__(self, name: str) -> E:
+        return self._entries[name]
+
+    def __setitem__(self, name: str, entry: E) -> None:
+        self._entries[name] = entry
+
+    def __delitem__(self, name: str) -> None:
+        del self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def find(self, name: object) -> E:
+        """The entry of this name.
+
+        Raises:
+            UnknownNameError: There is none; the message suggests the nearest name and lists all.
+        """
+        return self._entries[choose(name, self, self.kind)]
+
+    def load(self, name: object) -> Any:
+        """The thing of this name; raises as `find` does."""
+        return self.find(name).load()
+
+    def described(self) -> str:
+        """The names in one line, such as `darts, gaea or fixed`, for help texts."""
+        *names, last = self
+        return f"{', '.join(names)} or {last}" if names else last
+
+
+class NameIn:
+    """Annotation of an option whose value is a name of a registry: `Annotated[str, NameIn(X)]`.
+
+    Names are checked when a value is validated, so that what was registered later counts too.
+    """
+
+    def __init__(self, registry: Registry[Any]) -> None:
+        self.registry = registry
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        def known(value: str) -> str:
+            return choose(value, self.registry, self.registry.kind)
+
+        return core_schema.no_info_after_validator_function(known, handler(source))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy(Entry):
+    """A search strategy. `home` is a class on `manticore.search.strategy.Strategy`.
+
+    Attributes:
+        gradient: Whether mixture weights follow a gradient.
+        held_out: Whether it judges mixture weights on a part of the training text that no other
+            weight learns from.
+        options: Options of a search that mean something to it and not to every strategy.
+        defaults: Its own defaults, where they differ from those of `SearchConfig`.
+    """
+
+    gradient: bool = False
+    held_out: bool = False
+    options: frozenset[str] = frozenset()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+_DESCENT = frozenset({"mixture_lr", "mixture_schedule", "tied", "entropy"})
+_PRUNING = frozenset({"prune_below", "prune_after", "prune_steps"})
+
+STRATEGIES: Registry[Strategy] = Registry(
+    "strategy",
+    {
+        "darts": Strategy(
+            home="manticore.search.darts:Darts",
+            about="Softmax logits descend the loss together with all other weights.",
+            gradient=True,
+            options=_DESCENT | _PRUNING,
+        ),
+        "darts-bilevel": Strategy(
+            home="manticore.search.darts:BilevelDarts",
+            about="The same on held-out batches, alternating with the other weights.",
+            gradient=True,
+            held_out=True,
+            options=_DESCENT | _PRUNING | {"second_order", "held_out"},
+        ),
+        "gaea": Strategy(
+            home="manticore.search.gaea:Gaea",
+            about="Exponentiated gradient on the simplex.",
+            gradient=True,
+            options=_DESCENT | _PRUNING,
+            defaults={"mixture_lr": 0.1},
+        ),
+        "dash": Strategy(
+            home="manticore.search.dash:Dash",
+            about="Gumbel-softmax with a falling temperature.",
+            gradient=True,
+            options=_DESCENT | _PRUNING | {"temperature"},
+        ),
+        "probe": Strategy(
+            home="manticore.search.probe:Probe",
+            about="Measured line search towards the corners, without gradients.",
+            held_out=True,
+            options=_PRUNING | {"tied", "entropy", "held_out", "probe_every", "probe_batches"},
+        ),
+        "random": Strategy(
+            home="manticore.search.candidates:RandomSearch",
+            about="Random points with shared weights; the best on held-out text wins.",
+            held_out=True,
+            options=frozenset({"tied", "held_out", "candidates", "probe_batches"}),
+            defaults={"probe_batches": 8},
+        ),
+        "sweep": Strategy(
+            home="manticore.search.candidates:AlphaGrid",
+            about="A grid of points with shared weights; the best on held-out text wins.",
+            held_out=True,
+            options=frozenset({"tied", "held_out", "grid", "probe_batches"}),
+            defaults={"probe_batches": 8},
+        ),
+        "fixed": Strategy(
+            home="manticore.search.fixed:Fixed",
+            about="Mixture weights stay as they are.",
+        ),
+    },
+)
+
+
+PROJECTORS: Registry[Entry] = Registry(
+    "projector",
+    {
+        "linear": Entry(
+            home="manticore.hybrid.projectors:LinearProjector",
+            about="One matrix, as in the paper.",
+        ),
+        "identity": Entry(
+            home="manticore.hybrid.projectors:IdentityProjector",
+            about="No weights: pads or truncates to the width.",
+        ),
+        "mlp": Entry(
+            home="manticore.hybrid.projectors:MLPProjector",
+            about="Two layers around a nonlinearity.",
+        ),
+    },
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(Entry):
+    """A stage of a run. `home` is a function as `manticore.runs.stages.StageFunction` has it.
+
+    Attributes:
+        options: Where its options are defined, as `package.module:NAME`, a pydantic model; or the
+            model itself.
+        needs_text: Whether it works on a text.
+        starts_from: `components`, where it builds a hybrid or takes a run's; `run`, where it
+            continues one.
+    """
+
+    options: Any
+    needs_text: bool = True
+    starts_from: str = "components"
+
+    def load_options(self) -> Any:
+        """The pydantic model of its options."""
+        return Entry(home=self.options).load()
+
+
+STAGES: Registry[Stage] = Registry(
+    "stage",
+    {
+        "pretrain-projectors": Stage(
+            home="manticore.train.training:train",
+            options="manticore.config.training:PretrainConfig",
+            about="Train the projectors of a hybrid on general text, its components frozen.",
+        ),
+        "program": Stage(
+            home="manticore.programming.stage:program",
+            options="manticore.config.programming:ProgramConfig",
+            about="Get the mixture weights from MAD tasks rather than from the target text.",
+            needs_text=False,
+        ),
+        "search": Stage(
+            home="manticore.train.training:train",
+            options="manticore.config.search:SearchConfig",
+            about="Learn the mixture weights of a hybrid by gradient descent.",
+        ),
+        "finetune": Stage(
+            home="manticore.train.training:train",
+            options="manticore.config.training:FinetuneConfig",
+            about="Train everything but the mixture weights.",
+            starts_from="run",
+        ),
+        "evaluate": Stage(
+            home="manticore.train.evaluating:evaluate",
+            options="manticore.config.training:EvaluateConfig",
+            about="Measure a hybrid next to each of its components.",
+            starts_from="run",
+        ),
+    },
+)
+"""In the order in which a recipe goes through them."""
+
+
+TRACKERS: Registry[Entry] = Registry(
+    "tracker",
+    {
+        "tensorboard": Entry(home="tensorboard", about="Files in the run's folder."),
+        "trackio": Entry(home="trackio", about="A local dashboard."),
+        "wandb": Entry(home="wandb", about="Weights & Biases."),
+    },
+)
+"""`home` is the package that accelerate needs."""
