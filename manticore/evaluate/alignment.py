@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from manticore.hybrid.alignment import boundary_states, common_states, each_boundary
+from manticore.hybrid.alignment import (
+    States,
+    boundary_states,
+    common_states,
+    observe_boundaries,
+    scaled_states,
+)
+from manticore.hybrid.blocks import Boundary, BoundaryObserver
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -13,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AlignmentError:
-    """Held-out relative reconstruction errors: 0 is perfect, 1 is as bad as the mean.
+    """Held-out relative reconstruction errors: 0 is perfect, 1 is as bad as predicting the mean.
 
     Attributes:
         into: (N, K) errors of what enters each block, against what the component itself would
@@ -25,27 +32,34 @@ class AlignmentError:
     out_of: torch.Tensor
 
 
-@torch.no_grad()
 def alignment_error(hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor) -> AlignmentError:
     """Measure the projectors at the hybrid's current mixture weights.
 
     Args:
         hybrid: The hybrid; it is put back into the mode it was in.
-        input_ids: (n, T) tokens that the projectors were not fitted on.
+        input_ids: (n, T) token ids that the projectors were not fitted on.
     """
-    was_training = hybrid.training
-    hybrid.eval()
-    try:
-        states = boundary_states(hybrid, input_ids)
-        shape = (hybrid.config.n_blocks, len(hybrid.components))
-        errors = AlignmentError(torch.zeros(shape), torch.zeros(shape))
-        common = common_states(hybrid, states)
-        for at in each_boundary(hybrid, input_ids):
-            errors.into[at.block, at.k] = _relative_error(at.entering, states[at.k][at.block])
-            errors.out_of[at.block, at.k] = _relative_error(at.contribution, common[at.block + 1])
-    finally:
-        hybrid.train(was_training)
-    return errors
+    states = scaled_states(hybrid, boundary_states(hybrid, input_ids))
+    measured = _Measure(states, common_states(hybrid, states))
+    observe_boundaries(hybrid, input_ids, measured)
+    return measured.errors
+
+
+class _Measure(BoundaryObserver):
+    """Compares what passes every boundary with the components' own states."""
+
+    def __init__(self, states: States, common: list[torch.Tensor]) -> None:
+        self.states = states
+        self.common = common
+        shape = (len(common) - 1, len(states))
+        self.errors = AlignmentError(torch.zeros(shape), torch.zeros(shape))
+
+    def passed(self, boundary: Boundary) -> None:
+        block, k = boundary.block, boundary.k
+        self.errors.into[block, k] = _relative_error(boundary.entering, self.states[k][block])
+        self.errors.out_of[block, k] = _relative_error(
+            boundary.contribution, self.common[block + 1]
+        )
 
 
 def _relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:

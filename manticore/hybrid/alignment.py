@@ -1,49 +1,34 @@
-"""The `aligned` initialisation: projectors by closed-form ridge regression.
+"""The boundary scales, and the `aligned` initialization of projectors by ridge regression.
 
 At every block boundary, hidden states of the hybrid are regressed onto those that the component
 itself has there (`W_in`), and a block's output onto the hidden states of one component whose space
 is the common language (`W_out`). The gates are part of the regression: what is fitted is the whole
-`(1 - alpha) * W(h) + alpha * h`, at the mixture weights of the moment. Blocks are fitted in order,
-each on what the fitted blocks before it really hand over. All states are in the hybrid's units,
-divided by the boundary scales.
+`(1 - alpha) * W(h) + alpha * h`, at the current mixture weights. Blocks are fitted in order, each
+on what the fitted blocks before it really hand over. All states are in the hybrid's units, divided
+by the boundary scales.
 
 The paper reaches the same end by gradient descent on about 70M tokens; this takes a few thousand.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 
-from manticore.hybrid.projectors import resize_width
+from manticore.hybrid.blocks import BoundaryObserver
+from manticore.hybrid.projectors import Projector, resize_width
 
 if TYPE_CHECKING:
-    from manticore.hybrid import ManticoreForCausalLM
+    from manticore.hybrid.modeling import ManticoreForCausalLM
 
 RIDGE = 1e-3
 
-
-@dataclass
-class Boundary:
-    """One component's block inside the running hybrid.
-
-    Attributes:
-        block, k: Which block of which component.
-        before: (n, T, D) h[b - 1], what comes in.
-        entering: (n, T, d_k) u[b, k], divided by its scale.
-        leaving: (n, T, d_k) the output of the block, divided by its scale.
-        contribution: (n, T, D) the gated output, before its mixture weight.
-    """
-
-    block: int
-    k: int
-    before: torch.Tensor
-    entering: torch.Tensor
-    leaving: torch.Tensor
-    contribution: torch.Tensor
+States = list[list[torch.Tensor]]
+"""For each component, its own hidden states (n, T, d_k) at the N + 1 block boundaries."""
 
 
 def common_component(hybrid: "ManticoreForCausalLM") -> int:
@@ -52,37 +37,46 @@ def common_component(hybrid: "ManticoreForCausalLM") -> int:
 
 
 @torch.no_grad()
-def boundary_states(
-    hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor
-) -> list[list[torch.Tensor]]:
-    """Each component's own hidden states at the N + 1 block boundaries, run alone.
+def boundary_states(hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor) -> States:
+    """Each component's own hidden states at the block boundaries, when it runs alone.
 
     Args:
         hybrid: The hybrid.
-        input_ids: (n, T).
+        input_ids: (n, T) token ids.
 
     Returns:
-        K lists of N + 1 tensors (n, T, d_k), divided by the boundary scales.
+        K lists of N + 1 tensors (n, T, d_k), in the components' own units.
     """
-    positions = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
+    positions = _positions(input_ids)
     states = []
-    for k, (runner, cuts) in enumerate(zip(hybrid.runners, hybrid.cuts, strict=True)):
-        own = [runner.embed(input_ids, positions)]
-        for start, stop in pairwise(cuts):
-            own.append(
-                runner.run(
-                    start, stop, own[-1], attention_mask=None, position_ids=positions, cache=None
+    with _without_dropout(hybrid):
+        for runner, cuts in zip(hybrid.runners, hybrid.cuts, strict=True):
+            own = [runner.embed(input_ids, positions)]
+            for start, stop in pairwise(cuts):
+                own.append(
+                    runner.run(
+                        start,
+                        stop,
+                        own[-1],
+                        attention_mask=None,
+                        position_ids=positions,
+                        cache=None,
+                    )
                 )
-            )
-        scales = [row[k] for row in hybrid.config.scales]
-        states.append([state / scale for state, scale in zip(own, scales, strict=True)])
+            states.append(own)
     return states
 
 
+def scaled_states(hybrid: "ManticoreForCausalLM", states: States) -> States:
+    """The states that `boundary_states` gives, divided by the boundary scales."""
+    return [
+        [state / scales[k] for state, scales in zip(own, hybrid.config.scales, strict=True)]
+        for k, own in enumerate(states)
+    ]
+
+
 @torch.no_grad()
-def common_states(
-    hybrid: "ManticoreForCausalLM", states: list[list[torch.Tensor]]
-) -> list[torch.Tensor]:
+def common_states(hybrid: "ManticoreForCausalLM", states: States) -> list[torch.Tensor]:
     """What the blocks' outputs should be at the N + 1 boundaries, (n, T, D) each.
 
     Inside the hybrid that is one component's states: the common language. At the end every
@@ -90,116 +84,114 @@ def common_states(
 
     Args:
         hybrid: The hybrid.
-        states: What `boundary_states` gave.
+        states: Scaled states of every component.
     """
-    common = states[common_component(hybrid)]
-    last = sum(
-        weight * resize_width(own[-1], hybrid.width)
-        for weight, own in zip(hybrid.mixture_weights[-1], states, strict=True)
+    common = [resize_width(state, hybrid.width) for state in states[common_component(hybrid)]]
+    common[-1] = reduce(
+        torch.add,
+        (
+            weight * resize_width(own[-1], hybrid.width)
+            for weight, own in zip(hybrid.mixture_weights[-1], states, strict=True)
+        ),
     )
-    return [*(resize_width(state, hybrid.width) for state in common[:-1]), last]
+    return common
 
 
-def set_scales(hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor) -> None:
-    """Measure the boundary scales on text: root mean squares, rounded to powers of two.
+def set_scales(hybrid: "ManticoreForCausalLM", states: States) -> None:
+    """Set the boundary scales: root mean squares of the states, rounded to powers of two.
 
     Args:
         hybrid: The hybrid; its configuration gets the scales.
-        input_ids: (n, T).
+        states: What `boundary_states` gave on some text.
+
+    Raises:
+        ValueError: Hidden states of a component are not finite.
     """
-    measured = [
-        [
-            2.0 ** round(math.log2(max(float(state.float().square().mean()) ** 0.5, 1e-30)))
-            for state in states
-        ]
-        for states in boundary_states(hybrid, input_ids)
-    ]
-    old = hybrid.config.scales
+    sizes = [[float(state.float().square().mean()) ** 0.5 for state in own] for own in states]
+    for name, own in zip(hybrid.component_names, sizes, strict=True):
+        for boundary, size in enumerate(own):
+            if not math.isfinite(size):
+                raise ValueError(
+                    f"The hidden states of the component '{name}' are not finite after "
+                    f"{boundary} of {len(own) - 1} blocks, in {hybrid.components[0].dtype}: build "
+                    "the hybrid with dtype=torch.float32, or leave the component out."
+                )
     hybrid.config.scales = [
-        [old[b][k] * scales[b] for k, scales in enumerate(measured)] for b in range(len(old))
+        [2.0 ** round(math.log2(max(size, 1e-30))) for size in boundary]
+        for boundary in zip(*sizes, strict=True)
     ]
-
-
-@torch.no_grad()
-def each_boundary(
-    hybrid: "ManticoreForCausalLM",
-    input_ids: torch.Tensor,
-    fit: "_Fit | None" = None,
-) -> Iterator[Boundary]:
-    """Run the hybrid block by block and hand out what passes every boundary.
-
-    Args:
-        hybrid: The hybrid.
-        input_ids: (n, T).
-        fit: Called to fit the two projectors of a block before they are used.
-    """
-    positions = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
-    alpha = hybrid.mixture_weights
-    scales = hybrid.config.scales
-    before = hybrid.embedding(input_ids, positions)
-    for block in range(hybrid.config.n_blocks):
-        mixed = torch.zeros_like(before)
-        for k, runner in enumerate(hybrid.runners):
-            weight = alpha[block, k]
-            alone = bool(weight == 1)
-            if fit is not None and not alone:
-                fit.into(block, k, before, float(weight))
-            entering = hybrid.enter(block, k, before, weight, alone)
-            start, stop = hybrid.cuts[k][block : block + 2]
-            leaving = runner.run(
-                start, stop, entering, attention_mask=None, position_ids=positions, cache=None
-            )
-            if fit is not None and not alone:
-                fit.out_of(block, k, leaving / scales[block + 1][k], float(weight))
-            contribution = hybrid.leave(block, k, leaving, weight, alone)
-            mixed = mixed + weight * contribution
-            yield Boundary(
-                block,
-                k,
-                before,
-                entering / scales[block][k],
-                leaving / scales[block + 1][k],
-                contribution,
-            )
-        before = mixed
-
-
-class _Fit:
-    """Fits projectors to the components' own states."""
-
-    def __init__(
-        self, hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor, strength: float
-    ) -> None:
-        self.projectors = hybrid.projectors
-        self.states = boundary_states(hybrid, input_ids)
-        self.common = common_states(hybrid, self.states)
-        self.strength = strength
-
-    def into(self, block: int, k: int, before: torch.Tensor, gate: float) -> None:
-        self._solve(self.projectors.into[block][k], before, self.states[k][block], gate)
-
-    def out_of(self, block: int, k: int, leaving: torch.Tensor, gate: float) -> None:
-        self._solve(self.projectors.out_of[block][k], leaving, self.common[block + 1], gate)
-
-    def _solve(
-        self, projector: torch.nn.Module, inputs: torch.Tensor, wanted: torch.Tensor, gate: float
-    ) -> None:
-        projector.fit(inputs.flatten(0, 1), wanted.flatten(0, 1), gate, self.strength)
 
 
 @torch.no_grad()
 def align_projectors(
-    hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor, *, strength: float = RIDGE
+    hybrid: "ManticoreForCausalLM",
+    input_ids: torch.Tensor,
+    states: States,
+    *,
+    strength: float = RIDGE,
 ) -> None:
     """Fit every projector in closed form, at the hybrid's current mixture weights.
 
     Args:
         hybrid: The hybrid, whose projectors are replaced.
-        input_ids: (n, T) tokens of text; a few thousand in all are enough.
+        input_ids: (n, T) token ids of text; a few thousand in all are enough.
+        states: What `boundary_states` gives for these ids.
         strength: Ridge penalty, relative to the mean square of the inputs.
     """
+    observe_boundaries(hybrid, input_ids, _Fit(hybrid, scaled_states(hybrid, states), strength))
+
+
+@torch.no_grad()
+def observe_boundaries(
+    hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor, observer: BoundaryObserver
+) -> None:
+    """Run the hybrid without dropout, showing every boundary to an observer.
+
+    Args:
+        hybrid: The hybrid; it is put back into the mode it was in.
+        input_ids: (n, T) token ids.
+        observer: Looks at the boundaries.
+    """
+    positions, alpha = _positions(input_ids), hybrid.mixture_weights
+    with _without_dropout(hybrid):
+        first = hybrid.get_input_embeddings()(input_ids, positions, alpha)
+        for _ in hybrid.blocks.states(first, alpha, position_ids=positions, observer=observer):
+            pass
+
+
+class _Fit(BoundaryObserver):
+    """Fits each projector right before it is used, to the components' own states."""
+
+    def __init__(self, hybrid: "ManticoreForCausalLM", states: States, strength: float) -> None:
+        self.projectors = hybrid.projectors
+        self.states = states
+        self.common = common_states(hybrid, states)
+        self.strength = strength
+
+    def before_entering(self, block: int, k: int, states: torch.Tensor, gate: float) -> None:
+        self._solve(self.projectors.into[block][k], states, self.states[k][block], gate)
+
+    def before_leaving(self, block: int, k: int, states: torch.Tensor, gate: float) -> None:
+        self._solve(self.projectors.out_of[block][k], states, self.common[block + 1], gate)
+
+    def _solve(
+        self, projector: Projector, inputs: torch.Tensor, wanted: torch.Tensor, gate: float
+    ) -> None:
+        if gate < 1:  # At weight one the projector is closed off, whatever it says.
+            projector.fit(inputs.flatten(0, 1), wanted.flatten(0, 1), gate, self.strength)
+
+
+def _positions(input_ids: torch.Tensor) -> torch.Tensor:
+    """(1, T) positions of sequences without padding."""
+    return torch.arange(input_ids.shape[1], device=input_ids.device)[None]
+
+
+@contextmanager
+def _without_dropout(hybrid: "ManticoreForCausalLM") -> Iterator[None]:
+    """Evaluation mode inside; afterwards the mode that there was."""
     was_training = hybrid.training
     hybrid.eval()
-    for _ in each_boundary(hybrid, input_ids, _Fit(hybrid, input_ids, strength)):
-        pass
-    hybrid.train(was_training)
+    try:
+        yield
+    finally:
+        hybrid.train(was_training)

@@ -1,12 +1,12 @@
 """Configuration of a hybrid; its components' configurations are inside."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from transformers import AutoConfig, PreTrainedConfig
 
 from manticore.components.runner import cut_points
+from manticore.hybrid.projectors import PROJECTORS
 
-ProjectorKind = Literal["linear", "identity", "mlp"]
 HeadKind = Literal["mixed", "new", "reconstruction"]
 MAX_COMPONENTS = 4
 
@@ -68,10 +68,10 @@ class ManticoreConfig(PreTrainedConfig):
                 f"{len(self.component_names)} component names for {len(self.components)} "
                 "components: give one name each."
             )
-        for name, kinds in (("projector", ProjectorKind), ("head", HeadKind)):
+        for name, kinds in (("projector", PROJECTORS), ("head", get_args(HeadKind))):
             value = getattr(self, name)
-            if value not in kinds.__args__:
-                raise ValueError(f"{name} '{value}' is none of {', '.join(kinds.__args__)}.")
+            if value not in kinds:
+                raise ValueError(f"{name} '{value}' is none of {', '.join(kinds)}.")
 
     @property
     def component_configs(self) -> list[PreTrainedConfig]:

@@ -12,7 +12,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 if TYPE_CHECKING:
-    from manticore.hybrid import ManticoreForCausalLM
+    from manticore.hybrid.modeling import ManticoreForCausalLM
 
 
 def lora_targets(hybrid: "ManticoreForCausalLM") -> list[str]:

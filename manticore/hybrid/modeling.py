@@ -1,24 +1,9 @@
 """The hybrid: K components, cut into blocks, joined by projectors and mixture weights.
 
-The maths is the paper's (section 3), with one addition. Residual streams of different families
-differ in size (64-fold between bundled components), so what one component hands on would drown the
-others. The hybrid therefore divides component k's hidden states by a fixed scale s[b, k] at
-boundary b, and multiplies them again where they enter its next block:
-
-    h[0]    = sum_k alpha[1,k] * pad(E_k(ids) / s[0,k])
-    u[b,k]  = s[b-1,k] * ((1 - alpha[b,k]) * W_in[b,k](h[b-1]) + alpha[b,k] * trunc_k(h[b-1]))
-    v[b,k]  = block[b,k](u[b,k]) / s[b,k]
-    h[b]    = sum_k alpha[b,k] * ((1 - alpha[b,k]) * W_out[b,k](v[b,k]) + alpha[b,k] * pad(v[b,k]))
-    logits  = sum_k alpha[B,k] * head_k(norm_k(s[B,k] * trunc_k(h[B])))
-
-Scales are powers of two, so dividing and multiplying is exact, and one-hot mixture weights still
-give the component's logits to the last bit.
-
-Components stay whole inside the hybrid, as the modules that Transformers made; the blocks are views
-of them (`components.runner`).
+What a forward pass computes is in `hybrid.blocks`. Components stay whole inside the hybrid, as the
+models that Transformers made; the blocks are views of them (`components.runner`).
 """
 
-import logging
 from collections.abc import Sequence
 
 import torch
@@ -35,26 +20,28 @@ from manticore.components.inspection import family_spec
 from manticore.components.mixers.fast import use_fast_mixers
 from manticore.components.runner import BlockRunner
 from manticore.components.tokenizers import TransplantReport
-from manticore.hybrid.cache import HybridCache
-from manticore.hybrid.citizenship import TransformersCitizen
+from manticore.hybrid.blocks import HybridBlocks
+from manticore.hybrid.cache import HybridCache, own_cache
 from manticore.hybrid.configuration import ManticoreConfig
-from manticore.hybrid.mixture import FixedMixture, check_mixture_weights
-from manticore.hybrid.parts import ComponentList, HybridEmbedding
-from manticore.hybrid.projectors import BlockProjectors, resize_width
+from manticore.hybrid.mixture import FixedMixture, Mixture, check_mixture_weights
+from manticore.hybrid.parts import ComponentList, HybridEmbedding, hide_heads
+from manticore.hybrid.pretrained import PretrainedHybrid
+from manticore.hybrid.projectors import BlockProjectors
 from manticore.hybrid.reconstruction import ReconstructionDecoder
 
-# Arguments of from_pretrained that say where the files are, the tokenizer's too.
-_WHERE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 # What Transformers may send along; anything else would be passed over without a word.
 _LOSS_ARGUMENTS = frozenset({"num_items_in_batch", "ignore_index", "shift_labels"})
 
-logger = logging.getLogger(__name__)
 
-
-class ManticoreForCausalLM(TransformersCitizen):
+class ManticoreForCausalLM(PretrainedHybrid):
     """A pretrained hybrid, as a causal language model of Transformers.
 
     Build one with `manticore.build_hybrid`; `from_pretrained` loads a saved one.
+
+    Args:
+        config: The hybrid's configuration.
+        components: The components' models, which become parts of the hybrid and are changed in
+            place; models with fresh weights if not given.
     """
 
     def __init__(
@@ -76,27 +63,28 @@ class ManticoreForCausalLM(TransformersCitizen):
                     module._is_hf_initialized = True
         for model in components:
             use_fast_mixers(model)
+        hide_heads(components)
         self.components = ComponentList(components)
         self.specs = [family_spec(model) for model in components]
         self.cuts = [config.cut_points(k, runner.depth) for k, runner in enumerate(self.runners)]
-        # Read here once: the configuration makes its components' configurations anew each time.
+        # Read once: the configuration makes its components' configurations at every call.
         self.widths = config.widths
         self.width = max(self.widths)
         self.projectors = BlockProjectors(
             config.projector, self.width, self.widths, config.n_blocks
         )
-        self.mixture = FixedMixture(config.n_blocks, len(components))
+        self.mixture: Mixture = FixedMixture(config.n_blocks, len(components))
         if config.head == "new":
             # Names that no component has: peft picks modules by the end of their names.
             self.new_norm = nn.LayerNorm(self.width)
             self.new_head = nn.Linear(self.width, config.vocab_size, bias=False)
         if config.head == "reconstruction":
             self.decoder = ReconstructionDecoder(self.width, config.vocab_size)
-        self.embedding = HybridEmbedding(self)
+        self.embedding = HybridEmbedding()
         self.tokenizer: PreTrainedTokenizerBase | None = None
-        # What build_hybrid did to foreign vocabularies; not known of a hybrid that was saved.
+        # How build_hybrid treated foreign vocabularies; unknown for a hybrid that was saved.
         self.transplants: dict[str, TransplantReport] | None = None
-        # How it can be made again, as a run's `start` says it; not known of one that was saved.
+        # How to make the hybrid again, as a run's `start` says it; unknown for one that was saved.
         self.origin: dict[str, object] = {}
         # Embeddings and heads that are new: they learn also where the components' blocks do not.
         self.fresh_vocabulary = False
@@ -113,6 +101,21 @@ class ManticoreForCausalLM(TransformersCitizen):
             BlockRunner(model, spec)
             for model, spec in zip(self.components, self.specs, strict=True)
         ]
+
+    @property
+    def blocks(self) -> HybridBlocks:
+        """The parts that hidden states pass through, as they are now.
+
+        Looked up at every call: a search replaces the mixture, and peft may wrap the projectors.
+        """
+        return HybridBlocks(
+            self.runners,
+            self.cuts,
+            self.widths,
+            self.config.scales,
+            self.projectors,
+            self.mixture,
+        )
 
     @property
     def component_names(self) -> list[str]:
@@ -141,17 +144,21 @@ class ManticoreForCausalLM(TransformersCitizen):
         """
         n_blocks, n_components = self.config.n_blocks, len(self.components)
         alpha = check_mixture_weights(alpha, n_blocks, n_components)
-        if not isinstance(self.mixture, FixedMixture):
-            device = self.mixture.expected().device
-            self.mixture = FixedMixture(n_blocks, n_components).to(device)
-        self.mixture.assign(alpha)
+        mixture = self.mixture
+        if not isinstance(mixture, FixedMixture):
+            device = mixture.expected().device
+            self.mixture = mixture = FixedMixture(n_blocks, n_components).to(device)
+        mixture.assign(alpha)
 
     def live_runners(self, block: int) -> list[tuple[int, BlockRunner]]:
         """(k, runner) of the components that take part in a block: those of weight above zero."""
-        live = self.mixture.live()
-        return [
-            (k, runner) for k, runner in enumerate(self.runners) if live is None or live[block][k]
-        ]
+        runners = self.runners
+        return [(k, runners[k]) for k in self.blocks.live(block)]
+
+    def get_input_embeddings(self) -> HybridEmbedding:
+        """The mixed embedding of all components; it has no weight of its own."""
+        self.embedding.blocks = self.blocks
+        return self.embedding
 
     # Forward ------------------------------------------------------------------------------------
 
@@ -186,48 +193,43 @@ class ManticoreForCausalLM(TransformersCitizen):
             kwargs: `num_items_in_batch`, `ignore_index` and `shift_labels` go to the loss.
 
         Raises:
-            ValueError: Neither or both of ids and embeddings, a sequence that is too long, labels
-                without all logits, or a cache that would go on after padding on the right.
+            ValueError: Neither or both of ids and embeddings, no token, a sequence that is too
+                long, labels without all logits, or a cache that cannot be continued.
             TypeError: Another argument, or a request for attention weights.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("Give exactly one of input_ids and inputs_embeds.")
         _check_arguments(kwargs)
         if labels is not None and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
             raise ValueError("Labels need all logits: leave logits_to_keep at 0.")
-        tokens = input_ids if input_ids is not None else inputs_embeds
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
+        tokens = _tokens(input_ids, inputs_embeds)
+        blocks = self.blocks
+        live = [blocks.live(block) for block in range(blocks.n_blocks)]
+        cache = own_cache(past_key_values)
         if use_cache is None:
             use_cache = self.config.use_cache and not self.training
-        if use_cache and past_key_values is None:
-            past_key_values = HybridCache([model.config for model in self.components])
-        n_past = 0
-        if past_key_values is not None:
-            past_key_values.check_padding()
-            n_past = past_key_values.get_seq_length()
-        n_new = tokens.shape[1]
-        self._check_length(n_past + n_new)
+        if use_cache and cache is None:
+            cache = HybridCache([model.config for model in self.components])
+        n_past, n_new = 0, tokens.shape[1]
+        if cache is not None:
+            cache.check([model.config for model in self.components], live)
+            n_past = cache.get_seq_length()
+        self._check_length(n_past + n_new, live)
         if position_ids is None:
             position_ids = _positions(attention_mask, n_past, n_new, tokens.device)
-        # Once for the whole pass: a random parameterisation must give every block the same draw.
+        # Once for the whole pass: a random parameterization must give every block the same draw.
         alpha = self.mixture()
         if inputs_embeds is None:
-            inputs_embeds = self.embedding(input_ids, position_ids, alpha)
+            inputs_embeds = self.get_input_embeddings()(input_ids, position_ids, alpha)
 
-        hidden_states = [inputs_embeds]  # N + 1 times (B, T, D)
-        for block in range(self.config.n_blocks):
-            mixed = self._block(
-                block,
-                alpha[block],
-                hidden_states[-1],
-                attention_mask,
-                position_ids,
-                past_key_values,
-            )
-            hidden_states.append(mixed)
-        if past_key_values is not None:
-            past_key_values.advance(n_new, attention_mask)
+        states = blocks.states(
+            inputs_embeds,
+            alpha,
+            position_ids=position_ids,
+            attention_mask=attention_mask,
+            cache=cache,
+        )
+        hidden_states = [inputs_embeds, *states]  # N + 1 times (B, T, D)
+        if cache is not None:
+            cache.advance(n_new, attention_mask, live)
 
         if self.config.head == "reconstruction":
             logits = self._reconstruct(hidden_states[-1], n_past, attention_mask)
@@ -235,87 +237,33 @@ class ManticoreForCausalLM(TransformersCitizen):
             keep = (
                 slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
             )
-            logits = self._logits(hidden_states[-1][:, keep], alpha[-1])
+            logits = self._logits(blocks, hidden_states[-1][:, keep], alpha)
         loss = None
         if labels is not None:
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
         output = CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=past_key_values,
+            past_key_values=cache,
             hidden_states=tuple(hidden_states) if output_hidden_states else None,
         )
         wants_dict = self.config.return_dict if return_dict is None else return_dict
         return output if wants_dict else output.to_tuple()
 
-    def _block(
-        self,
-        block: int,
-        alpha: torch.Tensor,
-        hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        position_ids: torch.Tensor,
-        cache: HybridCache | None,
+    def _logits(
+        self, blocks: HybridBlocks, hidden_states: torch.Tensor, alpha: torch.Tensor
     ) -> torch.Tensor:
-        """h[b] from h[b - 1], (B, T, D), at the block's mixture weights, (K,)."""
-        mixed = []
-        live = self.live_runners(block)
-        alone = len(live) == 1
-        for k, runner in live:
-            entering = self.enter(block, k, hidden_states, alpha[k], alone)
-            start, stop = self.cuts[k][block : block + 2]
-            leaving = runner.run(
-                start,
-                stop,
-                entering,
-                attention_mask=attention_mask,
-                position_ids=position_ids,
-                cache=None if cache is None else cache.block(k, start, stop),
-            )
-            mixed.append(alpha[k] * self.leave(block, k, leaving, alpha[k], alone))
-        return sum(mixed)
-
-    def enter(
-        self, block: int, k: int, hidden_states: torch.Tensor, alpha: torch.Tensor, alone: bool
-    ) -> torch.Tensor:
-        """u[b, k]: from h[b - 1], (B, T, D), into component k's width, (B, T, d_k)."""
-        direct = resize_width(hidden_states, self.widths[k])
-        if alone:
-            entering = direct
-        else:
-            projected = self.projectors.into[block][k](hidden_states)
-            entering = (1 - alpha) * projected + alpha * direct
-        entering = entering * self.config.scales[block][k]
-        if getattr(self.components[k].config, "residual_in_fp32", False):
-            return entering
-        return entering.to(self.components[k].dtype)
-
-    def leave(
-        self, block: int, k: int, leaving: torch.Tensor, alpha: torch.Tensor, alone: bool
-    ) -> torch.Tensor:
-        """From the output of block[b, k], (B, T, d_k), to the hybrid's width, (B, T, D)."""
-        leaving = leaving / self.config.scales[block + 1][k]
-        direct = resize_width(leaving, self.width)
-        if alone:
-            return direct
-        return (1 - alpha) * self.projectors.out_of[block][k](leaving) + alpha * direct
-
-    def _logits(self, hidden_states: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-        """(B, T, V) from h[B], (B, T, D), at the last block's mixture weights, (K,)."""
+        """(B, T, V) from h[N], (B, T, D), and the mixture weights, (N, K)."""
         if self.config.head == "new":
             return self.new_head(self.new_norm(hidden_states.to(self.new_norm.weight.dtype)))
-        logits = []
-        for k, runner in self.live_runners(self.config.n_blocks - 1):
-            narrow = resize_width(hidden_states, self.widths[k]) * self.config.scales[-1][k]
-            if not getattr(self.components[k].config, "residual_in_fp32", False):
-                narrow = narrow.to(self.components[k].dtype)
-            logits.append(alpha[k] * runner.head(narrow)[..., : self.config.vocab_size])
-        return sum(logits)
+        return blocks.logits(hidden_states, alpha, self.config.vocab_size)
 
     def _reconstruct(
         self, hidden_states: torch.Tensor, n_past: int, attention_mask: torch.Tensor | None
     ) -> torch.Tensor:
-        """(B, T + 1, V): of every token of the sequence, and a last one that no label is held to.
+        """(B, T + 1, V): logits of every token, and last a row that no label is compared with.
 
         A causal language model's loss shifts labels by one, and here nothing is to be shifted: so
         labels are (B, T + 1) too, -100 in front.
@@ -325,18 +273,13 @@ class ManticoreForCausalLM(TransformersCitizen):
                 "A hybrid with head='reconstruction' decodes whole sequences: it neither continues "
                 "one, nor takes padding. Build it with head='mixed' to generate."
             )
-        logits = self.decoder(
-            hidden_states[:, -1].to(self.decoder.layers[0].weight.dtype), hidden_states.shape[1]
-        )
+        logits = self.decoder(hidden_states[:, -1].to(self.decoder.dtype), hidden_states.shape[1])
         return nn.functional.pad(logits, (0, 0, 0, 1))
 
-    def _check_length(self, length: int) -> None:
-        live = self.mixture.live()
-        for k, runner in enumerate(self.runners):
-            limit = runner.max_length
-            if limit is None or length <= limit:
-                continue
-            if live is None or any(row[k] for row in live):
+    def _check_length(self, length: int, live: list[list[int]]) -> None:
+        for k in sorted(set().union(*live)):
+            limit = self.runners[k].max_length
+            if limit is not None and length > limit:
                 raise ValueError(
                     f"A sequence of {length} tokens is too long: the component "
                     f"'{self.component_names[k]}' has {limit} learned positions. Shorten the text "
@@ -357,6 +300,19 @@ def _check_arguments(arguments: dict[str, object]) -> None:
     ]
     if unknown:
         raise TypeError(f"The hybrid's forward takes no argument {', '.join(sorted(unknown))}.")
+
+
+def _tokens(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor:
+    """Whichever is given, (B, T) or (B, T, D), with at least one token."""
+    tokens = input_ids if input_ids is not None else inputs_embeds
+    if tokens is None or (input_ids is not None and inputs_embeds is not None):
+        raise ValueError("Give exactly one of input_ids and inputs_embeds.")
+    if tokens.shape[1] == 0:
+        raise ValueError(
+            f"There is no token in an input of shape {tuple(tokens.shape)}: begin an empty prompt "
+            "with the tokenizer's BOS or EOS token."
+        )
+    return tokens
 
 
 def _positions(

@@ -1,24 +1,24 @@
-"""Two modules of the hybrid: the list of its components, and their mixed embedding."""
+"""Modules that a hybrid is made of: its components, their heads, and the mixed embedding."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
-from manticore.hybrid.projectors import resize_width
-
-if TYPE_CHECKING:
-    from manticore.hybrid.modeling import ManticoreForCausalLM
+from manticore.hybrid.blocks import HybridBlocks
 
 
 class ComponentList(nn.ModuleList):
     """The components; it hands the properties that Transformers gathers from children upwards."""
 
-    def _gathered(self, attribute: str) -> set:
+    def _gathered(self, attribute: str) -> set[str]:
         return {item for model in self for item in getattr(model, attribute, None) or ()}
 
     @property
     def all_tied_weights_keys(self) -> dict[str, str]:
+        """Names of the components' tied weights, with the name of the weight each is tied to."""
         return {
             f"{k}.{tied}": f"{k}.{source}"
             for k, model in enumerate(self)
@@ -38,13 +38,52 @@ class ComponentList(nn.ModuleList):
         return self._gathered("_skip_keys_device_placement")
 
 
-class HybridEmbedding(nn.Module):
-    """h[0]: the mixed embeddings of all components; it owns no weights."""
+class ComponentHead(nn.Module):
+    """A component's head, as a module that no tool takes for one of the linear layers to change.
 
-    def __init__(self, hybrid: "ManticoreForCausalLM") -> None:
+    Tools that act on "all linear layers" (adapters, quantization) leave out the head of a model,
+    and ask the model for it (`get_output_embeddings`); but they leave out one, and a hybrid has K.
+    Where a head is tied, an adapter that is merged into it would change the embeddings too.
+
+    Only the class of the head changes: parameters, hooks and the state dict stay as they are.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Logits (..., V) from normalized hidden states (..., d_k)."""
+        return nn.functional.linear(hidden_states, self.weight, self.bias)
+
+
+def hide_heads(models: Iterable[PreTrainedModel]) -> None:
+    """Turn the linear heads of components into `ComponentHead`, in place."""
+    for model in models:
+        head = model.get_output_embeddings()
+        if type(head) is nn.Linear:
+            head.__class__ = ComponentHead
+
+
+@contextmanager
+def plain_heads(models: Iterable[PreTrainedModel]) -> Iterator[None]:
+    """Inside, the components' heads are linear layers, which Transformers' resizing insists on."""
+    models = list(models)
+    for model in models:
+        head = model.get_output_embeddings()
+        if type(head) is ComponentHead:
+            head.__class__ = nn.Linear
+    try:
+        yield
+    finally:
+        hide_heads(models)
+
+
+class HybridEmbedding(nn.Module):
+    """h[0], the mixed embeddings of all components; it has no weights of its own."""
+
+    def __init__(self) -> None:
         super().__init__()
-        # In a tuple, so that the hybrid is not registered as a child of its own child.
-        self._hybrid = (hybrid,)
+        self.blocks: HybridBlocks | None = None
 
     def forward(
         self,
@@ -52,25 +91,20 @@ class HybridEmbedding(nn.Module):
         position_ids: torch.Tensor | None = None,
         alpha: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """h[0], the mixed embeddings.
+        """The mixed embeddings.
 
         Args:
-            input_ids: (B, T).
-            position_ids: (B, T) or (1, T); 0, 1, 2, ... if not given.
+            input_ids: (B, T) token ids.
+            position_ids: (B, T) or (1, T) positions; 0, 1, 2, ... if not given.
             alpha: (N, K) mixture weights; those of the hybrid if not given.
 
         Returns:
             (B, T, D).
         """
-        (hybrid,) = self._hybrid
+        if self.blocks is None:
+            raise RuntimeError("Take the embedding from hybrid.get_input_embeddings().")
         if position_ids is None:
             position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
         if alpha is None:
-            alpha = hybrid.mixture()
-        return sum(
-            alpha[0, k]
-            * resize_width(
-                runner.embed(input_ids, position_ids) / hybrid.config.scales[0][k], hybrid.width
-            )
-            for k, runner in hybrid.live_runners(0)
-        )
+            alpha = self.blocks.mixture()
+        return self.blocks.embed(input_ids, position_ids, alpha)

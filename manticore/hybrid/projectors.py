@@ -1,12 +1,15 @@
 """Projectors: the maps between the hybrid's width and a component's (paper section 3.2).
 
-Each also has a closed-form `fit`, ridge regression from rows of hidden states to the rows that they
-should become, which is what the `aligned` initialisation solves at every block boundary.
+A kind of projector is one class here with an entry in `PROJECTORS`; the configuration, the builder
+and the error messages read that table. Each kind starts as the identity or at random (`reset`), and
+has a closed-form `fit`: ridge regression from rows of hidden states to the rows that they should
+become, which the `aligned` initialization solves at every block boundary.
 """
+
+from abc import ABC, abstractmethod
 
 import torch
 from torch import nn
-from transformers import initialization as init
 
 
 def resize_width(hidden_states: torch.Tensor, width: int) -> torch.Tensor:
@@ -20,7 +23,7 @@ def resize_width(hidden_states: torch.Tensor, width: int) -> torch.Tensor:
 
 
 def ridge(inputs: torch.Tensor, targets: torch.Tensor, strength: float) -> torch.Tensor:
-    """(d_in, d_out) weights that minimise |inputs @ W - targets|^2 + strength * |s * W|^2.
+    """(d_in, d_out) weights that minimize |inputs @ W - targets|^2 + strength * |s * W|^2.
 
     s is the size of each input feature, so `strength` has no unit, and the few outlier features of
     a residual stream do not decide how much the others are shrunk.
@@ -41,62 +44,88 @@ def affine(
     return weight, mean_out - mean_in @ weight
 
 
-class IdentityProjector(nn.Module):
-    """No weights: pads or cuts."""
+class Projector(nn.Module, ABC):
+    """A map of hidden states from one width to another.
+
+    Args:
+        d_in: Width of what enters.
+        d_out: Width of what leaves.
+    """
 
     def __init__(self, d_in: int, d_out: int) -> None:
         super().__init__()
+        self.d_in = d_in
         self.d_out = d_out
+
+    @abstractmethod
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(..., d_out) from hidden states (..., d_in)."""
+
+    @abstractmethod
+    def reset(self, init: str) -> None:
+        """Initialize every weight.
+
+        Args:
+            init: `identity`: the projector then pads or cuts, as `resize_width` does; `random`: it
+                then keeps the variance of what passes.
+        """
+
+    @abstractmethod
+    def fit(self, inputs: torch.Tensor, wanted: torch.Tensor, gate: float, strength: float) -> None:
+        """Solve (1 - gate) * self(inputs) + gate * resize_width(inputs) = wanted.
+
+        Args:
+            inputs: (n, d_in).
+            wanted: (n, d_out).
+            gate: Share of the input that passes by the projector, 0 to below 1.
+            strength: Ridge penalty, relative to the mean square of the inputs.
+        """
+
+
+class IdentityProjector(Projector):
+    """No weights: pads or cuts."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return resize_width(hidden_states, self.d_out)
 
-    def reset(self, kind: str) -> None:
-        """Nothing to initialise."""
+    def reset(self, init: str) -> None:
+        """There is nothing to initialize."""
 
     def fit(self, inputs: torch.Tensor, wanted: torch.Tensor, gate: float, strength: float) -> None:
-        """Nothing to fit."""
+        """There is nothing to fit."""
 
 
-class LinearProjector(nn.Module):
+class LinearProjector(Projector):
     """The paper's projector: one affine map."""
 
     def __init__(self, d_in: int, d_out: int) -> None:
-        super().__init__()
+        super().__init__(d_in, d_out)
         self.linear = nn.Linear(d_in, d_out)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return self.linear(hidden_states.to(self.linear.weight.dtype))
 
-    def reset(self, kind: str) -> None:
-        """Initialise as padding or cutting ("identity") or at random, keeping variance."""
-        if kind == "identity":
-            init.copy_(self.linear.weight, torch.eye(*self.linear.weight.shape))
+    @torch.no_grad()
+    def reset(self, init: str) -> None:
+        if init == "identity":
+            nn.init.eye_(self.linear.weight)
         else:
-            init.normal_(self.linear.weight, std=self.linear.in_features**-0.5)
-        init.zeros_(self.linear.bias)
+            nn.init.normal_(self.linear.weight, std=self.d_in**-0.5)
+        nn.init.zeros_(self.linear.bias)
 
     @torch.no_grad()
     def fit(self, inputs: torch.Tensor, wanted: torch.Tensor, gate: float, strength: float) -> None:
-        """Solve (1 - gate) * W(inputs) + gate * resize(inputs) = wanted for the affine map W.
-
-        Args:
-            inputs: (n, d_in).
-            wanted: (n, d_out).
-            gate: How much of the input passes beside the projector, 0 to below 1.
-            strength: Ridge penalty.
-        """
         weight, bias = affine(inputs, wanted, strength)
-        beside = gate * torch.eye(*weight.shape, dtype=weight.dtype, device=weight.device)
-        self.linear.weight.copy_((weight - beside).T / (1 - gate))
+        passing = gate * torch.eye(*weight.shape, dtype=weight.dtype, device=weight.device)
+        self.linear.weight.copy_((weight - passing).T / (1 - gate))
         self.linear.bias.copy_(bias / (1 - gate))
 
 
-class MLPProjector(nn.Module):
-    """Two layers beside an affine path: the ablation that the paper leaves open."""
+class MLPProjector(Projector):
+    """An affine path plus two layers: the ablation that the paper leaves open."""
 
     def __init__(self, d_in: int, d_out: int) -> None:
-        super().__init__()
+        super().__init__(d_in, d_out)
         self.skip = LinearProjector(d_in, d_out)
         self.up = nn.Linear(d_in, 2 * max(d_in, d_out))
         self.down = nn.Linear(2 * max(d_in, d_out), d_out)
@@ -108,36 +137,41 @@ class MLPProjector(nn.Module):
         hidden_states = hidden_states.to(self.up.weight.dtype)
         return self.skip(hidden_states) + self.down(self._features(hidden_states))
 
-    def reset(self, kind: str) -> None:
+    @torch.no_grad()
+    def reset(self, init: str) -> None:
         """As the affine path; the second layer starts at zero, so it adds nothing yet."""
-        self.skip.reset(kind)
-        init.normal_(self.up.weight, std=self.up.in_features**-0.5)
+        self.skip.reset(init)
+        nn.init.normal_(self.up.weight, std=self.d_in**-0.5)
         for tensor in (self.up.bias, self.down.weight, self.down.bias):
-            init.zeros_(tensor)
+            nn.init.zeros_(tensor)
 
     @torch.no_grad()
     def fit(self, inputs: torch.Tensor, wanted: torch.Tensor, gate: float, strength: float) -> None:
         """Fit the affine path, then the second layer, on random features, to what is left."""
         self.skip.fit(inputs, wanted, gate, strength)
-        beside = gate * resize_width(inputs, wanted.shape[-1])
-        left = wanted - (1 - gate) * self.skip(inputs) - beside
+        passing = gate * resize_width(inputs, self.d_out)
+        left = wanted - (1 - gate) * self.skip(inputs) - passing
         features = self._features(inputs.to(self.up.weight.dtype))
         weight, bias = affine(features, left, strength)
         self.down.weight.copy_(weight.T / (1 - gate))
         self.down.bias.copy_(bias / (1 - gate))
 
 
-PROJECTORS = {"linear": LinearProjector, "identity": IdentityProjector, "mlp": MLPProjector}
+PROJECTORS: dict[str, type[Projector]] = {
+    "linear": LinearProjector,
+    "identity": IdentityProjector,
+    "mlp": MLPProjector,
+}
 
 
 class BlockProjectors(nn.Module):
     """`W_in[b, k]`: D -> d_k and `W_out[b, k]`: d_k -> D for every block and component.
 
     Args:
-        kind: One of `PROJECTORS`.
-        width: D.
-        widths: d_k of the K components.
-        n_blocks: N.
+        kind: A key of `PROJECTORS`.
+        width: D, the hybrid's width.
+        widths: d_k, the widths of the K components.
+        n_blocks: N, the number of blocks.
     """
 
     def __init__(self, kind: str, width: int, widths: list[int], n_blocks: int) -> None:
@@ -146,8 +180,12 @@ class BlockProjectors(nn.Module):
         self.into = _grid(make, n_blocks, [(width, d) for d in widths])
         self.out_of = _grid(make, n_blocks, [(d, width) for d in widths])
 
+    def each(self) -> list[Projector]:
+        """Every projector: those into the blocks, then those out of them."""
+        return [projector for grid in (self.into, self.out_of) for row in grid for projector in row]
 
-def _grid(make: type[nn.Module], n_blocks: int, sizes: list[tuple[int, int]]) -> nn.ModuleList:
+
+def _grid(make: type[Projector], n_blocks: int, sizes: list[tuple[int, int]]) -> nn.ModuleList:
     return nn.ModuleList(
         nn.ModuleList(make(d_in, d_out) for d_in, d_out in sizes) for _ in range(n_blocks)
     )

@@ -43,6 +43,11 @@ class ReconstructionDecoder(nn.Module):
                 nn.init.normal_(layer.weight, std=INITIAL_STD)
                 nn.init.zeros_(layer.bias)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its weights."""
+        return next(self.parameters()).dtype
+
     def forward(self, last_hidden: torch.Tensor, length: int) -> torch.Tensor:
         """Logits (B, length, V) from the last position's hidden state (B, D)."""
         positions = sinusoidal_positions(length, self.width).to(last_hidden)

@@ -12,8 +12,9 @@ import torch
 
 from manticore.components.scratch import number_tokenizer, untrained
 from manticore.hybrid import ManticoreConfig, ManticoreForCausalLM
-from manticore.hybrid.alignment import align_projectors, set_scales
+from manticore.hybrid.alignment import align_projectors, boundary_states, set_scales
 from manticore.hybrid.build import ALIGNMENT_TOKENS
+from manticore.hybrid.parts import plain_heads
 from manticore.tasks.data import TaskData
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ def hybrid_for_task(
         torch.manual_seed(seed)
         make = untrained if from_scratch else copy.deepcopy
         components = [make(model).cpu() for model in hybrid.components]
-        for model in components:
-            _renew_vocabulary(model, data.setting.vocabulary)
+        with plain_heads(components):
+            for model in components:
+                _renew_vocabulary(model, data.setting.vocabulary)
         made = _assemble(hybrid, components, data)
         if from_scratch:
             _fit_projectors(made, data)
@@ -117,6 +119,7 @@ def _fit_projectors(hybrid: ManticoreForCausalLM, data: TaskData) -> None:
     # Not of all, as a search may keep the last for itself.
     rows = min(ALIGNMENT_TOKENS // data.length, len(data.train) // 2)
     ids = data.train.input_ids[: max(1, rows)]
+    states = boundary_states(hybrid, ids)
+    set_scales(hybrid, states)
+    align_projectors(hybrid, ids, states)
     hybrid.eval()
-    set_scales(hybrid, ids)
-    align_projectors(hybrid, ids)

@@ -66,7 +66,7 @@ def test_one_name_in_place_of_a_list(parts: list[str]) -> None:
         ("head", "old", "head 'old' is none of mixed, new"),
         ("tokenizer_from", 2, "tokenizer_from=2 names none of the 2 components: choose 0 to 1"),
         ("tokenizer_from", -1, "tokenizer_from=-1 names none of the 2 .*: choose 0 to 1"),
-        ("alignment_text", "A fox.", r"text for aligning .* has \d tokens: give at least 64"),
+        ("alignment_text", "A fox.", r"is \d tokens long in the vocabulary of '.*': .* at least 64"),
         ("mixture_weights", [0.7, 0.2], "must sum to 1; the rows sum to .*Divide each row"),
     ],
 )

@@ -1,0 +1,277 @@
+"""What Transformers expects of a model besides its forward: loading, saving, embeddings, attention.
+
+A hybrid has one embedding and one head per component, so several of these apply to all of them.
+"""
+
+import logging
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import nn
+from transformers import AutoTokenizer, GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import cached_file
+
+from manticore.hybrid.cache import own_cache
+from manticore.hybrid.configuration import ManticoreConfig
+from manticore.hybrid.mixture import FixedMixture, Mixture
+from manticore.hybrid.parts import ComponentList, HybridEmbedding, plain_heads
+from manticore.hybrid.projectors import BlockProjectors
+
+# Arguments of from_pretrained that say where the files are, the tokenizer's too.
+_WHERE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+
+logger = logging.getLogger(__name__)
+
+
+class PretrainedHybrid(PreTrainedModel, GenerationMixin):
+    """The base of `ManticoreForCausalLM`, which makes the parts that are declared here."""
+
+    config_class = ManticoreConfig
+    base_model_prefix = ""
+    supports_gradient_checkpointing = True
+    _is_stateful = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _keep_in_fp32_modules_strict = ("mixture",)
+
+    config: ManticoreConfig
+    components: ComponentList
+    projectors: BlockProjectors
+    mixture: Mixture
+    embedding: HybridEmbedding
+    tokenizer: PreTrainedTokenizerBase | None
+
+    # Loading and saving -------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | PathLike[str] | None, *args: Any, **kwargs: Any
+    ) -> "Self | tuple[Self, dict[str, Any]]":
+        """As in Transformers, but only from safetensors that hold every tensor of the hybrid.
+
+        The tokenizer saved with the hybrid comes along as `.tokenizer`.
+
+        Args:
+            source: Folder or hub id of a saved hybrid; None with `config` and `state_dict`.
+            args: As in Transformers.
+            kwargs: As in Transformers. `ignore_mismatched_sizes=True` initializes tensors of other
+                shapes instead of refusing them.
+
+        Raises:
+            ValueError: Tensors are missing, unexpected or of another shape; or the weights are
+                pickles.
+            OSError: There are no weights.
+        """
+        if kwargs.setdefault("use_safetensors", True) is False:
+            raise ValueError(
+                "A hybrid is loaded from safetensors only, because a pickle can run code: leave "
+                "use_safetensors out."
+            )
+        _refuse_pickles(source, kwargs.get("subfolder", ""))
+        with_report = kwargs.pop("output_loading_info", False)
+        lenient = kwargs.pop("ignore_mismatched_sizes", False)
+        hybrid, report = super().from_pretrained(
+            source,
+            *args,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # They are in the report, and refused below.
+            **kwargs,
+        )
+        _check_complete(source, report, lenient)
+        # Loading replaces parameters by ones that learn; given mixture weights do not.
+        hybrid.mixture.requires_grad_(False)
+        where = {name: kwargs[name] for name in _WHERE if name in kwargs}
+        if source is not None and cached_file(
+            source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False, **where
+        ):
+            hybrid.tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        return (hybrid, report) if with_report else hybrid
+
+    def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
+        """Save the hybrid with its components and, if it has one, its tokenizer.
+
+        Args:
+            save_directory: The folder to write.
+            kwargs: As in Transformers.
+
+        Raises:
+            RuntimeError: A search still parameterizes the mixture weights.
+        """
+        if not isinstance(self.mixture, FixedMixture):
+            raise RuntimeError(
+                "The mixture weights are still being searched: fix them with "
+                "hybrid.set_mixture_weights(hybrid.mixture_weights) before saving."
+            )
+        super().save_pretrained(save_directory, **kwargs)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(save_directory)
+
+    def initialize_weights(self) -> None:
+        """Initialize what was not loaded.
+
+        Transformers takes a class outside its own package for foreign code, and then passes over
+        modules without parameters of their own, among them backbones that fill buffers in their
+        layers which no file holds. So each component initializes itself first, as it does alone.
+        """
+        for model in self.components:
+            model.initialize_weights()
+        for projector in self.projectors.each():
+            if not all(getattr(p, "_is_hf_initialized", False) for p in projector.parameters()):
+                projector.reset("identity")
+            for module in projector.modules():
+                module._is_hf_initialized = True
+        super().initialize_weights()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, FixedMixture):
+            nn.init.constant_(module.alpha, 1 / module.alpha.shape[1])
+        elif module in (getattr(self, "new_head", None), getattr(self, "new_norm", None)):
+            super()._init_weights(module)
+
+    # Embeddings and heads -----------------------------------------------------------------------
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Refused: every component has its own.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError(
+            "A hybrid has one input embedding per component: use "
+            "hybrid.components[k].set_input_embeddings(...)."
+        )
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        """The new head, or None where the components' heads are mixed."""
+        return getattr(self, "new_head", None)
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any
+    ) -> nn.Module:
+        """Resize every component's embedding and head (and a new head), as Transformers does."""
+        if new_num_tokens is None:
+            return self.get_input_embeddings()
+        with plain_heads(self.components):
+            for k, model in enumerate(self.components):
+                model.resize_token_embeddings(new_num_tokens, *args, **kwargs)
+                self.config.components[k]["vocab_size"] = model.config.vocab_size
+        if self.config.head == "new":
+            self.new_head = self._get_resized_lm_head(self.new_head, new_num_tokens)
+        self.config.vocab_size = min(model.config.vocab_size for model in self.components)
+        return self.get_input_embeddings()
+
+    # Attention ----------------------------------------------------------------------------------
+
+    def set_attn_implementation(
+        self, attn_implementation: str, allow_all_kernels: bool = False
+    ) -> None:
+        """Set the attention of every component that has it; the others keep theirs.
+
+        Args:
+            attn_implementation: `eager`, `sdpa`, `flash_attention_2`, ...
+            allow_all_kernels: As in Transformers.
+
+        Raises:
+            ValueError: No component has this attention.
+        """
+        refused = {}
+        for name, model in zip(self.config.component_names, self.components, strict=True):
+            try:
+                model.set_attn_implementation(attn_implementation, allow_all_kernels)
+            except ValueError as error:
+                refused[name] = error
+        if len(refused) == len(self.components):
+            raise ValueError(
+                f"No component takes the attention '{attn_implementation}': {refused}."
+            )
+        for name in refused:
+            logger.info("'%s' has no attention '%s'; it keeps its own", name, attn_implementation)
+        self.config._attn_implementation_internal = attn_implementation
+
+    # Generation ---------------------------------------------------------------------------------
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        # generate() then leaves the cache to forward(), which makes one for all components.
+        return False
+
+    def _prepare_cache_for_generation(
+        self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        if generation_config.cache_implementation not in (None, "dynamic"):
+            raise ValueError(
+                f"cache_implementation='{generation_config.cache_implementation}' is not for a "
+                "hybrid, whose one cache grows with the text and holds the states of all its "
+                "components: leave it out."
+            )
+        own_cache(model_kwargs.get("past_key_values"))
+        return super()._prepare_cache_for_generation(
+            generation_config, model_kwargs, *args, **kwargs
+        )
+
+    def _maybe_initialize_input_ids_for_generation(
+        self,
+        inputs: torch.Tensor | None,
+        bos_token_id: int | None,
+        model_kwargs: dict[str, Any],
+    ) -> torch.Tensor:
+        """An empty prompt begins with the BOS token, or with EOS where there is no BOS."""
+        is_empty = inputs is not None and inputs.ndim == 2 and inputs.shape[1] == 0
+        if "inputs_embeds" in model_kwargs or not (inputs is None or is_empty):
+            return super()._maybe_initialize_input_ids_for_generation(
+                inputs, bos_token_id, model_kwargs
+            )
+        first = bos_token_id if bos_token_id is not None else self.generation_config.eos_token_id
+        if isinstance(first, list):
+            first = first[0] if first else None
+        if first is None:
+            raise ValueError(
+                "The prompt is empty, and the hybrid's tokenizer has neither a BOS nor an EOS "
+                "token to begin with: give a prompt."
+            )
+        rows = 1 if inputs is None else inputs.shape[0]
+        model_kwargs["attention_mask"] = torch.ones(rows, 1, dtype=torch.long, device=self.device)
+        return torch.full((rows, 1), first, dtype=torch.long, device=self.device)
+
+
+def _refuse_pickles(source: str | PathLike[str] | None, subfolder: str) -> None:
+    """Say why a folder without safetensors is not loaded, where Transformers only misses a file."""
+    if source is None:
+        return
+    folder = Path(source) / subfolder
+    pickles = sorted(folder.glob("*.bin"))
+    if pickles and not any(folder.glob("*.safetensors")):
+        raise ValueError(
+            f"The folder '{folder}' holds only pickled weights ({pickles[0].name}). A hybrid is "
+            "loaded from safetensors only, because a pickle can run code: load it with Transformers "
+            "where you trust it, then save_pretrained writes safetensors."
+        )
+
+
+def _check_complete(source: object, report: dict[str, Any], lenient: bool) -> None:
+    """Refuse a saved hybrid whose tensors are not those that its configuration asks for."""
+    wrong = []
+    if report["missing_keys"]:
+        wrong.append(f"lacks {_some(report['missing_keys'])}")
+    if report["unexpected_keys"]:
+        wrong.append(f"has {_some(report['unexpected_keys'])} too many")
+    if report["mismatched_keys"] and not lenient:
+        shapes = [
+            f"{name} {tuple(has)}, not {tuple(wants)}"
+            for name, has, wants in report["mismatched_keys"]
+        ]
+        wrong.append(f"has tensors of other shapes ({_some(shapes)})")
+    if wrong:
+        raise ValueError(
+            f"The hybrid in '{source}' does not fit its config.json: it {', and '.join(wrong)}. It "
+            "was cut short or changed after it was saved: save or copy it again."
+        )
+
+
+def _some(names: Any) -> str:
+    ordered = sorted(str(name) for name in names)
+    rest = f" and {len(ordered) - 3} more" if len(ordered) > 3 else ""
+    return ", ".join(ordered[:3]) + rest
