@@ -125,8 +125,9 @@ def test_each_task_has_the_memory_of_the_one_before(
 
     def make(*arguments: object, **options: object) -> mc.ManticoreForCausalLM:
         alive.append(sum(one() is not None for one in made))
-        made.append(weakref.ref(hybrid_for_task(*arguments, **options)))
-        return made[-1]()
+        for_task = hybrid_for_task(*arguments, **options)
+        made.append(weakref.ref(for_task))
+        return for_task
 
     monkeypatch.setattr("manticore.programming.stage.hybrid_for_task", make)
     gc.disable()
