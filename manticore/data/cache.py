@@ -1,4 +1,4 @@
-"""The token cache: each text is tokenised once, into files of ids that are mapped, not loaded."""
+"""The token cache: a text is tokenized once, into files of ids that are memory-mapped."""
 
 from __future__ import annotations
 
@@ -17,20 +17,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 
+from manticore.paths import expanded, home
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from transformers import PreTrainedTokenizerBase
-
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # raised when pieces, tokens or files change
+VARIABLE = "MANTICORE_CACHE"
+FORMAT = 2  # raised when pieces, tokens or files change
 
 
 def cache_root(cache_dir: str | Path | None = None) -> Path:
-    """`cache_dir`, or $MANTICORE_CACHE, or ~/.cache/manticore; the folder is not made."""
-    root = cache_dir or os.environ.get("MANTICORE_CACHE") or Path.home() / ".cache" / "manticore"
-    return Path(root).expanduser().resolve()
+    """`cache_dir`, or $MANTICORE_CACHE, or ~/.cache/manticore; the folder is not created.
+
+    Raises:
+        ValueError: The home folder that is needed for it is not known.
+    """
+    root = cache_dir or os.environ.get(VARIABLE) or home(VARIABLE) / ".cache" / "manticore"
+    return expanded(root).resolve()
 
 
 def _host() -> str:
@@ -44,44 +49,41 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """A hash of what decides a tokenizer's ids: a fast one's state, else the vocabulary."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        state = sorted(tokenizer.get_vocab().items())
-    else:
-        state = json.loads(backend.to_str())
-        # Left behind by the last call that padded or truncated; ours do neither.
-        state.pop("padding", None)
-        state.pop("truncation", None)
-    return digest([type(tokenizer).__name__, state, tokenizer.eos_token_id])
-
-
 class TokenCache:
     """One entry of the cache: a folder with `<part>.bin` for every part, and `meta.json`.
 
-    An entry is written beside its place and moved there whole, so it is never seen half-made.
+    An entry is written under another name and renamed when it is whole, so that nobody sees half
+    of one.
+
+    Args:
+        root: Folder of the cache.
+        key: Name of the entry: a hash of everything that decides its tokens.
+        n_ids: V, one more than the highest id that can occur.
     """
 
-    def __init__(self, root: Path, key: str, vocabulary: int) -> None:
+    def __init__(self, root: Path, key: str, n_ids: int) -> None:
         self.folder = root / "tokens" / key
-        self.dtype = "uint16" if vocabulary <= 1 << 16 else "uint32"
+        self.dtype = "uint16" if n_ids <= 1 << 16 else "uint32"
 
     def path(self, part: str) -> Path:
         """The file of ids of one part."""
         return self.folder / f"{part}.bin"
 
     def read(self) -> dict[str, int] | None:
-        """Number of tokens of every part, or None if there is no sound entry."""
+        """Number of tokens of every part; None if there is no entry, or only a damaged one."""
         try:
             meta = json.loads((self.folder / "meta.json").read_text())
             for part, count in meta["n_tokens"].items():
                 if self.path(part).stat().st_size != count * np.dtype(self.dtype).itemsize:
-                    raise ValueError(f"{part}.bin has another size than meta.json says")
+                    raise ValueError(f"{part}.bin does not have the size that meta.json says")
         except FileNotFoundError:
             return None
         except (ValueError, KeyError) as error:
-            logger.warning("the token cache %s is damaged (%s): making it anew", self.folder, error)
+            logger.warning(
+                "The token cache %s is damaged (%s). The text is tokenized again.",
+                self.folder,
+                error,
+            )
             shutil.rmtree(self.folder)
             return None
         return meta["n_tokens"]
@@ -90,7 +92,8 @@ class TokenCache:
         """Write the token blocks of every part and return the numbers of tokens.
 
         Raises:
-            OSError: the disk is full or can't be written; nothing half-written is left.
+            OSError: The disk is full or read-only; nothing half-written is left.
+            ValueError: An id does not fit the type of the ids.
         """
         mine = f"{_host()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
         temporary = self.folder.with_name(f".{self.folder.name}.{mine}")
@@ -113,18 +116,23 @@ class TokenCache:
                 raise
             raise OSError(
                 error.errno,
-                f"could not write the token cache under {self.folder.parent} ({error.strerror}): "
-                "free some space, set $MANTICORE_CACHE (or cache_dir) to another disk, "
-                "or pass streaming=True",
+                f"The token cache under {self.folder.parent} could not be written "
+                f"({error.strerror}). Free some space, set MANTICORE_CACHE (or cache_dir) to a "
+                "folder on another disk, or pass streaming=True.",
             ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return counts
 
     def _write_part(self, path: Path, blocks: Iterable[np.ndarray]) -> int:
-        count = 0
+        count, largest = 0, np.iinfo(self.dtype).max
         with path.open("wb") as file:
             for block in blocks:
+                if block.max(initial=0) > largest or block.min(initial=0) < 0:
+                    raise ValueError(
+                        f"The tokenizer gave an id outside of 0 to {largest}: its vocabulary does "
+                        "not list all of its tokens. Save it again with all added tokens."
+                    )
                 file.write(block.astype(self.dtype).tobytes())
                 count += len(block)
             file.flush()
@@ -135,12 +143,12 @@ class TokenCache:
         try:
             os.replace(temporary, self.folder)
         except OSError as error:
-            # Another process may have made the same entry in the meantime: the two are equal.
+            # Another process may have written the same entry in the meantime: the two are equal.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
 
     def _remove_orphans(self) -> None:
-        """Remove what a killed process of this machine left of this entry."""
+        """Remove what a killed process on this machine left of this entry."""
         for folder in self.folder.parent.glob(f".{self.folder.name}.{_host()}.*"):
             if not psutil.pid_exists(int(folder.name.split(".")[3])):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,49 +1,29 @@
-"""Data sets through the `datasets` library: from the hub or from local jsonl, parquet and csv."""
+"""Data sets by name and split: on the hub, in a folder, or in one data file.
+
+The `datasets` library finds and downloads them. Local files of a kind that `tables` reads are read
+by it; the rest by the library, whose errors are put into words here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manticore.data.reading import Piece, cut_pieces
-from manticore.data.sources import at_least_one, is_held_out
+from manticore.data.file_kinds import data_suffix
+from manticore.data.sources import RowSource, file_state
+from manticore.data.tables import READERS, Row, missing_column, read_column
 
+# datasets takes a second to import: only those who use it wait.
 if TYPE_CHECKING:
     import datasets
 
-BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
-
-
-@dataclass(frozen=True)
-class DatasetSource:
-    """One split of a data set, every row a document; evenly spaced rows are held out."""
-
-    name: str
-    rows: datasets.Dataset | datasets.IterableDataset = field(repr=False)
-    text_column: str
-    valid_fraction: float
-    seed: int
-
-    def fingerprint(self) -> object:
-        rows = getattr(self.rows, "_fingerprint", self.name)
-        return ["dataset", self.name, rows, self.text_column, self.valid_fraction, self.seed]
-
-    def pieces(self, part: str) -> Iterator[Piece]:
-        fraction = self.valid_fraction
-        if hasattr(self.rows, "__len__") and len(self.rows):
-            fraction = at_least_one(fraction, len(self.rows))
-        for i, row in enumerate(self.rows):
-            if is_held_out(i, fraction, self.seed) != (part == "valid"):
-                continue
-            text = row[self.text_column]
-            if not isinstance(text, str):
-                raise ValueError(
-                    f"{self.name}: row {i} has {type(text).__name__} in column "
-                    f"{self.text_column!r} where text is needed: choose another text_column"
-                )
-            yield from cut_pieces([text])
+_BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+_PLAIN_SPLIT = re.compile(r"[\w.-]+")  # not an expression such as train[:10%]
 
 
 def open_dataset(
@@ -55,55 +35,135 @@ def open_dataset(
     streaming: bool,
     valid_fraction: float,
     seed: int,
-) -> DatasetSource:
-    """Open a split of a hub data set ("owner/name"), of a folder of data, or a data file.
+) -> RowSource:
+    """Open a split of a data set on the hub ("owner/name"), in a folder, or of a data file.
+
+    Args:
+        location: Hub name, folder or file.
+        split: Name of the split, or an expression of the `datasets` library, e.g. "train[:10%]".
+        text_column: Column that holds the text.
+        config_name: Configuration of the data set; None for the default one.
+        streaming: Read a data set of the hub while it is downloaded.
+        valid_fraction: Share of the rows that is held out.
+        seed: Decides which rows are held out.
 
     Raises:
-        ConnectionError: the hub can't be reached, or the data set isn't there.
-        ValueError: unknown split, configuration or column; the message names those there are.
+        ConnectionError: The hub cannot be reached, or does not have the data set.
+        ValueError: Unknown split, configuration or column, or damaged files.
     """
-    # datasets takes a second to import: only those who use it wait.
+    path = Path(location)
+    short = path.name if path.exists() else location
+    name = f"{short}:{split}" if config_name is None else f"{short}/{config_name}:{split}"
+    files = _readable_files(path, split, config_name) if path.exists() else ()
+    if files:
+        rows = partial(read_column, files, text_column)
+        origin: object = file_state(files)
+    else:
+        table = _load(location, split, config_name, streaming, text_column)
+        rows = partial(_table_rows, table, name, text_column)
+        origin = getattr(table, "_fingerprint", name)
+    source = RowSource(name, rows, origin, text_column, valid_fraction, seed)
+    source.check()
+    return source
+
+
+def _readable_files(path: Path, split: str, config_name: str | None) -> Sequence[Path]:
+    """The files of a split, if all are of a kind that `tables` reads as the library would."""
+    if path.is_file():
+        return (path,) if split == "train" else ()
+    import datasets
+
+    with _in_words(str(path)):
+        config = datasets.load_dataset_builder(str(path), config_name).config
+    splits = {str(name): files for name, files in (config.data_files or {}).items()}
+    if split not in splits:
+        if _PLAIN_SPLIT.fullmatch(split):
+            raise _unknown_split(str(path), split, list(splits))
+        return ()
+    files = tuple(Path(file) for file in splits[split])
+    as_usual = all(
+        getattr(config, option.name) == option.default
+        for option in fields(config)
+        if option.name not in {o.name for o in fields(datasets.BuilderConfig)}
+    )
+    readable = all(file.is_file() and data_suffix(file) in READERS for file in files)
+    return files if as_usual and readable else ()
+
+
+def _load(
+    location: str, split: str, config_name: str | None, streaming: bool, text_column: str
+) -> datasets.Dataset | datasets.IterableDataset:
+    """The split as the library has it, with the text column alone."""
     import datasets
 
     path = Path(location)
     builder, options = location, {}
     if path.is_file():
-        builder, options = BUILDERS[path.suffix.lower()], {"data_files": {"train": str(path)}}
-    try:
-        rows = datasets.load_dataset(
-            builder, config_name, split=split, streaming=streaming, **options
-        )
-    except (datasets.exceptions.DatasetNotFoundError, ConnectionError, FileNotFoundError) as error:
-        raise ConnectionError(
-            f"could not load the data set {location!r}: {error}. Check the name and the network "
-            "(HF_HUB_OFFLINE must not be set), log in with `hf auth login` if it is private, "
-            "or download it and pass the folder or file"
-        ) from error
-    except ValueError as error:
-        raise _explained(error, builder, location, split, config_name, options) from error
-    columns = rows.column_names or list(next(iter(rows.take(1)), {}))
+        builder = _BUILDERS[data_suffix(path)]
+        options = {"data_files": {"train": str(path)}}
+    with _in_words(location):
+        try:
+            table = datasets.load_dataset(
+                builder, config_name, split=split, streaming=streaming, **options
+            )
+        except ValueError as error:
+            if "split" not in str(error).lower():
+                raise
+            names = datasets.get_dataset_split_names(builder, config_name, **options)
+            raise _unknown_split(location, split, names) from error
+        columns = table.column_names or list(next(iter(table.take(1)), {}))
     if text_column not in columns:
-        raise ValueError(
-            f"{location} has no column {text_column!r}: pass text_column=, one of {sorted(columns)}"
-        )
-    short = path.name if path.exists() else location
-    name = f"{short}:{split}" if config_name is None else f"{short}/{config_name}:{split}"
-    rows = rows.select_columns([text_column])
-    return DatasetSource(name, rows, text_column, valid_fraction, seed)
+        raise missing_column(location, text_column, columns)
+    return table.select_columns([text_column])
 
 
-def _explained(
-    error: ValueError,
-    builder: str,
-    location: str,
-    split: str,
-    config_name: str | None,
-    options: dict,
-) -> ValueError:
-    """A ValueError of `load_dataset`, with the names of the splits if that was the matter."""
+def _table_rows(
+    table: datasets.Dataset | datasets.IterableDataset, name: str, column: str
+) -> Iterator[Row]:
+    with _in_words(name):
+        for i, row in enumerate(table):
+            yield f"{name}, row {i}", row[column]
+
+
+def _unknown_split(location: str, split: str, names: Sequence[str]) -> ValueError:
+    return ValueError(f"{location} has no split {split!r}. Choose one of {sorted(names)}.")
+
+
+@contextmanager
+def _in_words(name: str) -> Iterator[None]:
+    """Raise what the library raises as an error that names the data set, the cause and a remedy.
+
+    The library passes on whatever its readers raise, often inside an error without any words.
+    """
     import datasets
+    import httpx
 
-    if "split" not in str(error).lower():
-        return ValueError(f"could not load the data set {location!r}: {error}")
-    names = datasets.get_dataset_split_names(builder, config_name, **options)
-    return ValueError(f"{location} has no split {split!r}: choose one of {sorted(names)}")
+    remote = () if Path(name).exists() else (ConnectionError, FileNotFoundError, httpx.HTTPError)
+    try:
+        yield
+    except remote as error:
+        raise ConnectionError(
+            f"The data set {name!r} could not be loaded: {_first_line(error)} Check the name and "
+            "the network (HF_HUB_OFFLINE must not be set), log in with `hf auth login` if it is "
+            "private, or download it and give the folder or file."
+        ) from error
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, OSError) and cause.errno is not None:
+            raise OSError(
+                cause.errno,
+                f"The data set {name!r} could not be read: {cause.strerror}. If the disk is full, "
+                "set HF_HOME to a folder on another one.",
+            ) from error
+        raise ValueError(
+            f"The data set {name!r} could not be read: {_first_line(cause)} Check its files, or "
+            "download them and give one by its path: a broken line is then named."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of an error as a sentence; the name of its type where it has no words."""
+    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    return text if text.endswith(".") else f"{text}."

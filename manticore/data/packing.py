@@ -1,8 +1,8 @@
 """From pieces of text to sequences of one length: tokens of all documents in a row, cut every T.
 
-An end-of-text token follows each document. Every token is in exactly one sequence. The last
-sequence may be shorter and is padded (labels -100); a single token left over, which predicts
-nothing, is dropped.
+Where the tokenizer puts BOS before a text, BOS begins each document; an end-of-text token ends it.
+Every token is in exactly one sequence. The last sequence may be shorter and is padded (labels
+-100); a single token left over, which predicts nothing, is dropped.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from manticore.data.reading import Piece
+from manticore.data.token_ids import leading_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,19 +31,37 @@ Item = dict[str, torch.Tensor]
 def token_blocks(
     pieces: Iterable[Piece], tokenizer: PreTrainedTokenizerBase, max_tokens: int | None = None
 ) -> Iterator[np.ndarray]:
-    """Yield the tokens of `pieces` (int64 arrays (n,)), the end-of-text token after each document.
+    """Yield the tokens of `pieces`, each document between BOS (where used) and end-of-text.
 
-    Stops after `max_tokens` tokens where that is given.
+    Where BOS and end-of-text are one token, a single one separates two documents.
+
+    Args:
+        pieces: Pieces of documents, as `cut_pieces` gives them.
+        tokenizer: A tokenizer with an end-of-text token.
+        max_tokens: Number of tokens to stop after; None for all.
+
+    Yields:
+        Token ids, int64 arrays (n,) of any length.
     """
     left = max_tokens
+    begin, end = leading_ids(tokenizer), [tokenizer.eos_token_id]
+    following = [] if begin == end else begin
+    lead = begin
     for batch in _batches(pieces):
-        block = _encode(batch, tokenizer)
-        if left is not None:
-            block = block[:left]
-            left -= len(block)
+        ids: list[int] = []
+        for (_, ends_document), tokens in zip(batch, _encode(batch, tokenizer), strict=True):
+            ids += lead
+            ids += tokens
+            lead = []
+            if ends_document:
+                ids += end
+                lead = following
+        block = np.asarray(ids[:left], dtype=np.int64)
         yield block
-        if left == 0:
-            return
+        if left is not None:
+            left -= len(block)
+            if left == 0:
+                return
 
 
 def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
@@ -58,30 +77,24 @@ def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         yield batch
 
 
-def _encode(batch: list[Piece], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-    encoded = tokenizer(
+def _encode(batch: list[Piece], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    return tokenizer(
         [text for text, _ in batch],
         add_special_tokens=False,
         return_attention_mask=False,
         return_token_type_ids=False,
         verbose=False,  # pieces may be longer than the model's context: they are cut later
     )["input_ids"]
-    ids: list[int] = []
-    for (_, ends_document), tokens in zip(batch, encoded, strict=True):
-        ids.extend(tokens)
-        if ends_document:
-            ids.append(tokenizer.eos_token_id)
-    return np.asarray(ids, dtype=np.int64)
 
 
 def n_sequences(n_tokens: int, seq_len: int) -> int:
-    """How many sequences `n_tokens` tokens fill, a last one of at least two tokens included."""
+    """Number of sequences of `n_tokens` tokens, including a last one of at least two tokens."""
     whole, rest = divmod(n_tokens, seq_len)
     return whole + (rest >= 2)
 
 
 def as_item(ids: np.ndarray, seq_len: int, pad_id: int) -> Item:
-    """One item from 2..seq_len tokens: input_ids (T,) and labels (T,), padded to T = seq_len."""
+    """One item from 2 to T tokens: input_ids (T,) and labels (T,), padded to T = seq_len."""
     input_ids = torch.full((seq_len,), pad_id, dtype=torch.long)
     input_ids[: len(ids)] = torch.from_numpy(ids.astype(np.int64))
     labels = input_ids.clone()
@@ -90,7 +103,7 @@ def as_item(ids: np.ndarray, seq_len: int, pad_id: int) -> Item:
 
 
 def pack(blocks: Iterable[np.ndarray], seq_len: int, pad_id: int) -> Iterator[Item]:
-    """Pack a stream of token blocks into items of `seq_len` tokens."""
+    """Pack a stream of token blocks into items of `seq_len` tokens (see `as_item`)."""
     rest = np.empty(0, dtype=np.int64)
     for block in blocks:
         rest = np.concatenate([rest, block])
@@ -106,10 +119,11 @@ class PackedTokens(Dataset):
     """Sequences over a file of token ids, memory-mapped: only what is read is in memory.
 
     Args:
-        path: file of ids of type `dtype`.
-        n_tokens: how many ids it holds.
-        seq_len: T.
-        pad_id: token that fills a last sequence.
+        path: File of token ids.
+        dtype: NumPy type of the ids in the file.
+        n_tokens: Number of ids in the file.
+        seq_len: T, tokens of a sequence.
+        pad_id: Token that fills up the last sequence.
     """
 
     def __init__(self, path: Path, dtype: str, n_tokens: int, seq_len: int, pad_id: int) -> None:
@@ -125,7 +139,7 @@ class PackedTokens(Dataset):
 
     def __getitem__(self, index: int) -> Item:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"sequence {index} of {len(self)}")
+            raise IndexError(f"There is no sequence {index}: the data has {len(self)}.")
         start = index % len(self) * self.seq_len
         return as_item(self.tokens[start : start + self.seq_len], self.seq_len, self._pad_id)
 
@@ -144,9 +158,16 @@ class PackedTokens(Dataset):
 
 
 class StreamedTokens(IterableDataset):
-    """Sequences made while reading, nothing kept; each pass reads the source from its beginning.
+    """Sequences made while reading; each pass reads the source from its beginning.
 
-    With several DataLoader workers, every worker reads all and keeps its share of the sequences.
+    With several DataLoader workers, every worker reads everything and yields its share.
+
+    Args:
+        source: Text to read.
+        part: "train" or "valid".
+        tokenizer: Tokenizer with an end-of-text token.
+        seq_len: T, tokens of a sequence.
+        max_tokens: Number of tokens to stop after; None for all.
     """
 
     def __init__(
@@ -175,8 +196,8 @@ class StreamedTokens(IterableDataset):
             count += 1
         if not count:
             raise ValueError(
-                f"the {self._part} part of {self._source.name} has no two tokens: use more text "
-                "or another valid_fraction"
+                f"The {self._part} part of {self._source.name} has fewer than two tokens. Use more "
+                "text or another valid_fraction."
             )
 
     def __repr__(self) -> str:

@@ -12,7 +12,14 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-BLOCK = 1 << 20  # bytes read at a time
+from manticore.data.file_kinds import (
+    BLOCK,
+    not_text,
+    open_unpacked,
+    read_bytes,
+    unpacked_size,
+)
+
 PIECE = 1 << 15  # characters
 Piece = tuple[str, bool]
 
@@ -21,42 +28,51 @@ _SPACE = re.compile(r"\s")
 
 
 def read_blocks(path: Path, start: int = 0, end: int | None = None) -> Iterator[str]:
-    """Yield the text of bytes start..end of a UTF-8 file; line ends become "\\n", a byte mark goes.
+    """Yield the text of bytes start..end of a UTF-8 file (packed with gzip or not).
+
+    Line ends become "\n"; a byte order mark is left out. Offsets count unpacked bytes.
 
     Raises:
-        ValueError: a NUL byte or bytes that are not UTF-8, with their offset.
+        ValueError: The file is not UTF-8 text, or is packed and damaged.
     """
-    decoder = codecs.getincrementaldecoder("utf-8-sig" if start == 0 else "utf-8")()
+    decoder = codecs.getincrementaldecoder("utf-8")()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    size = path.stat().st_size if end is None else end
-    with path.open("rb") as file:
+    with open_unpacked(path) as file:
         file.seek(start)
         position = start
-        while position < size:
-            raw = file.read(min(BLOCK, size - position))
+        marked = start == 0  # a byte order mark may be what comes next
+        while True:
+            size = BLOCK if end is None else min(BLOCK, end - position)
+            raw = read_bytes(file, path, size) if size > 0 else b""
             nul = raw.find(0)
             if nul >= 0:
-                raise _not_text(path, position + nul, "a NUL byte")
+                raise not_text(path, position + nul)
             held = len(decoder.getstate()[0])
-            position += len(raw)
             try:
-                text = decoder.decode(raw, final=position >= size or not raw)
+                text = decoder.decode(raw, final=not raw)
             except UnicodeDecodeError as error:
-                offset = position - len(raw) - held + error.start
-                raise _not_text(
-                    path, offset, f"bytes that are not UTF-8 ({error.reason})"
-                ) from None
-            yield newlines.decode(text)
+                raise not_text(path, position - held + error.start) from None
+            position += len(raw)
+            if marked and text:
+                text, marked = text.removeprefix("\ufeff"), False
+            yield newlines.decode(text, final=not raw)
             if not raw:
-                break
-    yield newlines.decode("", final=True)
+                return
 
 
-def _not_text(path: Path, offset: int, what: str) -> ValueError:
-    return ValueError(
-        f"{path} is not a UTF-8 text file: {what} at byte {offset}. Convert it to plain UTF-8 text "
-        "(e.g. `iconv -f LATIN1 -t UTF-8`), or export a document to .txt first"
-    )
+def read_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file, each with its "\n" (the last may have none).
+
+    Raises:
+        ValueError: As `read_blocks`.
+    """
+    rest = ""
+    for block in read_blocks(path):
+        *lines, rest = (rest + block).split("\n")
+        for line in lines:
+            yield f"{line}\n"
+    if rest:
+        yield rest
 
 
 def cut_pieces(
@@ -124,11 +140,11 @@ def split_offset(path: Path, fraction: float, separator: str | None = None) -> i
     else after the next blank line, line end or space; in a text without any of these, at a
     character boundary.
     """
-    target = int(path.stat().st_size * fraction)
+    target = int(unpacked_size(path) * fraction)
     begin = max(0, target - BLOCK)
-    with path.open("rb") as file:
+    with open_unpacked(path) as file:
         file.seek(begin)
-        before, after = file.read(target - begin), file.read(BLOCK)
+        before, after = read_bytes(file, path, target - begin), read_bytes(file, path)
     if separator:
         mark = separator.encode()
         found = after.find(mark)

@@ -1,4 +1,4 @@
-"""Data sets through `datasets`, from local files: splits, columns, streaming, errors."""
+"""Data sets by name and split: columns, streaming, and the library's errors put into words."""
 
 import json
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from manticore.data import TextData, load_text
+from manticore.data.hub import open_dataset
 from manticore.stories import generate_stories
 
 ROWS = [{"text": s, "number": i} for i, s in enumerate(generate_stories("en", n_stories=30))]
@@ -64,7 +65,7 @@ def test_data_files_are_read(tmp_path, tokenizer, kind):
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_an_unknown_split_names_those_there_are(folder, tokenizer, streaming):
-    with pytest.raises(ValueError, match=r"no split 'dev': choose one of \['test', 'train'\]"):
+    with pytest.raises(ValueError, match=r"no split 'dev'. Choose one of \['test', 'train'\]"):
         load_text(f"{folder}:dev", tokenizer=tokenizer, streaming=streaming)
 
 
@@ -75,7 +76,7 @@ def test_a_missing_column_names_those_there_are(folder, tokenizer, streaming):
 
 
 def test_a_column_that_is_not_text_is_named(folder, tokenizer):
-    with pytest.raises(ValueError, match="row 0 has int in column 'number'"):
+    with pytest.raises(ValueError, match="line 1 has int in column 'number'"):
         load_text(folder, tokenizer=tokenizer, text_column="number")
 
 
@@ -90,10 +91,59 @@ def test_a_data_set_that_cannot_be_reached_is_explained(tokenizer, monkeypatch):
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ConnectionError, match="could not load the data set 'nobody/nothing'"):
+    with pytest.raises(ConnectionError, match="The data set 'nobody/nothing' could not be loaded"):
         load_text("nobody/nothing:train", tokenizer=tokenizer)
 
 
+def test_a_part_of_a_split_is_taken_by_the_library(folder, tokenizer):
+    data = load_text(f"{folder}:train[:10]", tokenizer=tokenizer, seq_len=32, valid_fraction=0.1)
+    found = documents(data.train, tokenizer) + documents(data.valid, tokenizer)
+    assert sorted(found) == sorted(row["text"] for row in ROWS[:10])
+    file = load_text(f"{folder / 'train.jsonl'}:train[:10]", tokenizer=tokenizer, seq_len=32)
+    assert len(documents(file.train, tokenizer)) == 9
+
+
+def test_a_readme_beside_tables_is_not_trained_on(folder, tokenizer):
+    (folder / "README.md").write_text("# Tales\n" + "Words about tales. " * 200)
+    data = load_text(folder, tokenizer=tokenizer, seq_len=32)
+    assert "Words about" not in "".join(documents(data.train, tokenizer))
+
+
+def test_a_broken_line_in_a_folder_is_named(folder, tokenizer):
+    with (folder / "train.jsonl").open("a") as file:
+        file.write('\n{"text": "cut')
+    with pytest.raises(ValueError, match=r"train\.jsonl, line 28 is not valid JSON"):
+        load_text(folder, tokenizer=tokenizer, seq_len=32)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("t.tsv", 'text\n"unclosed\n', "EOF inside string"),
+        ("t.tsv", "text\n" + "Había una vez.\n" * 50, "can't decode byte 0xed"),
+        ("t.arrow", "not arrow", "could not be read: "),
+        ("t.tsv", "", "No columns to parse"),
+    ],
+)
+def test_what_the_library_raises_is_put_into_words(tmp_path, name, content, said, streaming):
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(ValueError, match=said) as caught:
+        source = open_dataset(
+            str(tmp_path / "t"),
+            "train",
+            text_column="text",
+            config_name=None,
+            streaming=streaming,
+            valid_fraction=0.1,
+            seed=0,
+        )
+        list(source.pieces("train"))
+    assert str(caught.value).startswith(f"The data set '{tmp_path / 't'}' could not be read: ")
+    assert "Check its files" in str(caught.value)
+
+
 def test_a_missing_data_file_names_the_nearest(folder, tokenizer):
-    with pytest.raises(FileNotFoundError, match=r"did you mean train\.jsonl"):
+    with pytest.raises(FileNotFoundError, match=r"Did you mean train\.jsonl"):
         load_text(folder / "tran.jsonl", tokenizer=tokenizer)

@@ -1,5 +1,6 @@
 """Pieces of text: nothing lost, documents apart, bad bytes named."""
 
+import gzip
 import re
 import tempfile
 from pathlib import Path
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manticore.data import reading
-from manticore.data.reading import cut_pieces, read_blocks, split_offset
+from manticore.data.reading import cut_pieces, read_blocks, read_lines, split_offset
 
 ALPHABET = "ab é。\n\t #"
 
@@ -74,31 +75,48 @@ def test_blocks_decode_to_the_text(text, block):
 
 
 @pytest.mark.parametrize(
-    ("content", "offset", "cause"),
+    ("content", "said"),
     [
-        (b"abc\x00def", 3, "a NUL byte"),
-        ("caf\u00e9 noir".encode("latin-1"), 3, "not UTF-8"),
-        (b"a" * 10 + "é".encode()[:1], 10, "not UTF-8"),
+        (b"abc\x00def", "there is a NUL byte at byte 3"),
+        ("caf\u00e9 noir".encode("latin-1"), "byte 3 is 0xE9, which is 'é' in Windows-1252"),
+        (b"\xef\xbb\xbfab\xff", "byte 5 is 0xFF"),
+        (b"a" * 10 + "é".encode()[:1], "byte 10 is 0xC3"),
     ],
 )
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("block", [1, 4, 1 << 20])
-def test_what_is_not_text_is_named_with_its_offset(
-    tmp_path, monkeypatch, content, offset, cause, block
+def test_a_byte_that_is_not_text_is_named_with_its_offset(
+    tmp_path, monkeypatch, content, said, packed, block
 ):
     monkeypatch.setattr(reading, "BLOCK", block)
     path = tmp_path / "bad.txt"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=cause) as caught:
+    path.write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(ValueError, match=r"bad\.txt is not UTF-8 text") as caught:
         list(read_blocks(path))
-    assert f"at byte {offset}." in str(caught.value)
-    assert "iconv" in str(caught.value)
+    assert said in str(caught.value)
 
 
-def test_utf_16_is_refused(tmp_path):
-    path = tmp_path / "wide.txt"
-    path.write_text("plain", encoding="utf-16")
-    with pytest.raises(ValueError, match=r"wide\.txt is not a UTF-8 text file"):
-        list(read_blocks(path))
+@settings(max_examples=60)
+@given(st.lists(st.text("aé \u2028\x85", max_size=9), max_size=12), st.integers(1, 7))
+def test_lines_end_at_line_ends_alone(lines, block):
+    text = "".join(f"{line}\n" for line in lines) + "last"
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "BLOCK", block)
+        path = Path(folder) / "t.txt"
+        path.write_bytes(text.replace("\n", "\r\n").encode())
+        assert list(read_lines(path)) == [*(f"{line}\n" for line in lines), "last"]
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
+def test_a_packed_text_has_the_parts_of_the_unpacked_one(tmp_path, monkeypatch, fraction):
+    monkeypatch.setattr(reading, "BLOCK", 64)
+    plain, packed = tmp_path / "t.txt", tmp_path / "t.txt.gz"
+    plain.write_text("\n\n".join(f"Párrafo {i} de la obra." for i in range(100)))
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    offset = split_offset(plain, fraction)
+    assert split_offset(packed, fraction) == offset
+    for part in ((0, offset), (offset, None)):
+        assert "".join(read_blocks(packed, *part)) == "".join(read_blocks(plain, *part))
 
 
 @pytest.mark.parametrize("fraction", [0.3, 0.9, 0.97])

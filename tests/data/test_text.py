@@ -176,10 +176,10 @@ def test_a_spec_rebuilds_the_data(prose, tokenizer, monkeypatch, tmp_path, strea
 
 
 BAD_ARGUMENTS = [
-    ({"seq_len": 1}, "seq_len is 1"),
-    ({"valid_fraction": 0.0}, "valid_fraction is 0.0"),
-    ({"valid_fraction": 1}, "valid_fraction is 1"),
-    ({"max_tokens": 3, "seq_len": 4}, "max_tokens is 3"),
+    ({"seq_len": 1}, "seq_len=1 is too small"),
+    ({"valid_fraction": 0.0}, "valid_fraction=0.0 is out of range"),
+    ({"valid_fraction": 1}, "valid_fraction=1 is out of range"),
+    ({"max_tokens": 3, "seq_len": 4}, "max_tokens=3 is less than a sequence"),
     ({"document_separator": ""}, "document_separator is empty"),
     ({"text_column": "body"}, "text_column='body' does not apply to a text file"),
     ({"config_name": "x"}, "config_name='x' does not apply to a text file"),
@@ -200,7 +200,7 @@ def test_bad_arguments_are_named(prose, tokenizer, arguments, message):
         (b" \n\n \t", "is empty but for white space"),
         (b"word", "too short"),
         (b"some text\x00more", "NUL byte at byte 9"),
-        (b"some text \xff", "at byte 10"),
+        (b"some text \xff", "byte 10 is 0xFF"),
     ],
 )
 def test_bad_files_are_named_and_leave_no_cache(tmp_path, tokenizer, cache, content, message):
@@ -215,27 +215,27 @@ def test_a_streamed_file_without_words_is_refused_when_read(tmp_path, tokenizer)
     path = tmp_path / "blank.txt"
     path.write_text("\n \n")
     data = load_text(path, tokenizer=tokenizer, seq_len=8, streaming=True)
-    with pytest.raises(ValueError, match="has no two tokens"):
+    with pytest.raises(ValueError, match="has fewer than two tokens"):
         next(iter(data.train))
 
 
 def test_a_missing_file_names_the_nearest(prose, tokenizer):
-    with pytest.raises(FileNotFoundError, match=r"did you mean prose\.txt"):
+    with pytest.raises(FileNotFoundError, match=r"Did you mean prose\.txt"):
         load_text(prose.with_name("prosa.txt"), tokenizer=tokenizer)
-    with pytest.raises(FileNotFoundError, match=r"its folder .* does not exist either"):
+    with pytest.raises(FileNotFoundError, match=r"its folder .* does not exist"):
         load_text(prose.parent / "no" / "t.txt", tokenizer=tokenizer)
 
 
 def test_an_unknown_bundled_name_names_the_nearest(tokenizer):
     with pytest.raises(ValueError, match="stories-es"):
         load_text("bundled:storys-es", tokenizer=tokenizer)
-    with pytest.raises(ValueError, match="none is left to train on"):
+    with pytest.raises(ValueError, match="leaves none to train on"):
         load_text("bundled:stories-en?n_stories=1", tokenizer=tokenizer)
 
 
 def test_a_folder_without_text_is_refused(tmp_path, tokenizer):
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\x00")
-    with pytest.raises(ValueError, match="holds no file of a known kind"):
+    with pytest.raises(ValueError, match="has no file of a known kind"):
         load_text(tmp_path, tokenizer=tokenizer)
 
 
