@@ -6,7 +6,7 @@ from pathlib import Path
 import manticore
 
 
-def expanded(path: str | Path) -> Path:
+def expanded(path: str | os.PathLike[str]) -> Path:
     """`path` with a leading ~ or ~user replaced by that home folder.
 
     Raises:

@@ -24,8 +24,10 @@ from manticore.components.mixers.fast import use_fast_mixers
 from manticore.components.runner import BlockRunner
 from manticore.components.scratch import Scratch, is_scratch, make_scratch
 from manticore.components.spec import FamilySpec
-from manticore.components.tokenizers import special_ids, vocabulary_size
+from manticore.components.tokenizers import special_ids
 from manticore.components.zoo import UnknownZooModelError, has_zoo, zoo_names, zoo_path
+from manticore.data.token_ids import vocabulary_size
+from manticore.paths import expanded
 
 ZOO_PREFIX = "zoo:"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -161,7 +163,10 @@ def _locate(source: str) -> str:
         except (UnknownZooModelError, FileNotFoundError) as error:
             raise ComponentError(f"'{source}': {error}.") from error
     else:
-        where = Path(source).expanduser()
+        try:
+            where = expanded(source)
+        except ValueError as error:
+            raise ComponentError(str(error)) from error
     if where.is_dir():
         _check_folder(where)
         return str(where)

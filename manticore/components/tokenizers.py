@@ -19,6 +19,8 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from manticore.data.token_ids import vocabulary_size
+
 logger = logging.getLogger(__name__)
 
 _BYTE_OF = {character: byte for byte, character in bytes_to_unicode().items()}
@@ -51,11 +53,6 @@ class TransplantReport:
 def same_vocabulary(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
     """Whether two tokenizers give the same ids to the same tokens."""
     return one.get_vocab() == other.get_vocab()
-
-
-def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Embeddings that the tokenizer needs: its highest id, plus one."""
-    return max(tokenizer.get_vocab().values(), default=-1) + 1
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:

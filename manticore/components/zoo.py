@@ -14,6 +14,8 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+from manticore.paths import expanded
+
 ZOO_VARIABLE = "MANTICORE_ZOO"
 """Environment variable that names a folder of components to use instead of the bundled ones."""
 
@@ -33,7 +35,7 @@ def zoo_folder() -> Path:
     """
     override = os.environ.get(ZOO_VARIABLE)
     if override:
-        folder = Path(override).expanduser()
+        folder = expanded(override)
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"{ZOO_VARIABLE}={override!r} is not a folder: unset the variable to use the "

@@ -1,5 +1,6 @@
 """Text to train and measure on: files, folders, hub data sets and generated stories."""
 
+from manticore.data.floor import entropy_per_token
 from manticore.data.text import TextData, load_text
 
-__all__ = ["TextData", "load_text"]
+__all__ = ["TextData", "entropy_per_token", "load_text"]

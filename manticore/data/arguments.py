@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from manticore.data.token_ids import end_of_text_id
 
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "seq_len": ((int,), "a whole number of tokens"),
@@ -32,7 +31,7 @@ def check_arguments(source: object, tokenizer: object, arguments: Mapping[str, A
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: An argument is out of range.
+        ValueError: An argument is out of range, or the tokenizer has no end-of-text token.
     """
     from transformers import PreTrainedTokenizerBase  # takes a second, and most have it by now
 
@@ -50,15 +49,11 @@ def check_arguments(source: object, tokenizer: object, arguments: Mapping[str, A
         types, meaning = _TYPES[name]
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise TypeError(f"{name}={value!r} is not of the right type. Pass {meaning}.")
-    _check_ranges(tokenizer, arguments)
+    end_of_text_id(tokenizer)
+    _check_ranges(arguments)
 
 
-def _check_ranges(tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any]) -> None:
-    if tokenizer.eos_token_id is None:
-        raise ValueError(
-            "The tokenizer has no end-of-text token, which separates documents. Set one of its "
-            "tokens, e.g. tokenizer.eos_token = '<|endoftext|>'."
-        )
+def _check_ranges(arguments: Mapping[str, Any]) -> None:
     seq_len, max_tokens = arguments["seq_len"], arguments["max_tokens"]
     if seq_len < 2:
         raise ValueError(f"seq_len={seq_len} is too small. Use at least 2, to predict one token.")

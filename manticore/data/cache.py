@@ -141,7 +141,7 @@ class TokenCache:
 
     def _publish(self, temporary: Path) -> None:
         try:
-            os.replace(temporary, self.folder)
+            temporary.replace(self.folder)
         except OSError as error:
             # Another process may have written the same entry in the meantime: the two are equal.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):

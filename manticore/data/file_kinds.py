@@ -77,7 +77,7 @@ def read_bytes(file: BinaryIO, path: Path, size: int = BLOCK) -> bytes:
 
 
 def not_text(path: Path, offset: int) -> ValueError:
-    """The error for a file whose byte at `offset` is not UTF-8 text: what the file is, and a remedy.
+    """The error for a file whose byte at `offset` is not UTF-8: what the file is, and a remedy.
 
     Offsets count the bytes of the unpacked file.
     """

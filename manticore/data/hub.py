@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from manticore.data.file_kinds import data_suffix
 from manticore.data.sources import RowSource, file_state
@@ -20,7 +20,11 @@ from manticore.data.tables import READERS, Row, missing_column, read_column
 
 # datasets takes a second to import: only those who use it wait.
 if TYPE_CHECKING:
-    import datasets
+    from collections.abc import Callable
+
+    from datasets import Dataset, IterableDataset
+
+    Table = Dataset | IterableDataset
 
 _BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
 _PLAIN_SPLIT = re.compile(r"[\w.-]+")  # not an expression such as train[:10%]
@@ -92,24 +96,22 @@ def _readable_files(path: Path, split: str, config_name: str | None) -> Sequence
 
 def _load(
     location: str, split: str, config_name: str | None, streaming: bool, text_column: str
-) -> datasets.Dataset | datasets.IterableDataset:
+) -> Table:
     """The split as the library has it, with the text column alone."""
     import datasets
 
     path = Path(location)
-    builder, options = location, {}
+    builder, files = location, None
     if path.is_file():
-        builder = _BUILDERS[data_suffix(path)]
-        options = {"data_files": {"train": str(path)}}
+        builder, files = _BUILDERS[data_suffix(path)], {"train": str(path)}
+    load = cast("Callable[..., Table]", datasets.load_dataset)  # one signature for both kinds
     with _in_words(location):
         try:
-            table = datasets.load_dataset(
-                builder, config_name, split=split, streaming=streaming, **options
-            )
+            table = load(builder, config_name, split=split, streaming=streaming, data_files=files)
         except ValueError as error:
             if "split" not in str(error).lower():
                 raise
-            names = datasets.get_dataset_split_names(builder, config_name, **options)
+            names = datasets.get_dataset_split_names(builder, config_name, data_files=files)
             raise _unknown_split(location, split, names) from error
         columns = table.column_names or list(next(iter(table.take(1)), {}))
     if text_column not in columns:
@@ -117,9 +119,7 @@ def _load(
     return table.select_columns([text_column])
 
 
-def _table_rows(
-    table: datasets.Dataset | datasets.IterableDataset, name: str, column: str
-) -> Iterator[Row]:
+def _table_rows(table: Table, name: str, column: str) -> Iterator[Row]:
     with _in_words(name):
         for i, row in enumerate(table):
             yield f"{name}, row {i}", row[column]
@@ -135,7 +135,6 @@ def _in_words(name: str) -> Iterator[None]:
 
     The library passes on whatever its readers raise, often inside an error without any words.
     """
-    import datasets
     import httpx
 
     remote = () if Path(name).exists() else (ConnectionError, FileNotFoundError, httpx.HTTPError)

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from manticore.data.reading import Piece
-from manticore.data.token_ids import leading_ids
+from manticore.data.token_ids import end_of_text_id, leading_ids, token_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,8 +33,6 @@ def token_blocks(
 ) -> Iterator[np.ndarray]:
     """Yield the tokens of `pieces`, each document between BOS (where used) and end-of-text.
 
-    Where BOS and end-of-text are one token, a single one separates two documents.
-
     Args:
         pieces: Pieces of documents, as `cut_pieces` gives them.
         tokenizer: A tokenizer with an end-of-text token.
@@ -44,18 +42,17 @@ def token_blocks(
         Token ids, int64 arrays (n,) of any length.
     """
     left = max_tokens
-    begin, end = leading_ids(tokenizer), [tokenizer.eos_token_id]
-    following = [] if begin == end else begin
-    lead = begin
+    lead, separator = leading_ids(tokenizer), separator_ids(tokenizer)
     for batch in _batches(pieces):
         ids: list[int] = []
-        for (_, ends_document), tokens in zip(batch, _encode(batch, tokenizer), strict=True):
+        encoded = token_ids([text for text, _ in batch], tokenizer)
+        for (_, ends_document), tokens in zip(batch, encoded, strict=True):
             ids += lead
             ids += tokens
             lead = []
             if ends_document:
-                ids += end
-                lead = following
+                ids += separator[:1]
+                lead = separator[1:]
         block = np.asarray(ids[:left], dtype=np.int64)
         yield block
         if left is not None:
@@ -77,14 +74,13 @@ def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         yield batch
 
 
-def _encode(batch: list[Piece], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    return tokenizer(
-        [text for text, _ in batch],
-        add_special_tokens=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,  # pieces may be longer than the model's context: they are cut later
-    )["input_ids"]
+def separator_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The ids between two documents: end-of-text, then BOS where the tokenizer adds it.
+
+    A single one where the two are the same token.
+    """
+    begin, end = leading_ids(tokenizer), [end_of_text_id(tokenizer)]
+    return end if begin == end else end + begin
 
 
 def n_sequences(n_tokens: int, seq_len: int) -> int:
@@ -190,7 +186,7 @@ class StreamedTokens(IterableDataset):
         pieces = self._source.pieces(self._part)
         blocks = token_blocks(pieces, self._tokenizer, self._max_tokens)
         count = 0
-        for item in pack(blocks, self.seq_len, self._tokenizer.eos_token_id):
+        for item in pack(blocks, self.seq_len, end_of_text_id(self._tokenizer)):
             if count % workers == mine:
                 yield item
             count += 1

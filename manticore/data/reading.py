@@ -28,7 +28,7 @@ _SPACE = re.compile(r"\s")
 
 
 def read_blocks(path: Path, start: int = 0, end: int | None = None) -> Iterator[str]:
-    """Yield the text of bytes start..end of a UTF-8 file (packed with gzip or not).
+    r"""Yield the text of bytes start..end of a UTF-8 file (packed with gzip or not).
 
     Line ends become "\n"; a byte order mark is left out. Offsets count unpacked bytes.
 
@@ -61,7 +61,7 @@ def read_blocks(path: Path, start: int = 0, end: int | None = None) -> Iterator[
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file, each with its "\n" (the last may have none).
+    r"""Yield the lines of a UTF-8 file, each with its "\n" (the last may have none).
 
     Raises:
         ValueError: As `read_blocks`.

@@ -12,9 +12,10 @@ from manticore.data.hub import open_dataset
 from manticore.data.sources import FileSource, StorySource, TextSource
 from manticore.data.tables import READERS
 from manticore.paths import expanded
+from manticore.stories import LANGUAGES
 
 TEXT_SUFFIXES = (".txt", ".md", ".text")
-BUNDLED = {"stories-en": "en", "stories-es": "es", "stories-mixed": "mixed"}
+BUNDLED = {f"stories-{language}": language for language in LANGUAGES}
 N_STORIES = 4400  # about four million characters
 LONGEST_NAME = 1000
 _BUNDLED_SPEC = re.compile(r"bundled:(?P<name>[^?]*)(\?n_stories=(?P<n>\d+))?")

@@ -13,7 +13,7 @@ from manticore.data.reading import Piece, cut_pieces, read_blocks, split_offset
 from manticore.data.tables import Row
 from manticore.stories.generator import generate_stories
 
-PARTS = ("train", "valid")
+PARTS: tuple[str, ...] = ("train", "valid")
 
 
 class TextSource(Protocol):
@@ -22,12 +22,15 @@ class TextSource(Protocol):
     @property
     def name(self) -> str:
         """Short name of the text."""
+        ...
 
     def fingerprint(self) -> object:
         """A JSON-able value that changes when the pieces change."""
+        ...
 
     def pieces(self, part: str) -> Iterator[Piece]:
-        """The pieces of one part (see `reading`)."""
+        """The pieces of one part, "train" or "valid" (see `reading`)."""
+        ...
 
 
 def is_held_out(index: int, fraction: float, seed: int) -> bool:

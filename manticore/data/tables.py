@@ -72,12 +72,12 @@ def _is_object(line: str) -> bool:
 
 def _parsed_line(path: Path, number: int, line: str) -> Row:
     try:
-        return f"{path}, line {number}", json.loads(line)
+        return f"{path}, line {number}", json.loads(line.rstrip("\n"))
     except (ValueError, RecursionError) as error:
         cause = error.msg if isinstance(error, json.JSONDecodeError) else error
         raise ValueError(
-            f"{path}, line {number} is not valid JSON: {cause}. It begins with {line[:40]!r}. "
-            "Correct the line or remove it."
+            f"{path}, line {number} is not valid JSON: {cause}. It begins with "
+            f"{line.rstrip()[:40]!r}. Correct the line or remove it."
         ) from None
 
 

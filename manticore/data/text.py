@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from manticore.data.arguments import check_arguments
 from manticore.data.cache import FORMAT, TokenCache, cache_root, digest
+from manticore.data.floor import entropy_per_token
 from manticore.data.packing import PackedTokens, StreamedTokens, token_blocks
 from manticore.data.resolve import open_source
 from manticore.data.sources import PARTS, StorySource, TextSource
-from manticore.data.token_ids import id_count, tokenizer_fingerprint
+from manticore.data.token_ids import (
+    end_of_text_id,
+    token_ids,
+    tokenizer_fingerprint,
+    vocabulary_size,
+)
 from manticore.paths import absolute
-from manticore.stories.generator import Entropy, entropy_per_token, generate_stories
+from manticore.stories.entropy import Entropy
+from manticore.stories.generator import generate_stories
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,12 +65,12 @@ class TextData:
 
     @property
     def vocabulary(self) -> int:
-        """V, one more than the highest id of the tokenizer."""
-        return id_count(self._tokenizer)
+        """V, the highest id of the tokenizer plus one."""
+        return vocabulary_size(self._tokenizer)
 
     @property
     def spec(self) -> dict[str, Any]:
-        """JSON-able arguments of `load_text` (without the tokenizer) and the source's fingerprint."""
+        """Arguments of `load_text` but for the tokenizer, and the source's fingerprint."""
         return dict(self._spec)
 
     @classmethod
@@ -106,7 +113,7 @@ class TextData:
         if not isinstance(self._source, StorySource):
             return None
         for story in generate_stories(self._source.language, n_stories=20, stream="entropy"):
-            ids = self._tokenizer(story, add_special_tokens=False, verbose=False)["input_ids"]
+            ids = token_ids([story], self._tokenizer)[0]
             if self._tokenizer.decode(ids, clean_up_tokenization_spaces=False) != story:
                 logger.info("No floor is known for %s: its tokenizer changes the text.", self.name)
                 return None
@@ -185,7 +192,7 @@ def load_text(
     }
     opened = open_source(spec)
     spec["fingerprint"] = digest(opened.fingerprint())
-    limits = dict.fromkeys(PARTS, max_tokens)
+    limits: dict[str, int | None] = dict.fromkeys(PARTS, max_tokens)
     if max_tokens is not None:
         limits["valid"] = max(seq_len, round(max_tokens * valid_fraction))
     make = _stream if streaming else _tokenize
@@ -212,7 +219,7 @@ def _tokenize(
 ) -> Sequence[PackedTokens]:
     """Tokenize into the cache, or find the tokens there."""
     key = digest([FORMAT, spec["fingerprint"], tokenizer_fingerprint(tokenizer), limits])
-    cache = TokenCache(cache_root(spec["cache_dir"]), key, id_count(tokenizer))
+    cache = TokenCache(cache_root(spec["cache_dir"]), key, vocabulary_size(tokenizer))
     counts = cache.read()
     if counts is None:
         logger.info("Tokenizing %s into %s.", source.name, cache.folder)
@@ -220,7 +227,7 @@ def _tokenize(
             {part: token_blocks(source.pieces(part), tokenizer, limits[part]) for part in PARTS}
         )
     _check_length(source.name, counts, spec["seq_len"])
-    pad = tokenizer.eos_token_id
+    pad = end_of_text_id(tokenizer)
     return [
         PackedTokens(cache.path(part), cache.dtype, counts[part], spec["seq_len"], pad)
         for part in PARTS

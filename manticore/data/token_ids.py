@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from manticore.data.cache import digest
 
@@ -11,14 +11,27 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def id_count(tokenizer: PreTrainedTokenizerBase) -> int:
-    """V, one more than the tokenizer's highest id.
+def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
+    """V, the embeddings that the tokenizer needs: its highest id, plus one.
 
-    That is more than its number of tokens where tokens were added beyond a gap.
+    That is more than its number of tokens where its ids have gaps.
     """
-    special = (tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id)
-    ids = [*tokenizer.get_vocab().values(), *tokenizer.added_tokens_decoder]
-    return 1 + max(ids + [token for token in special if token is not None])
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
+def end_of_text_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Id of the token that ends a document.
+
+    Raises:
+        ValueError: The tokenizer has none.
+    """
+    end = tokenizer.eos_token_id
+    if not isinstance(end, int):
+        raise ValueError(
+            "The tokenizer has no end-of-text token, which separates documents. Set one of its "
+            "tokens, e.g. tokenizer.eos_token = '<|endoftext|>'."
+        )
+    return end
 
 
 def leading_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -26,12 +39,34 @@ def leading_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
     Models that were trained with BOS before every text are far off without it.
     """
-    bare = tokenizer("a", add_special_tokens=False, verbose=False)["input_ids"]
-    whole = tokenizer("a", verbose=False)["input_ids"]
+    if not token_ids([""], tokenizer, special=True)[0]:
+        return []
+    bare = token_ids(["a"], tokenizer)[0]
+    whole = token_ids(["a"], tokenizer, special=True)[0]
     for start in range(len(whole) - len(bare) + 1 if bare else 0):
         if whole[start : start + len(bare)] == bare:
             return whole[:start]
     return whole[:1] if whole[:1] == [tokenizer.bos_token_id] else []
+
+
+def token_ids(
+    texts: list[str], tokenizer: PreTrainedTokenizerBase, *, special: bool = False
+) -> list[list[int]]:
+    """The ids of each text, however long.
+
+    Args:
+        texts: Any texts.
+        tokenizer: Any tokenizer.
+        special: Whether to put around each text what the tokenizer puts there.
+    """
+    encoded = tokenizer(
+        texts,
+        add_special_tokens=special,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,  # no warning of texts longer than the model's context
+    )
+    return cast("list[list[int]]", encoded["input_ids"])
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -18,7 +18,7 @@ from manticore.config.training import (
     PretrainConfig,
     TrackerName,
 )
-from manticore.paths import absolute
+from manticore.paths import absolute, expanded
 
 STAGE_ORDER = ("pretrain-projectors", "program", "search", "finetune", "evaluate")
 
@@ -147,7 +147,7 @@ class Recipe(HybridConfig):
             ValueError: It is not YAML, a key comes twice or is unknown, a value cannot be, or it
                 would turn on `trust_remote_code`, which only who starts it may.
         """
-        path = Path(path).expanduser().resolve()
+        path = expanded(path).resolve()
         if not path.is_file():
             raise FileNotFoundError(f"there is no recipe {path}")
         try:

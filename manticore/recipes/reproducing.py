@@ -11,6 +11,7 @@ from manticore.config.run import Build, HybridConfig, Parent
 from manticore.data import TextData
 from manticore.data.cache import digest
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
+from manticore.paths import expanded
 from manticore.recipes.running import go_on_with
 from manticore.runs import Run, RunConfig, RunError, get_run, start_run
 from manticore.runs.hybrids import weights_digest
@@ -104,7 +105,7 @@ def _read(
     """A configuration, and the folder it lies in."""
     if isinstance(what, Run):
         return what.config, what.folder
-    path = Path(what).expanduser()
+    path = expanded(what)
     if is_run_id(str(what)) and not path.exists():
         run = get_run(str(what), root)
         return run.config, run.folder

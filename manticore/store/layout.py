@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from manticore.paths import expanded
+
 ROOT_VARIABLE = "MANTICORE_RUNS"
 
 START_FOLDER = "start"
@@ -19,4 +21,4 @@ METRICS_FILE = "metrics.json"
 
 def runs_root(root: str | os.PathLike[str] | None = None) -> Path:
     """The folder that holds all runs: `root`, else $MANTICORE_RUNS, else ./runs; absolute."""
-    return Path(root or os.environ.get(ROOT_VARIABLE) or "runs").expanduser().resolve()
+    return expanded(root or os.environ.get(ROOT_VARIABLE) or "runs").resolve()

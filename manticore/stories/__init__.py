@@ -1,19 +1,18 @@
 """A generator of stories in several languages, whose entropy is known exactly."""
 
+from manticore.stories.entropy import Entropy, story_entropy
 from manticore.stories.generator import (
-    Entropy,
+    LANGUAGES,
     Story,
-    entropy_per_token,
     generate_stories,
     sample_stories,
-    story_entropy,
     story_log_probability,
 )
 
 __all__ = [
+    "LANGUAGES",
     "Entropy",
     "Story",
-    "entropy_per_token",
     "generate_stories",
     "sample_stories",
     "story_entropy",

@@ -40,7 +40,14 @@ class Source:
 
 
 class Sampler(Source):
-    """Draws at random; `nats` is -log p of everything drawn so far, `text()` what was written."""
+    """Draws at random.
+
+    Args:
+        rng: Generator of the draws.
+
+    Attributes:
+        nats: -log p of everything drawn so far.
+    """
 
     def __init__(self, rng: random.Random) -> None:
         self._random = rng.random
@@ -48,23 +55,36 @@ class Sampler(Source):
         self.nats = 0.0
 
     def pick(self, n: int) -> int:
+        """Draw one of 0..n-1."""
         self.nats += math.log(n)
         return int(self._random() * n)
 
     def flip(self, probability: float) -> bool:
+        """Draw True with `probability`."""
         outcome = self._random() < probability
         self.nats -= math.log(probability if outcome else 1 - probability)
         return outcome
 
     def write(self, piece: str) -> None:
+        """Append `piece` to the text."""
         self._pieces.append(piece)
 
     def text(self) -> str:
+        """What was written so far."""
         return "".join(self._pieces)
 
 
 class Follower(Source):
-    """Replays `path` (then always option 0) and raises `MismatchError` where it leaves `text`."""
+    """Replays `path` (then always option 0) and raises `MismatchError` where it leaves `text`.
+
+    Args:
+        text: Text to follow.
+        path: Index of each of the first draws.
+
+    Attributes:
+        draws: Index and number of options of each draw so far.
+        nats: -log p of everything drawn so far.
+    """
 
     def __init__(self, text: str, path: Sequence[int]) -> None:
         self._text = text
@@ -74,10 +94,12 @@ class Follower(Source):
         self.nats = 0.0
 
     def pick(self, n: int) -> int:
+        """Take the next draw of the path."""
         self.nats += math.log(n)
         return self._next(n)
 
     def flip(self, probability: float) -> bool:
+        """Take the next draw of the path: option 0 is True."""
         outcome = self._next(2) == 0
         self.nats -= math.log(probability if outcome else 1 - probability)
         return outcome
@@ -89,17 +111,28 @@ class Follower(Source):
         return index
 
     def write(self, piece: str) -> None:
+        """Check that the text continues with `piece`.
+
+        Raises:
+            MismatchError: It does not.
+        """
         if not self._text.startswith(piece, self._position):
             raise MismatchError
         self._position += len(piece)
 
     @property
     def finished(self) -> bool:
+        """Whether the whole text has been written."""
         return self._position == len(self._text)
 
 
 class Derivation(NamedTuple):
-    """One way to write a text: the index of every draw, and -log of its probability."""
+    """One way to write a text.
+
+    Attributes:
+        path: Index of every draw.
+        nats: -log of their probability.
+    """
 
     path: tuple[int, ...]
     nats: float
@@ -109,6 +142,10 @@ def derivations(tell: Callable[[Source], None], text: str) -> Iterator[Derivatio
     """Yield every sequence of draws with which `tell` writes exactly `text`.
 
     Depth-first over the tree of draws; a branch is cut at the first written piece that differs.
+
+    Args:
+        tell: Function that draws from a source and writes to it.
+        text: Text to derive.
     """
     path: list[int] = []
     while True:
@@ -132,8 +169,11 @@ def derivations(tell: Callable[[Source], None], text: str) -> Iterator[Derivatio
 class Entity(dict[str, str]):
     """Somebody or something in a story: named forms of it, drawn when first asked for.
 
-    `drawers` maps the name of a form to a function that draws and stores it (and may store others).
     The form "gender" is "m" or "f".
+
+    Args:
+        drawers: For each form, a function that draws it and stores it in the entity; it may store
+            others, too.
     """
 
     def __init__(self, drawers: Mapping[str, Callable[[Entity], None]] | None = None) -> None:
@@ -145,7 +185,7 @@ class Entity(dict[str, str]):
         return self[form]
 
     def known(self, form: str) -> bool:
-        """Whether this form has been drawn, which is to say written, already."""
+        """Whether this form has been drawn, and so written, already."""
         return form in self
 
 
@@ -153,7 +193,7 @@ Participant = Entity | Callable[[], Entity]
 
 
 def _mentioned(who: dict[str, Participant], name: str) -> Entity:
-    """The participant called `name`, drawing it now if that has not been done."""
+    """The participant called `name`, which is drawn now if it was not mentioned before."""
     participant = who[name]
     if not isinstance(participant, Entity):
         participant = who[name] = participant()
@@ -165,15 +205,11 @@ _SLOT = re.compile(r"\[(\w+)\]|\{(\w+)\.(\w+)\}|\{(\w+)\?([^{}/]*)/([^{}/]*)\}")
 Part = tuple[str, ...]
 
 
-def words(text: str) -> tuple[str, ...]:
-    """A word list, written as one string with spaces."""
-    return tuple(text.split())
-
-
 def compile_template(template: str) -> tuple[Part, ...]:
     """Split a template into its literal and slot parts.
 
-    Raises ValueError for a bracket or brace that is not part of a slot.
+    Raises:
+        ValueError: A bracket or brace is not part of a slot.
     """
     parts: list[Part] = []
     end = 0
@@ -191,8 +227,8 @@ def compile_template(template: str) -> tuple[Part, ...]:
     for part in parts:
         if part[0] == "text" and re.search(r"[\[\]{}]", part[1]):
             raise ValueError(
-                f"stray bracket in the template {template!r}: "
-                "slots are [rule], {who.form} and {who?m/f}"
+                f"The template {template!r} has a stray bracket. Slots are [rule], {{who.form}} "
+                "and {who?m/f}."
             )
     return tuple(part for part in parts if part != ("text", ""))
 
@@ -201,14 +237,23 @@ Rules = Mapping[str, Sequence[tuple[Part, ...]]]
 
 
 def compile_rules(rules: Mapping[str, Sequence[str]]) -> dict[str, tuple[tuple[Part, ...], ...]]:
-    """Compile every template of every rule."""
+    """Compile every template of every rule.
+
+    Raises:
+        ValueError: A template is malformed.
+    """
     return {
         name: tuple(compile_template(t) for t in templates) for name, templates in rules.items()
     }
 
 
 class Narrator:
-    """Writes sentences from rules, using no template twice while fresh ones are left."""
+    """Writes sentences from rules, using no template twice while fresh ones are left.
+
+    Args:
+        source: Source of the draws, which is written to.
+        rules: Compiled rules by name.
+    """
 
     def __init__(self, source: Source, rules: Rules) -> None:
         self.source = source
@@ -218,16 +263,19 @@ class Narrator:
         self._capital = True
 
     def pick_fresh(self, pool: str, n: int) -> int:
-        """Pick one of 0..n-1 not yet picked from `pool` (all again once none is left)."""
+        """Pick one of 0..n-1 that was not yet picked from `pool` (all again once none is left)."""
         fresh = self._fresh.get(pool)
         if not fresh:
             fresh = self._fresh[pool] = list(range(n))
         return fresh.pop(self.source.pick(len(fresh)))
 
     def say(self, rule: str, **who: Participant) -> None:
-        """Write one expansion of `rule` as a sentence (or several), `who` naming its participants.
+        """Write one expansion of `rule`, a sentence or several.
 
-        A participant given as a function is drawn, by calling it, when it is first mentioned.
+        Args:
+            rule: Name of the rule.
+            who: Participants by name. A function is called for its participant when that is first
+                mentioned.
         """
         self._write(self._separator)
         self._separator = " "
@@ -235,7 +283,7 @@ class Narrator:
         self._expand(rule, who)
 
     def new_line(self, separator: str = "\n\n") -> None:
-        """Start the next sentence after `separator` instead of a space."""
+        """Put `separator` instead of a space before the next sentence."""
         self._separator = separator
 
     def _expand(self, rule: str, who: dict[str, Participant]) -> None:

@@ -8,50 +8,68 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from manticore.stories.cast import Cast, Lexicon, lexicon
+from manticore.stories.cast import Cast
 from manticore.stories.grammar import Entity, Narrator, Source
+from manticore.stories.lexicon import Lexicon, lexicon
 
 MAX_EVENTS = 5
 MAX_QUESTIONS = 4
+T = TypeVar("T")
 
 
 @dataclass
 class Thing:
-    """A thing and what has become of it: it has a holder, or else it lies at a spot."""
+    """A thing and what has become of it.
+
+    Attributes:
+        entity: Its forms.
+        at: Who has it, or the spot where it is hidden.
+        hidden: Whether `at` is a spot.
+        was_hidden: Whether it was at a spot at any time.
+        moves: Number of times it changed hands.
+        finders: Who found it.
+    """
 
     entity: Entity
-    holder: Entity | None
-    spot: Entity | None = None
+    at: Entity
+    hidden: bool = False
+    was_hidden: bool = False
     moves: int = 0
     finders: list[Entity] = field(default_factory=list)
 
 
 class Fact(NamedTuple):
-    """Something the story can be asked for: `ask_<topic>`, `reply_<topic>` and who takes part."""
+    """Something that a question can be about.
+
+    Attributes:
+        topic: The sentences of the question and its answer are `ask_<topic>` and `reply_<topic>`.
+        who: Participants of these sentences by name.
+    """
 
     topic: str
     who: dict[str, Entity]
 
 
 class Plot:
-    """One story, from its opening to its answers."""
+    """One story, from its opening to its answers.
 
-    def __init__(self, source: Source, words: Lexicon) -> None:
+    Args:
+        source: Source of the draws, which the story is written to.
+        lexicon: Words of the story's language.
+    """
+
+    def __init__(self, source: Source, lexicon: Lexicon) -> None:
         self._source = source
-        self._words = words
-        self._narrator = Narrator(source, words.rules)
+        self._narrator = Narrator(source, lexicon.rules)
         self._say = self._narrator.say
-        self._cast = Cast(self._narrator, words)
+        self._cast = Cast(self._narrator, lexicon)
         self._hero = self._cast.person()
         self._friend = self._cast.person()
         self._place = self._cast.place()
         self._company = [self._hero, self._friend]
-        self._things = [
-            Thing(self._cast.thing(), self._hero),
-            Thing(self._cast.thing(), self._friend),
-        ]
+        self._things = [Thing(self._cast.thing(), owner) for owner in self._company]
         self._facts: list[Fact] = []
 
     def tell(self) -> None:
@@ -71,11 +89,11 @@ class Plot:
         self._say("feels", x=self._hero)
         self._ask_questions()
 
-    def _draw(self, options: Sequence) -> object:
+    def _draw(self, options: Sequence[T]) -> T:
         return options[self._source.pick(len(options))]
 
     def _anyone(self, *, but: Sequence[Entity] = ()) -> Callable[[], Entity]:
-        """A function that draws one of the company at each call, nobody twice nor in `but`."""
+        """A function that draws somebody of the company: nobody twice, and nobody in `but`."""
         absent = list(but)
 
         def draw() -> Entity:
@@ -85,10 +103,10 @@ class Plot:
         return draw
 
     def _held(self) -> list[Thing]:
-        return [thing for thing in self._things if thing.holder is not None]
+        return [thing for thing in self._things if not thing.hidden]
 
     def _hidden(self) -> list[Thing]:
-        return [thing for thing in self._things if thing.holder is None]
+        return [thing for thing in self._things if thing.hidden]
 
     def _tell_events(self) -> None:
         """Two to `MAX_EVENTS` different events, with an idle sentence here and there."""
@@ -113,35 +131,35 @@ class Plot:
 
     def _give(self) -> None:
         thing = self._draw(self._held())
-        giver = thing.holder
+        giver = thing.at
         taker = self._draw([other for other in self._company if other is not giver])
         self._say("give", x=giver, y=taker, o=thing.entity)
-        thing.holder = taker
+        thing.at = taker
         thing.moves += 1
         self._facts.append(Fact("giver", {"x": giver, "y": taker, "o": thing.entity}))
 
     def _swappable(self) -> list[tuple[Thing, Thing]]:
         held = self._held()
-        return [(a, b) for a in held for b in held if a.holder is not b.holder]
+        return [(a, b) for a in held for b in held if a.at is not b.at]
 
     def _swap(self) -> None:
         mine, other = self._draw(self._swappable())
-        self._say("swap", x=mine.holder, y=other.holder, o=mine.entity, p=other.entity)
-        mine.holder, other.holder = other.holder, mine.holder
+        self._say("swap", x=mine.at, y=other.at, o=mine.entity, p=other.entity)
+        mine.at, other.at = other.at, mine.at
         mine.moves += 1
         other.moves += 1
 
     def _hide(self) -> None:
         thing = self._draw(self._held())
-        thing.spot = self._cast.one_of("spot", self._words.spots, "at")
-        self._say("hide", x=thing.holder, o=thing.entity, s=thing.spot)
-        thing.holder = None
+        spot = self._cast.one_of("spot", "at")
+        self._say("hide", x=thing.at, o=thing.entity, s=spot)
+        thing.at, thing.hidden, thing.was_hidden = spot, True, True
 
     def _uncover(self) -> None:
         thing = self._draw(self._hidden())
         finder = self._draw(self._company)
         self._say("uncover", x=finder, o=thing.entity)
-        thing.holder = finder
+        thing.at, thing.hidden = finder, False
         thing.moves += 1
         thing.finders.append(finder)
 
@@ -159,14 +177,14 @@ class Plot:
         self._facts.append(Fact("animal", {"z": animal}))
 
     def _eat(self) -> None:
-        food = self._cast.one_of("food", self._words.foods, "name")
+        food = self._cast.one_of("food", "name")
         anyone = self._anyone()
         self._say("meal", x=anyone, y=anyone, f=food)
         self._facts.append(Fact("meal", {"x": self._hero, "y": self._friend, "f": food}))
 
     def _see(self) -> None:
         seer = self._draw(self._company)
-        sight = self._cast.one_of("sight", self._words.sights, "a")
+        sight = self._cast.one_of("sight", "a")
         self._say("sight", x=seer, y=self._anyone(but=[seer]), v=sight)
         self._facts.append(Fact("sight", {"x": seer, "v": sight}))
 
@@ -186,28 +204,28 @@ class Plot:
             self._say(f"reply_{fact.topic}", **fact.who)
 
     def _whereabouts(self, thing: Thing) -> Fact:
-        if thing.holder is None:
-            return Fact("hidden", {"o": thing.entity, "s": thing.spot})
-        return Fact("holder", {"o": thing.entity, "x": thing.holder})
+        if thing.hidden:
+            return Fact("hidden", {"o": thing.entity, "s": thing.at})
+        return Fact("holder", {"o": thing.entity, "x": thing.at})
 
     def _askable(self) -> list[Fact]:
-        """Facts with one right answer: known attributes, and events that nothing later blurred."""
+        """Facts with one right answer: known attributes, and events that no later one obscures."""
         hero, friend = self._hero, self._friend
         facts = [
             Fact("place", {"x": hero, "y": friend, "l": self._place}),
             Fact("mood", {"x": hero}),
+            Fact("home", {"x": hero}),
         ]
-        facts += [Fact("home", {"x": hero})]
         facts += [Fact("job", {"x": who}) for who in (hero, friend) if who.known("job")]
-        facts += [Fact("colour", {"o": thing.entity}) for thing in self._things]
+        facts += [Fact("color", {"o": thing.entity}) for thing in self._things]
         moves = {id(thing.entity): thing.moves for thing in self._things}
         facts += [f for f in self._facts if f.topic != "giver" or moves[id(f.who["o"])] == 1]
         for thing in self._things:
-            if len(thing.finders) == 1 and thing.spot is None:
+            if len(thing.finders) == 1 and not thing.was_hidden:
                 facts.append(Fact("finder", {"x": thing.finders[0], "o": thing.entity}))
         return facts
 
 
 def tell(source: Source, language: str) -> None:
-    """Write one story in "en" or "es" to `source`."""
+    """Write one story in a language of `lexicon.SPOKEN` to `source`."""
     Plot(source, lexicon(language)).tell()

@@ -5,8 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, processors
+from transformers import PreTrainedTokenizerFast
 
 from manticore.stories import generate_stories
+
+
+@pytest.fixture(scope="session")
+def with_bos(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """The common tokenizer with <s>, which it puts before every text."""
+    return add_bos(tokenizer, "<s>")
+
+
+def add_bos(tokenizer: PreTrainedTokenizerFast, bos: str) -> PreTrainedTokenizerFast:
+    """A copy of a tokenizer that puts `bos` before every text."""
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.add_special_tokens([bos])
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, backend.token_to_id(bos))]
+    )
+    end = tokenizer.eos_token
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=end, bos_token=bos)
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,7 @@
 
 import os
 import resource
-import subprocess
-import sys
-import textwrap
+import signal
 
 import numpy as np
 import pytest
@@ -71,39 +69,38 @@ def test_two_writers_of_one_entry_do_not_collide(tmp_path):
     assert [p.name for p in (tmp_path / "tokens").iterdir()] == ["key"]
 
 
+@pytest.fixture
+def _files_end_at_50_kb():
+    """No file may grow beyond 50,000 bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.usefixtures("_files_end_at_50_kb")
 def test_a_full_disk_is_explained_and_leaves_nothing(tmp_path):
-    script = f"""
-        import resource, signal
-        import numpy as np
-        from manticore.data.cache import TokenCache
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, {resource.RLIM_INFINITY}))
-        TokenCache(__import__("pathlib").Path({str(tmp_path)!r}), "key", 100).write(
-            {{"train": [np.zeros(10_000)] * 10}}
-        )
-    """
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False
-    )
-    assert "could not be written" in run.stderr
-    assert "MANTICORE_CACHE" in run.stderr
+    entry = TokenCache(tmp_path, "key", 100)
+    with pytest.raises(OSError, match=r"could not be written.*MANTICORE_CACHE"):
+        entry.write({"train": [np.zeros(10_000, np.int64)] * 10})
     assert list((tmp_path / "tokens").iterdir()) == []
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path):
-    script = f"""
-        import os, signal
-        import numpy as np
-        from pathlib import Path
-        from manticore.data.cache import TokenCache
-        def blocks():
-            yield np.arange(10)
-            os.kill(os.getpid(), signal.SIGKILL)
-        TokenCache(Path({str(tmp_path)!r}), "key", 100).write({{"train": blocks()}})
-    """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
-    assert len(list((tmp_path / "tokens").iterdir())) == 1
     entry = TokenCache(tmp_path, "key", 100)
+
+    def killed():
+        yield np.arange(10)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        entry.write({"train": killed()})
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert len(list((tmp_path / "tokens").iterdir())) == 1
     assert entry.read() is None
     entry.write(blocks())
     assert [p.name for p in (tmp_path / "tokens").iterdir()] == ["key"]

@@ -129,7 +129,8 @@ def test_a_broken_line_in_a_folder_is_named(folder, tokenizer):
 def test_what_the_library_raises_is_put_into_words(tmp_path, name, content, said, streaming):
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / name).write_bytes(content.encode("latin-1"))
-    with pytest.raises(ValueError, match=said) as caught:
+
+    def read() -> list:
         source = open_dataset(
             str(tmp_path / "t"),
             "train",
@@ -139,7 +140,10 @@ def test_what_the_library_raises_is_put_into_words(tmp_path, name, content, said
             valid_fraction=0.1,
             seed=0,
         )
-        list(source.pieces("train"))
+        return list(source.pieces("train"))
+
+    with pytest.raises(ValueError, match=said) as caught:
+        read()
     assert str(caught.value).startswith(f"The data set '{tmp_path / 't'}' could not be read: ")
     assert "Check its files" in str(caught.value)
 

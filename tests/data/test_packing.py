@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from manticore.data import packing
 from manticore.data.packing import (
     IGNORED,
     PackedTokens,
@@ -17,6 +18,7 @@ from manticore.data.packing import (
     pack,
     token_blocks,
 )
+from tests.data.conftest import add_bos
 
 
 def used(items: list[dict[str, torch.Tensor]]) -> list[int]:
@@ -59,7 +61,7 @@ def test_a_file_of_tokens_gives_the_sequences_of_the_stream(
         assert torch.equal(a["input_ids"], b["input_ids"])
         assert torch.equal(a["labels"], b["labels"])
     assert torch.equal(stored[-1]["labels"], streamed[-1]["labels"])
-    with pytest.raises(IndexError, match=f"of {len(stored)}"):
+    with pytest.raises(IndexError, match=f"There is no sequence {len(stored)}"):
         stored[len(stored)]
 
 
@@ -68,6 +70,28 @@ def test_a_document_ends_with_the_end_of_text_token(tokenizer):
     ids = np.concatenate(list(token_blocks(pieces, tokenizer)))
     assert tokenizer.decode(ids) == "Once upon a time.<|endoftext|>The end.<|endoftext|>"
     assert (ids == tokenizer.eos_token_id).sum() == 2
+
+
+PIECES = [("Once upon", False), (" a time.", True), ("The end.", True), ("And more.", True)]
+
+
+def test_bos_begins_each_document_where_the_tokenizer_adds_it(with_bos):
+    ids = np.concatenate(list(token_blocks(PIECES, with_bos)))
+    text = "<s>Once upon a time.</END><s>The end.</END><s>And more.</END>"
+    assert with_bos.decode(ids) == text.replace("</END>", with_bos.eos_token)
+
+
+def test_one_token_separates_documents_where_it_is_bos_and_end_of_text(tokenizer):
+    both = add_bos(tokenizer, tokenizer.eos_token)
+    ids = np.concatenate(list(token_blocks(PIECES, both)))
+    parts = ["", "Once upon a time.", "The end.", "And more.", ""]
+    assert both.decode(ids).split(both.eos_token) == parts
+
+
+def test_documents_are_the_same_whatever_the_batches(with_bos, monkeypatch):
+    whole = np.concatenate(list(token_blocks(PIECES, with_bos)))
+    monkeypatch.setattr(packing, "BATCH", 1)
+    assert np.array_equal(np.concatenate(list(token_blocks(PIECES, with_bos))), whole)
 
 
 @pytest.mark.parametrize("limit", [1, 5, 100, 10**6])

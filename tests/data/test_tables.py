@@ -126,7 +126,7 @@ def test_a_table_in_another_encoding_is_told_from_a_broken_one(tmp_path, kind):
     path = tmp_path / f"t.{kind}"
     write(path, ["Había una vez un zorro."] * 9)
     path.write_bytes(path.read_text(encoding="utf-8").encode("cp1252"))
-    with pytest.raises(ValueError, match="is not UTF-8 text.*WINDOWS-1252"):
+    with pytest.raises(ValueError, match=r"is not UTF-8 text.*WINDOWS-1252"):
         values(path)
 
 
@@ -152,7 +152,7 @@ def test_rows_without_text_are_left_out(tmp_path, tokenizer, kind, streaming):
 def test_a_column_without_any_text_is_refused(tmp_path, tokenizer, kind):
     path = tmp_path / f"t.{kind}"
     write(path, [""] * 30)
-    with pytest.raises(ValueError, match="No row of .* has text in column 'text'"):
+    with pytest.raises(ValueError, match=r"No row of .* has text in column 'text'"):
         load_text(path, tokenizer=tokenizer)
 
 

@@ -1,0 +1,26 @@
+"""The floor of the loss on stories: nats per token, over all tokens that a story becomes."""
+
+import numpy as np
+import pytest
+
+from manticore.data import entropy_per_token
+from manticore.data.packing import token_blocks
+from manticore.stories import sample_stories
+
+
+@pytest.mark.parametrize("bos", [False, True])
+def test_entropy_per_token_is_the_ratio_of_means(tokenizer, with_bos, bos):
+    used = with_bos if bos else tokenizer
+    stories = list(sample_stories("en", n_stories=300, stream="entropy"))
+    blocks = token_blocks([(story.text, True) for story in stories], used)
+    expected = sum(story.nats for story in stories) / len(np.concatenate(list(blocks)))
+    entropy = entropy_per_token("en", used, n=300)
+    assert entropy.nats == pytest.approx(expected)
+    assert float(entropy) == entropy.nats
+    assert 0 < entropy.standard_error < 0.02 * entropy.nats
+    assert "nats per token" in str(entropy)
+
+
+def test_bos_lowers_the_floor(tokenizer, with_bos):
+    alone, led = (entropy_per_token("en", one, n=20).nats for one in (tokenizer, with_bos))
+    assert led < alone
