@@ -7,7 +7,7 @@ by it; the rest by the library, whose errors are put into words here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, cast
 
 from manticore.data.file_kinds import data_suffix
 from manticore.data.sources import RowSource, file_state
-from manticore.data.tables import READERS, Row, missing_column, read_column
+from manticore.data.tables import READERS, Row, check_column, read_column
+from manticore.names import UnknownNameError, choose
 
 # datasets takes a second to import: only those who use it wait.
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _readable_files(path: Path, split: str, config_name: str | None) -> Sequence
     splits = {str(name): files for name, files in (config.data_files or {}).items()}
     if split not in splits:
         if _PLAIN_SPLIT.fullmatch(split):
-            raise _unknown_split(str(path), split, list(splits))
+            _check_split(str(path), split, splits)
         return ()
     files = tuple(Path(file) for file in splits[split])
     as_usual = all(
@@ -112,10 +113,10 @@ def _load(
             if "split" not in str(error).lower():
                 raise
             names = datasets.get_dataset_split_names(builder, config_name, data_files=files)
-            raise _unknown_split(location, split, names) from error
+            _check_split(location, split, names)
+            raise
         columns = table.column_names or list(next(iter(table.take(1)), {}))
-    if text_column not in columns:
-        raise missing_column(location, text_column, columns)
+    check_column(location, text_column, columns)
     return table.select_columns([text_column])
 
 
@@ -125,8 +126,8 @@ def _table_rows(table: Table, name: str, column: str) -> Iterator[Row]:
             yield f"{name}, row {i}", row[column]
 
 
-def _unknown_split(location: str, split: str, names: Sequence[str]) -> ValueError:
-    return ValueError(f"{location} has no split {split!r}. Choose one of {sorted(names)}.")
+def _check_split(location: str, split: str, names: Iterable[str]) -> None:
+    choose(split, sorted(names), f"split of {location}:")
 
 
 @contextmanager
@@ -140,6 +141,8 @@ def _in_words(name: str) -> Iterator[None]:
     remote = () if Path(name).exists() else (ConnectionError, FileNotFoundError, httpx.HTTPError)
     try:
         yield
+    except UnknownNameError:
+        raise
     except remote as error:
         raise ConnectionError(
             f"The data set {name!r} could not be loaded: {_first_line(error)} Check the name and "

@@ -11,6 +11,7 @@ from manticore.data.file_kinds import data_suffix
 from manticore.data.hub import open_dataset
 from manticore.data.sources import FileSource, StorySource, TextSource
 from manticore.data.tables import READERS
+from manticore.names import choose
 from manticore.paths import expanded
 from manticore.stories import LANGUAGES
 
@@ -107,13 +108,9 @@ def _refuse(spec: dict[str, Any], kind: str, *names: str) -> None:
 def _bundled_name(source: str) -> tuple[str, int]:
     """Name and number of stories of a bundled text."""
     match = _BUNDLED_SPEC.fullmatch(source)
-    name = match["name"] if match else source.removeprefix("bundled:")
-    if not match or name not in BUNDLED:
-        near = difflib.get_close_matches(name, BUNDLED, n=3, cutoff=0.0)
-        raise ValueError(
-            f"There is no bundled text {name!r}. Write {' or '.join(near)} after bundled:, and "
-            "?n_stories=N at the end for another size."
-        )
+    name = choose(source.removeprefix("bundled:").partition("?")[0], BUNDLED, "bundled text")
+    if match is None:
+        raise ValueError(f"{source!r} is malformed. Write bundled:{name}?n_stories=N, N a number.")
     return name, int(match["n"] or N_STORIES)
 
 

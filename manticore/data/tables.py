@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
 from manticore.data.file_kinds import data_suffix
 from manticore.data.reading import read_blocks, read_lines
+from manticore.names import choose
 
 Row = tuple[str, object]
 """Where a row is, for error messages, and what it has in the column: None for nothing."""
@@ -30,11 +31,9 @@ def read_column(paths: Sequence[Path], column: str) -> Iterator[Row]:
     return chain.from_iterable(READERS[data_suffix(path)](path, column) for path in paths)
 
 
-def missing_column(name: object, column: str, columns: Sequence[str]) -> ValueError:
-    """The error for a table that has no such column."""
-    return ValueError(
-        f"{name} has no column {column!r}. Pass text_column=, one of {sorted(columns)}."
-    )
+def check_column(name: object, column: str, columns: Iterable[str]) -> None:
+    """Raise UnknownNameError, which lists `columns`, unless the table `name` has that column."""
+    choose(column, sorted(columns), f"text_column of {name}:")
 
 
 def _json_rows(path: Path, column: str) -> Iterator[Row]:
@@ -59,8 +58,7 @@ def _json_rows(path: Path, column: str) -> Iterator[Row]:
             )
         columns |= dict.fromkeys(row)
         yield place, row.get(column)
-    if column not in columns:
-        raise missing_column(path, column, list(columns))
+    check_column(path, column, columns)
 
 
 def _is_object(line: str) -> bool:
@@ -103,8 +101,7 @@ def _csv_rows(path: Path, column: str) -> Iterator[Row]:
         header = next(reader, None)
         if header is None:
             raise ValueError(f"{path} is empty. Give a table with a header and at least one row.")
-        if column not in header:
-            raise missing_column(path, column, header)
+        check_column(path, column, header)
         index, begin = header.index(column), reader.line_num + 1
         for cells in reader:
             if cells and len(cells) != len(header):
@@ -129,8 +126,7 @@ def _parquet_rows(path: Path, column: str) -> Iterator[Row]:
     number = 1
     try:
         with parquet.ParquetFile(path) as file:
-            if column not in file.schema_arrow.names:
-                raise missing_column(path, column, file.schema_arrow.names)
+            check_column(path, column, file.schema_arrow.names)
             for batch in file.iter_batches(1024, columns=[column]):
                 for value in batch.column(column):
                     yield f"{path}, row {number}", value.as_py()

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
+from manticore.names import choose
 from manticore.stories.grammar import Sampler, derivations
 from manticore.stories.lexicon import SPOKEN
 from manticore.stories.plot import tell
@@ -29,13 +30,6 @@ class Story(NamedTuple):
 
     text: str
     nats: float
-
-
-def _check_language(language: str) -> None:
-    if language not in LANGUAGES:
-        raise ValueError(
-            f"There are no stories in {language!r}. Choose one of {', '.join(LANGUAGES)}."
-        )
 
 
 def sample_stories(
@@ -55,7 +49,7 @@ def sample_stories(
     Raises:
         ValueError: Unknown language, or a negative `n_stories`.
     """
-    _check_language(language)
+    choose(language, LANGUAGES, "story language")
     if n_stories < 0:
         raise ValueError(f"n_stories={n_stories} is negative. Use 0 or more.")
     return _sample(language, n_stories, f"{language}/{seed}/{stream}")
@@ -90,7 +84,7 @@ def story_log_probability(text: str, language: str) -> tuple[float, int]:
     Raises:
         ValueError: Unknown language.
     """
-    _check_language(language)
+    choose(language, LANGUAGES, "story language")
     spoken = BLENDED if language == "mixed" else (language,)
     found = [d.nats for one in spoken for d in derivations(partial(tell, language=one), text)]
     if not found:

@@ -65,13 +65,13 @@ def test_data_files_are_read(tmp_path, tokenizer, kind):
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_an_unknown_split_names_those_there_are(folder, tokenizer, streaming):
-    with pytest.raises(ValueError, match=r"no split 'dev'. Choose one of \['test', 'train'\]"):
+    with pytest.raises(ValueError, match=r"'dev'. Choose from: test, train"):
         load_text(f"{folder}:dev", tokenizer=tokenizer, streaming=streaming)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_missing_column_names_those_there_are(folder, tokenizer, streaming):
-    with pytest.raises(ValueError, match=r"no column 'body'.*\['number', 'text'\]"):
+    with pytest.raises(ValueError, match=r"text_column of .*: 'body'.*number, text"):
         load_text(folder, tokenizer=tokenizer, text_column="body", streaming=streaming)
 
 

@@ -38,7 +38,7 @@ def test_every_row_is_read_as_it_is(tmp_path, kind):
     path = tmp_path / f"t.{kind}"
     write(path, TEXTS)
     assert values(path) == TEXTS
-    with pytest.raises(ValueError, match=r"has no column 'body'.*\['n', 'text'\]"):
+    with pytest.raises(ValueError, match=r"text_column of .*: 'body'.*Choose from: n, text"):
         values(path, "body")
 
 
@@ -106,7 +106,7 @@ BROKEN = [
     ("t.csv", 'text\n"a"b"\n', "line 2 is not valid CSV"),
     ("t.csv", 'n,text\n1,"a\nb"\n2,one, two\n', "line 4 has 3 cells where the header has 2"),
     ("t.csv", "n,text\n1\n", "line 2 has 1 cells where the header has 2"),
-    ("t.csv", "n;text\n1;a\n", "has no column 'text'"),
+    ("t.csv", "n;text\n1;a\n", "Unknown text_column of .*: 'text'.* Choose from: n;text"),
     ("t.parquet", "text\na\n", "is not a sound Parquet table"),
     ("t.parquet", "", "is not a sound Parquet table"),
 ]

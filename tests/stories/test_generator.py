@@ -166,7 +166,7 @@ def test_a_hidden_thing_that_was_taken_back_has_a_holder():
 
 @pytest.mark.parametrize("language", ["fr", "", "EN"])
 def test_an_unknown_language_is_refused(language):
-    with pytest.raises(ValueError, match="Choose one of en, es, mixed"):
+    with pytest.raises(ValueError, match="Choose from: en, es, mixed"):
         generate_stories(language, n_stories=1)
 
 
