@@ -75,9 +75,9 @@ def test_every_strategy_of_the_list_is_one():
         ({"strategy": "probe", "mixture_lr": 0.5}, "'probe' does not use mixture_lr"),
         ({"seed": None}, "seed"),
         ({"text": "no/such/file.txt"}, "no file no/such/file.txt"),
-        ({"text": "bundled:poems"}, "no bundled text is called 'poems'"),
-        ({"text": "Once upon a time\nthere was a fox."}, "save it as a .txt file"),
-        ({"text": "word " * 1000}, "save it as a .txt file"),
+        ({"text": "bundled:poems"}, "Unknown bundled text 'poems'"),
+        ({"text": "Once upon a time\nthere was a fox."}, "Save it as a .txt file"),
+        ({"text": "word " * 1000}, "Save it as a .txt file"),
         ({"name": "x" * 200}, "name"),
     ],
 )
