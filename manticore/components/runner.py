@@ -39,6 +39,15 @@ def _view(module: nn.Module, **replaced: nn.Module | None) -> nn.Module:
     return view
 
 
+def _neutralize(view: nn.Module, scale: str) -> None:
+    """Let a view multiply its input by one: `scale` is a buffer or a number of it."""
+    buffers = view._buffers
+    if scale in buffers:
+        view.__dict__["_buffers"] = {**buffers, scale: torch.ones_like(buffers[scale])}
+    else:
+        view.__dict__[scale] = 1.0
+
+
 class BlockRunner:
     """Runs the three parts of one component: its embedding, a block of its layers, its head.
 
@@ -63,10 +72,14 @@ class BlockRunner:
 
     @property
     def max_length(self) -> int | None:
-        """The longest sequence that learned position embeddings allow, or None."""
-        if self.spec.positions is None:
+        """The longest sequence that the component can run, in tokens; None where nothing limits it.
+
+        A limit is where the family's own code fails: the end of a table of positions. A component
+        whose positions are computed for any length has none, whatever length it was trained on.
+        """
+        if self.spec.length_limit is None:
             return None
-        return self.model.config.max_position_embeddings
+        return getattr(self.model.config, self.spec.length_limit)
 
     def _backbone_view(
         self, start: int, stop: int, *, keep_input: bool = False, keep_output: bool = False
@@ -78,18 +91,17 @@ class BlockRunner:
         if not keep_input:
             if spec.positions:
                 replaced[spec.positions] = _NO_POSITIONS
-            if spec.input_dropout:
-                replaced[spec.input_dropout] = _IDENTITY
+            replaced |= dict.fromkeys(spec.input_modules, _IDENTITY)
             if spec.input_projection:
                 replaced[spec.input_projection] = None
         if not keep_output:
-            replaced[spec.norm] = _IDENTITY
+            if spec.norm:
+                replaced[spec.norm] = _IDENTITY
             if spec.output_projection:
                 replaced[spec.output_projection] = None
         view = _view(backbone, **replaced)
         if not keep_input and spec.input_scale:
-            scale = torch.ones_like(backbone._buffers[spec.input_scale])
-            view.__dict__["_buffers"] = {**backbone._buffers, spec.input_scale: scale}
+            _neutralize(view, spec.input_scale)
         layer_types = vars(backbone.config).get("layer_types")
         if layer_types is not None:
             # The forward indexes this list by the position in its own layer list.

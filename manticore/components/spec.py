@@ -12,7 +12,8 @@ from dataclasses import dataclass
 class FamilySpec:
     """Where the parts of one family's causal language model are.
 
-    All names but `backbone` are attributes of the backbone.
+    All names but `model_type`, `backbone`, `cache_argument` and `length_limit` are attributes of
+    the backbone.
     """
 
     model_type: str
@@ -21,14 +22,14 @@ class FamilySpec:
     """Dotted path from the causal LM to the module that owns the layer list."""
     layers: str = "layers"
     """The list of layers."""
-    norm: str = "norm"
-    """The final norm."""
+    norm: str | None = "norm"
+    """The final norm; None where every layer ends in a norm of its own."""
     positions: str | None = None
-    """Learned position embeddings that are added to the input; they also limit the length."""
-    input_dropout: str | None = None
-    """Dropout on the input of the backbone."""
+    """Position embeddings that are added to the input."""
+    input_modules: tuple[str, ...] = ()
+    """Dropout and norms on the input of the backbone."""
     input_scale: str | None = None
-    """A buffer that multiplies the input of the backbone."""
+    """A buffer or a number that multiplies the input of the backbone."""
     input_projection: str | None = None
     """A projection of the input of the backbone."""
     output_projection: str | None = None
@@ -39,3 +40,7 @@ class FamilySpec:
     """Whether the backbone's forward takes `position_ids`."""
     recurrent_mask: bool = False
     """Whether the backbone wants the padding mask of the new tokens only."""
+    length_limit: str | None = None
+    """The entry of the configuration that bounds the length of a sequence, where the family fails
+    beyond it: a table of learned positions, of rotary angles or of ALiBi biases with so many rows.
+    None where positions are computed for any length, however badly the model may extrapolate."""
