@@ -101,6 +101,31 @@ FAMILY_CONFIGS = {
         "attention_window_size": 6,
         "block_types": ["recurrent", "attention"],
     },
+    "bloom": lambda w, n: {"hidden_size": w, "n_layer": n, "n_head": 4},
+    "granite": lambda w, n: _llama_like(
+        w, n, embedding_multiplier=3.0, residual_multiplier=0.5, logits_scaling=2.0
+    ),
+    "xglm": lambda w, n: {
+        "d_model": w,
+        "num_layers": n,
+        "attention_heads": 4,
+        "ffn_dim": 2 * w,
+        "max_position_embeddings": 64,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "activation_dropout": 0.0,
+    },
+    "mpt": lambda w, n: {"d_model": w, "n_layers": n, "n_heads": 4, "max_seq_len": 64},
+    "jamba": lambda w, n: _llama_like(
+        w,
+        n,
+        mamba_d_state=8,
+        mamba_dt_rank=4,
+        num_experts=2,
+        num_experts_per_tok=1,
+        attn_layer_period=2,
+        attn_layer_offset=1,
+    ),
 }
 FAMILY_NAMES = list(FAMILY_CONFIGS)
 

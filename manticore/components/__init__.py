@@ -1,0 +1,1 @@
+"""Pretrained components: loading them, and running them in blocks."""

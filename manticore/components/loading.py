@@ -18,8 +18,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from manticore.components.families import FAMILIES
-from manticore.components.inspection import UnknownFamilyError, family_spec
+from manticore.components.families import FAMILIES, UnknownFamilyError
+from manticore.components.inspection import family_spec
 from manticore.components.mixers.fast import use_fast_mixers
 from manticore.components.runner import BlockRunner
 from manticore.components.scratch import Scratch, is_scratch, make_scratch

@@ -13,7 +13,7 @@ from operator import attrgetter
 
 import torch
 from torch import nn
-from transformers import Cache, PreTrainedModel
+from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
 from manticore.components.spec import FamilySpec
 
@@ -27,6 +27,7 @@ class _NoPositions(nn.Module):
 
 _NO_POSITIONS = _NoPositions()
 _IDENTITY = nn.Identity()
+_LAYER_KINDS = ("layer_types", "layers_block_type")
 
 
 def _view(module: nn.Module, **replaced: nn.Module | None) -> nn.Module:
@@ -46,6 +47,24 @@ def _neutralize(view: nn.Module, scale: str) -> None:
         view.__dict__["_buffers"] = {**buffers, scale: torch.ones_like(buffers[scale])}
     else:
         view.__dict__[scale] = 1.0
+
+
+def _sliced_config(config: PreTrainedConfig, start: int, stop: int) -> PreTrainedConfig:
+    """The configuration of a slice of layers.
+
+    A backbone looks up the kind of a layer by its position in the layer list. Some families keep
+    the list of kinds, others derive it from a period, so that it cannot be assigned; the map of
+    aliases, which every lookup goes through, redirects all of them.
+    """
+    sliced = copy.copy(config)
+    aliases = dict(config.attribute_map)
+    for name in _LAYER_KINDS:
+        kinds = getattr(config, name, None)
+        if isinstance(kinds, list | tuple):
+            aliases[name] = f"_sliced_{name}"
+            vars(sliced)[aliases[name]] = list(kinds[start:stop])
+    vars(sliced)["attribute_map"] = aliases
+    return sliced
 
 
 class BlockRunner:
@@ -102,12 +121,7 @@ class BlockRunner:
         view = _view(backbone, **replaced)
         if not keep_input and spec.input_scale:
             _neutralize(view, spec.input_scale)
-        layer_types = vars(backbone.config).get("layer_types")
-        if layer_types is not None:
-            # The forward indexes this list by the position in its own layer list.
-            config = copy.copy(backbone.config)
-            vars(config)["layer_types"] = list(layer_types[start:stop])
-            view.__dict__["config"] = config
+        view.__dict__["config"] = _sliced_config(backbone.config, start, stop)
         return view
 
     def embed(self, input_ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
@@ -137,7 +151,8 @@ class BlockRunner:
         """Layers `start` to `stop` (exclusive) on hidden states of the component's width.
 
         Args:
-            start, stop: The slice of layers.
+            start: First layer of the slice.
+            stop: Layer behind the last of the slice.
             hidden_states: (B, T, d_k).
             attention_mask: (B, past + T) padding mask, or None when nothing is padded.
             position_ids: (B, T) or (1, T) positions of the T new tokens.

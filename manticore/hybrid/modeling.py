@@ -282,7 +282,7 @@ class ManticoreForCausalLM(PretrainedHybrid):
             if limit is not None and length > limit:
                 raise ValueError(
                     f"A sequence of {length} tokens is too long: the component "
-                    f"'{self.component_names[k]}' has {limit} learned positions. Shorten the text "
+                    f"'{self.component_names[k]}' takes at most {limit} tokens. Shorten the text "
                     "or the number of new tokens."
                 )
 

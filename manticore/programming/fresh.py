@@ -63,12 +63,12 @@ def hybrid_for_task(
 
 
 def check_length(hybrid: ManticoreForCausalLM, data: TaskData) -> None:
-    """Refuse a task (ValueError) that is longer than a component has learned positions."""
+    """Refuse a task (ValueError) that is longer than a component can run."""
     limit = hybrid.max_length
     if limit is not None and data.length > limit:
         raise ValueError(
             f"{data.name} at length {data.setting.length} makes examples of {data.length} tokens, "
-            f"and a component of this hybrid has {limit} learned positions: set a shorter length, "
+            f"and a component of this hybrid takes at most {limit}: set a shorter length, "
             "or leave that component out."
         )
 

@@ -9,6 +9,8 @@ from transformers import (
     DynamicCache,
     FalconMambaConfig,
     FalconMambaForCausalLM,
+    JambaConfig,
+    JambaForCausalLM,
     Mamba2Config,
     Mamba2ForCausalLM,
     MambaConfig,
@@ -39,6 +41,21 @@ def _falcon_mamba() -> FalconMambaForCausalLM:
     return FalconMambaForCausalLM(FalconMambaConfig(**COMMON, state_size=5))
 
 
+def _jamba() -> JambaForCausalLM:
+    config = JambaConfig(
+        **COMMON,
+        mamba_d_state=8,
+        mamba_dt_rank=4,
+        intermediate_size=64,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_experts=1,
+        attn_layer_period=3,
+        attn_layer_offset=1,
+    )
+    return JambaForCausalLM(config)
+
+
 def _mamba2() -> Mamba2ForCausalLM:
     config = Mamba2Config(
         **COMMON, state_size=8, num_heads=8, head_dim=8, n_groups=2, chunk_size=8, use_bias=True
@@ -61,10 +78,11 @@ def _recurrent_gemma() -> RecurrentGemmaForCausalLM:
 FAMILIES = {
     "mamba": _mamba,
     "falcon_mamba": _falcon_mamba,
+    "jamba": _jamba,
     "mamba2": _mamba2,
     "recurrent_gemma": _recurrent_gemma,
 }
-FAST_MIXERS = {"mamba": 3, "falcon_mamba": 3, "mamba2": 3, "recurrent_gemma": 2}
+FAST_MIXERS = {"mamba": 3, "falcon_mamba": 3, "jamba": 2, "mamba2": 3, "recurrent_gemma": 2}
 
 
 def _spread_biases(model: torch.nn.Module) -> None:
@@ -108,7 +126,7 @@ def left_mask(tokens) -> torch.Tensor:
 
 
 def _cache_name(family: str) -> str:
-    return "past_key_values" if family == "recurrent_gemma" else "cache_params"
+    return "past_key_values" if family in ("recurrent_gemma", "jamba") else "cache_params"
 
 
 def _positions(mask: torch.Tensor) -> torch.Tensor:

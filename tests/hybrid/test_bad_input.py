@@ -162,7 +162,7 @@ def test_refused_weights_leave_the_hybrid_as_it_was(hybrid: ManticoreForCausalLM
 
 # Sequences ----------------------------------------------------------------------------------------
 
-TOO_LONG = r"65 tokens is too long: the component '.*' has 64 learned positions\. Shorten"
+TOO_LONG = r"65 tokens is too long: the component '.*' takes at most 64 tokens\. Shorten"
 
 
 @torch.no_grad()

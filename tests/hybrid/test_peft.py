@@ -87,12 +87,16 @@ def test_every_target_gets_an_adapter_that_acts(component: Component, family: st
 def test_no_target_is_read_past_its_module(component: Component, family: str) -> None:
     """Code that takes a module's weight, as fused kernels do, never sees its adapter."""
     hybrid = _hybrid(component, family)
+    # Bloom does so only to imitate the sums of tensor-parallel training, which must be asked for.
+    assert not any(getattr(model.config, "slow_but_exact", False) for model in hybrid.components)
+    unless_asked = {"BloomAttention", "BloomMLP"}
     for target in lora_targets(hybrid):
         path, _, name = target.rpartition(".")
         for owner in type(hybrid.get_submodule(path)).__mro__:
             if owner.__module__.startswith(("transformers.", "manticore.")):
                 read = re.findall(r"self\.(\w+)\.(?:weight|bias)\b", inspect.getsource(owner))
-                assert name not in read, f"{owner.__name__} reads the weights of {name}"
+                if owner.__name__ not in unless_asked:
+                    assert name not in read, f"{owner.__name__} reads the weights of {name}"
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)

@@ -431,7 +431,7 @@ def test_a_task_too_long_for_learned_positions_is_refused(
     tasks = ["memorization", "in-context-recall"]
     options = {"preset": "baseline", "settings": settings, "root": tmp_path, **SMALL}
     run = mc.program(hybrid, tasks, 2, launch=False, **options)
-    with pytest.raises(ValueError, match=r"128 .* 64 learned positions: set a shorter length"):
+    with pytest.raises(ValueError, match=r"128 .* at most 64: set a shorter length"):
         do_here(run)
     assert not len(run.losses()[0]), "refused before any task was searched"
 

@@ -6,6 +6,7 @@ so a checkpoint saved afterwards loads into the untouched Transformers model.
 
 from torch import nn
 from transformers.models.falcon_mamba.modeling_falcon_mamba import FalconMambaMixer
+from transformers.models.jamba.modeling_jamba import JambaMambaMixer
 from transformers.models.mamba.modeling_mamba import MambaMixer
 from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
 from transformers.models.recurrent_gemma.modeling_recurrent_gemma import (
@@ -13,7 +14,11 @@ from transformers.models.recurrent_gemma.modeling_recurrent_gemma import (
     RecurrentGemmaRglru,
 )
 
-from manticore.components.mixers.mamba import FastFalconMambaMixer, FastMambaMixer
+from manticore.components.mixers.mamba import (
+    FastFalconMambaMixer,
+    FastJambaMixer,
+    FastMambaMixer,
+)
 from manticore.components.mixers.mamba2 import FastMamba2Mixer
 from manticore.components.mixers.recurrent_gemma import (
     FastRecurrentGemmaBlock,
@@ -23,18 +28,19 @@ from manticore.components.mixers.recurrent_gemma import (
 _FAST_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
     MambaMixer: FastMambaMixer,
     FalconMambaMixer: FastFalconMambaMixer,
+    JambaMambaMixer: FastJambaMixer,
     Mamba2Mixer: FastMamba2Mixer,
     RecurrentGemmaRecurrentBlock: FastRecurrentGemmaBlock,
 }
 
 
 def _layer_index(name: str) -> int:
-    """The position in the layer list that a module's dotted name holds: "model.layers.3.x" is 3."""
+    """Index of the layer that a module belongs to, from its dotted name: 3 for "model.layers.3.x"."""
     indices = [part for part in name.split(".") if part.isdigit()]
     if not indices:
         raise ValueError(
-            f"The recurrent block {name or '(the model itself)'!r} stands in no layer list, so its "
-            "layer index is unknown; call use_fast_mixers on the whole model."
+            f"The recurrent block {name or '(the model itself)'!r} is in no layer list, so its "
+            "layer index is unknown: call use_fast_mixers on the whole model."
         )
     return int(indices[-1])
 
@@ -51,17 +57,18 @@ def _prepare_recurrent_gemma(block: FastRecurrentGemmaBlock, name: str) -> None:
 def use_fast_mixers(model: nn.Module) -> int:
     """Give every state-space mixer in `model` its fast forward pass, in place.
 
-    Mamba, Mamba-2, FalconMamba and RecurrentGemma's recurrent blocks. Calling it again changes
-    nothing. Call it on the whole model, before its layers are cut into blocks.
+    These are the mixers of Mamba, Mamba-2, FalconMamba and Jamba and the recurrent blocks of
+    RecurrentGemma. A second call changes nothing. Call it on the whole model, before its layers are
+    cut into blocks.
 
     Args:
-        model: any module that holds Transformers mixers, at any depth.
+        model: Any module that holds Transformers mixers, at any depth.
 
     Returns:
-        How many mixers changed class; 0 when they all were fast already, or there were none.
+        Number of mixers that changed class: 0 if all of them were fast already or there are none.
 
     Raises:
-        ValueError: a RecurrentGemma block whose layer index cannot be told.
+        ValueError: A RecurrentGemma block is in no layer list, so its layer index is unknown.
     """
     changed = 0
     for name, module in model.named_modules():

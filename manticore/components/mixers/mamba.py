@@ -12,6 +12,7 @@ from torch import nn
 from transformers.cache_utils import Cache
 from transformers.integrations.accelerate import force_accelerate_hooks
 from transformers.models.falcon_mamba.modeling_falcon_mamba import FalconMambaMixer
+from transformers.models.jamba.modeling_jamba import JambaMambaMixer
 from transformers.models.mamba.modeling_mamba import MambaMixer
 
 from manticore.components.mixers.state import (
@@ -24,9 +25,9 @@ from manticore.components.mixers.state import (
 
 
 class _SelectiveMixer(nn.Module):
-    """Forward pass shared by Mamba and FalconMamba, which differ in `_normalise` only."""
+    """Forward pass shared by Mamba and its relatives, which differ in `_normalize` only."""
 
-    def _normalise(
+    def _normalize(
         self, time_step: torch.Tensor, B: torch.Tensor, C: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         return time_step, B, C
@@ -46,7 +47,7 @@ class _SelectiveMixer(nn.Module):
         hidden_states: torch.Tensor,
         cache_params: Cache | None = None,
         attention_mask: torch.Tensor | None = None,
-        **kwargs,
+        **kwargs: object,
     ) -> torch.Tensor:
         """Mix (batch, T, width) along T, continuing from and updating `cache_params` if given.
 
@@ -61,7 +62,7 @@ class _SelectiveMixer(nn.Module):
         x = self.act(causal_conv(x, self.conv1d, cache_params, self.layer_idx))
         x = mask_tokens(x.transpose(1, 2).to(projected.dtype), keep)
         sizes = [self.time_step_rank, self.ssm_state_size, self.ssm_state_size]
-        time_step, B, C = self._normalise(*self.x_proj(x).split(sizes, dim=-1))
+        time_step, B, C = self._normalize(*self.x_proj(x).split(sizes, dim=-1))
         delta, delta_bias = self._step_sizes(time_step)
         y = scan_on(
             cache_params,
@@ -85,10 +86,18 @@ class FastMambaMixer(_SelectiveMixer, MambaMixer):
     """Mamba's mixer (arXiv 2312.00752, section 3.4)."""
 
 
-class FastFalconMambaMixer(_SelectiveMixer, FalconMambaMixer):
-    """FalconMamba's mixer: Mamba's with B, C and the step size normalised."""
+class _NormalizedMixer(_SelectiveMixer):
+    """The step size, B and C are normalized before the scan."""
 
-    def _normalise(
+    def _normalize(
         self, time_step: torch.Tensor, B: torch.Tensor, C: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         return self.dt_layernorm(time_step), self.b_layernorm(B), self.c_layernorm(C)
+
+
+class FastFalconMambaMixer(_NormalizedMixer, FalconMambaMixer):
+    """FalconMamba's mixer: its norms have no weights."""
+
+
+class FastJambaMixer(_NormalizedMixer, JambaMambaMixer):
+    """The mixer of Jamba's state-space layers (arXiv 2403.19887): its norms have weights."""

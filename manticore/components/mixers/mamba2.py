@@ -62,7 +62,7 @@ class FastMamba2Mixer(Mamba2Mixer):
         hidden_states: torch.Tensor,
         cache_params: Cache | None = None,
         attention_mask: torch.Tensor | None = None,
-        **kwargs,
+        **kwargs: object,
     ) -> torch.Tensor:
         """Mix (batch, T, width) along T, continuing from and updating `cache_params` if given.
 

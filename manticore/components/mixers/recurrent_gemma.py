@@ -67,7 +67,7 @@ class FastRecurrentGemmaRglru(RecurrentGemmaRglru):
     """The RG-LRU as a function of its input and state: nothing is kept in the module."""
 
     def _gate(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        """sigmoid of the block-diagonal projection of (batch, T, channels)."""
+        """Sigmoid of the block-diagonal projection of (batch, T, channels)."""
         heads = x.unflatten(-1, (self.num_attention_heads, self.block_width))
         return torch.sigmoid(torch.einsum("bthi,hij->bthj", heads, weight) + bias).flatten(-2)
 
@@ -104,7 +104,7 @@ class FastRecurrentGemmaBlock(RecurrentGemmaRecurrentBlock):
         attention_mask: torch.Tensor | None = None,
         use_cache: bool | None = None,
         past_key_values: Cache | None = None,
-        **kwargs,
+        **kwargs: object,
     ) -> tuple[torch.Tensor, None]:
         """Mix (batch, T, width) along T; the None stands for attention weights.
 
