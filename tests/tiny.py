@@ -115,17 +115,6 @@ FAMILY_CONFIGS = {
         "attention_dropout": 0.0,
         "activation_dropout": 0.0,
     },
-    "mpt": lambda w, n: {"d_model": w, "n_layers": n, "n_heads": 4, "max_seq_len": 64},
-    "jamba": lambda w, n: _llama_like(
-        w,
-        n,
-        mamba_d_state=8,
-        mamba_dt_rank=4,
-        num_experts=2,
-        num_experts_per_tok=1,
-        attn_layer_period=2,
-        attn_layer_offset=1,
-    ),
 }
 FAMILY_NAMES = list(FAMILY_CONFIGS)
 

@@ -261,11 +261,17 @@ def test_a_hybrid_in_place_of_a_component(component: Callable[..., str], tmp_pat
 
 
 def test_a_family_that_cannot_be_cut(tmp_path: Path) -> None:
-    config = AutoConfig.for_model("bloom", vocab_size=VOCAB_SIZE, hidden_size=32, n_layer=2)
-    model = AutoModelForCausalLM.from_config(config)
-    torch.nn.init.normal_(model.transformer.word_embeddings_layernorm.weight)
-    _save_as(model, tmp_path)
-    _refused(tmp_path, "cannot be cut into blocks", "'bloom'", "families.py")
+    config = AutoConfig.for_model(
+        "nanochat",
+        vocab_size=VOCAB_SIZE,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+    )
+    _save_as(AutoModelForCausalLM.from_config(config), tmp_path)
+    _refused(tmp_path, "cannot be cut into blocks", "'nanochat'", "families.py")
 
 
 NOT_RUN = ("brings code of its own, which was not run", "trust_remote_code=True")

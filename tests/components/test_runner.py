@@ -43,6 +43,7 @@ OTHERS = {
         "max_position_embeddings": LIMIT,
     },
     "falcon": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "alibi": True},
+    "mpt": {"d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": LIMIT},
 }
 
 

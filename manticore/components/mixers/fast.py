@@ -35,7 +35,7 @@ _FAST_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def _layer_index(name: str) -> int:
-    """Index of the layer that a module belongs to, from its dotted name: 3 for "model.layers.3.x"."""
+    """Index of a module's layer, from its dotted name: 3 for "model.layers.3.x"."""
     indices = [part for part in name.split(".") if part.isdigit()]
     if not indices:
         raise ValueError(
