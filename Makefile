@@ -1,25 +1,49 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+LOCK := requirements.lock
+# Modules are compiled when they are first imported: most of what is installed never is.
+INSTALL := $(BIN)/pip install --quiet --no-compile --constraint $(LOCK)
+PACKAGING := pyproject.toml setup.py $(LOCK)
+# One environment; a stamp says what it has.
+APP := $(VENV)/.ready-app
+TEST := $(VENV)/.ready-test
+# The version that torch 2.13.0 pins where it is built for CUDA: one lock serves both builds.
+TRITON := triton==3.7.1
 
-.PHONY: app demo test lint
+.PHONY: app demo test lint types lock
 
-$(READY): requirements.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -r requirements.txt
-	touch $(READY)
-
-app: $(READY)
+app: $(APP)
 	$(BIN)/manticore app
 
-demo: $(READY)
+demo: $(APP)
 	$(BIN)/manticore demo
 
-test: $(READY)
+test: $(TEST)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations 30
 
-lint: $(READY)
+lint: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(TEST)
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+# The versions that are installed, for when the tests pass with them. To try newer ones within the
+# bounds of pyproject.toml: rm -rf .venv, then make test LOCK=/dev/null, then make lock.
+lock: $(TEST)
+	{ echo "# Versions that the tests passed with. Written by \`make lock\`; used by make as constraints."; \
+	  $(BIN)/pip freeze --exclude-editable | grep -v '^triton==' | sed 's/+.*//'; \
+	  echo "$(TRITON)"; } > requirements.lock
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+
+$(APP): $(PACKAGING) | $(BIN)/pip
+	$(INSTALL) --editable ".[app]"
+	touch $(APP)
+
+$(TEST): $(PACKAGING) | $(BIN)/pip
+	$(INSTALL) --editable ".[test]"
+	touch $(APP) $(TEST)

@@ -1,4 +1,4 @@
-"""The page: `python -m app.main`, then http://127.0.0.1:7860."""
+"""The page: `manticore app`, then http://127.0.0.1:7860."""
 
 import argparse
 import logging
@@ -75,7 +75,7 @@ def build_page(root: Path) -> gr.Blocks:
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve the page until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m app.main", description=__doc__)
+    parser = argparse.ArgumentParser(prog="manticore app", description=__doc__)
     parser.add_argument(
         "--host", default="127.0.0.1", help=f"0.0.0.0 lets other machines in; {REACH}"
     )

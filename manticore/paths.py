@@ -1,9 +1,34 @@
-"""What a name means wherever it is read: a file, a component, or this package."""
+"""What a name means wherever it is read: a file, a component, bundled data, or this package."""
 
+import importlib.resources
 import os
 from pathlib import Path
 
 import manticore
+
+ASSETS = "manticore_assets"
+"""Name under which the tree's `assets/` is installed."""
+
+
+def bundled(folder: str) -> Path:
+    """One folder of the data that are installed with the package.
+
+    Args:
+        folder: `zoo` for the bundled components, `recipes` for the bundled recipes.
+
+    Raises:
+        FileNotFoundError: The package is not installed, or was installed without its data.
+    """
+    try:
+        found = importlib.resources.files(ASSETS) / folder
+    except ModuleNotFoundError:
+        found = None
+    if not isinstance(found, Path) or not found.is_dir():
+        raise FileNotFoundError(
+            f"The bundled {folder} folder is missing from this installation of Manticore: "
+            "reinstall the package, or run `pip install -e .` in a checkout."
+        )
+    return found
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
@@ -61,7 +86,15 @@ def absolute(name: str, base: Path = Path()) -> str:
 
 
 def worker_environment() -> dict[str, str]:
-    """The environment of a worker, which finds the same manticore from any working directory."""
+    """The environment of a worker, which finds the same manticore from any working directory.
+
+    With a safe path, files of the working directory do not stand in for modules of the same name.
+    """
     package_parent = str(Path(manticore.__file__).resolve().parent.parent)
     paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,7 +1,6 @@
 """Commands that need nothing: the page, the demonstration, and what this machine has."""
 
-import subprocess
-import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -24,13 +23,11 @@ def serve(
     root: Root = None,
 ) -> None:
     """Open the explorer as a page for the browser."""
-    command = [sys.executable, "-m", "app.main", "--host", host, "--port", str(port)]
+    arguments = ["--host", host, "--port", str(port)]
     if root is not None:
-        command += ["--runs-root", str(root)]
-    try:
-        raise typer.Exit(subprocess.run(command, check=False).returncode)
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+        arguments += ["--runs-root", str(root)]
+    # Under its installed name: a folder `app` where the command is run is somebody else's.
+    import_module("manticore_app.main").main(arguments)
 
 
 @commands.command()

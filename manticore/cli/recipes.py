@@ -22,7 +22,9 @@ from manticore.runs import Run
 
 commands = typer.Typer(cls=Explaining)
 
-File = Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="What to do.")]
+File = Annotated[
+    Path, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a bundled recipe.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Another value, such as search.steps=50."),

@@ -25,8 +25,9 @@ from manticore.components.runner import BlockRunner
 from manticore.components.scratch import Scratch, is_scratch, make_scratch
 from manticore.components.spec import FamilySpec
 from manticore.components.tokenizers import special_ids
-from manticore.components.zoo import UnknownZooModelError, has_zoo, zoo_names, zoo_path
+from manticore.components.zoo import has_zoo, zoo_names, zoo_path
 from manticore.data.token_ids import vocabulary_size
+from manticore.names import UnknownNameError
 from manticore.paths import expanded
 
 ZOO_PREFIX = "zoo:"
@@ -160,8 +161,8 @@ def _locate(source: str) -> str:
     if is_zoo(source):
         try:
             where = zoo_path(source)
-        except (UnknownZooModelError, FileNotFoundError) as error:
-            raise ComponentError(f"'{source}': {error}.") from error
+        except (UnknownNameError, FileNotFoundError) as error:
+            raise ComponentError(f"'{source}': {error}") from error
     else:
         try:
             where = expanded(source)

@@ -18,7 +18,7 @@ from manticore.config.training import (
     PretrainConfig,
     TrackerName,
 )
-from manticore.paths import absolute, expanded
+from manticore.paths import absolute, bundled, expanded
 
 STAGE_ORDER = ("pretrain-projectors", "program", "search", "finetune", "evaluate")
 
@@ -142,14 +142,15 @@ class Recipe(HybridConfig):
     def from_yaml(cls, path: str | os.PathLike[str]) -> "Recipe":
         """Read a recipe; texts and components may be given by paths from the file's own folder.
 
+        Args:
+            path: A YAML file, or the name of a bundled recipe, such as `bilingual`.
+
         Raises:
-            FileNotFoundError: There is no such file.
+            FileNotFoundError: There is neither such a file nor a bundled recipe of that name.
             ValueError: It is not YAML, a key comes twice or is unknown, a value cannot be, or it
                 would turn on `trust_remote_code`, which only who starts it may.
         """
-        path = expanded(path).resolve()
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no recipe {path}")
+        path = _recipe_file(path)
         try:
             values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
         except (YAMLError, UnicodeDecodeError) as error:
@@ -258,3 +259,22 @@ def parse_values(text: str) -> list[Any]:
         return list(parse_value(f"[{text}]"))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{text!r} is no list of values, such as 1e-4,1e-3") from error
+
+
+def bundled_recipes() -> list[str]:
+    """Names of the recipes that come with the package, sorted."""
+    return sorted(file.stem for file in bundled("recipes").glob("*.yaml"))
+
+
+def _recipe_file(path: str | os.PathLike[str]) -> Path:
+    """The file of a recipe, given as a path or as the name of a bundled recipe."""
+    file = expanded(path).resolve()
+    if file.is_file():
+        return file
+    name, known = os.fspath(path), bundled_recipes()
+    if name in known:
+        return bundled("recipes") / f"{name}.yaml"
+    raise FileNotFoundError(
+        f"There is no recipe {file}: give the path of a YAML file, or the name of a bundled "
+        f"recipe ({', '.join(known)})."
+    )

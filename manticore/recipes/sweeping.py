@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from manticore.data.cache import digest
+from manticore.extras import require
 from manticore.recipes.recipe import Recipe
 from manticore.recipes.running import done_before, run_recipe
 from manticore.runs import runs_root
@@ -192,13 +193,9 @@ def _run(
 ) -> dict[int, str]:
     """Do the pending recipes with Ray Tune; the errors of those that failed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        from ray import tune
-    except ImportError as error:
-        raise ImportError(
-            "sweeps need Ray, which is not installed: pip install 'manticore-hybrids[sweep]'"
-        ) from error
+    require("A sweep", "ray")
+    import ray
+    from ray import tune
 
     class Reporting(tune.Callback):
         def on_trial_complete(self, iteration: int, trials: list, trial: Any, **_: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manticore.config.run import RunConfig, Start
+from manticore.extras import require
 from manticore.paths import worker_environment
 from manticore.store.files import write_json
 from manticore.store.folder import (
@@ -42,9 +43,11 @@ def make_run_folder(
 
     Raises:
         OSError: the folder cannot be written.
-        ModuleNotFoundError: a tracker is not installed.
+        ModuleNotFoundError: A tracker, or peft for LoRA, is not installed.
     """
     require_trackers(config.trackers)
+    if getattr(config.options, "lora", None) is not None:
+        require("Fine-tuning with LoRA", "peft")
     base = runs_root(root)
     base.mkdir(parents=True, exist_ok=True)
     run_id = new_run_id(config.name or config.stage)

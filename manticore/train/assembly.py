@@ -2,14 +2,16 @@
 
 from typing import TYPE_CHECKING, Any
 
-from peft import LoraConfig, LoraModel
-
+from manticore.extras import require
 from manticore.hybrid.lora import lora_targets
 from manticore.names import STRATEGIES
 from manticore.train.sharding import whole_state
 
 if TYPE_CHECKING:
+    from peft import LoraModel
+
     from manticore.config.run import RunConfig
+    from manticore.config.training import LoraConfig as LoraOptions
     from manticore.hybrid import ManticoreForCausalLM
 
 _ADAPTER = "default"
@@ -31,13 +33,7 @@ class Assembly:
         self.adapters: LoraModel | None = None
         lora = getattr(config.options, "lora", None)
         if lora is not None:
-            adapters = LoraConfig(
-                r=lora.rank,
-                lora_alpha=lora.alpha,
-                lora_dropout=lora.dropout,
-                target_modules=lora_targets(hybrid),
-            )
-            self.adapters = LoraModel(hybrid, {_ADAPTER: adapters}, _ADAPTER)
+            self.adapters = _adapted(hybrid, lora)
 
     def finish(self) -> dict[str, Any]:
         """Settle on the mixture weights and merge the adapters: an ordinary hybrid is left.
@@ -69,3 +65,17 @@ class Assembly:
     def _merge(self) -> None:
         if self.adapters is not None:
             self.adapters.merge_and_unload()
+
+
+def _adapted(hybrid: "ManticoreForCausalLM", lora: "LoraOptions") -> "LoraModel":
+    """The hybrid with a trainable adapter on each of its linear layers."""
+    require("Fine-tuning with LoRA", "peft")
+    from peft import LoraConfig, LoraModel
+
+    adapters = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora_targets(hybrid),
+    )
+    return LoraModel(hybrid, {_ADAPTER: adapters}, _ADAPTER)

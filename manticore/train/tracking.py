@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from manticore.extras import EXTRAS, require
 from manticore.store.events import EventWriter, Section, SilentEvents, read_events
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ def require_trackers(names: Iterable[str]) -> None:
     Raises:
         ModuleNotFoundError: A tracker's package is missing; the message says how to install it.
     """
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
-    if missing:
-        packages = " ".join(missing)
-        raise ModuleNotFoundError(
-            f"The tracker {packages} is not installed: pip install {packages}, or leave it out."
-        )
+    for name in names:
+        if name in EXTRAS:
+            require("This tracker", name)
+        elif importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(
+                f"The tracker {name} is not installed: run `pip install {name}`, or leave it out."
+            )
 
 
 def tracker_arguments(folder: Path, names: Iterable[str]) -> dict[str, Any]:

@@ -277,7 +277,7 @@ def test_stop_and_resume(at):
         (["search", *TINY, "--data", "text.txt", "--set", "tied"], "no NAME=VALUE pair"),
         (["search", *TINY, "--data", "text.txt", "--set", "teid=1"], "teid"),
         (["finetune", "last", "--data", "text.txt"], "there is no run yet"),
-        (["recipe", "no.yaml"], "there is no recipe"),
+        (["recipe", "no.yaml"], "There is no recipe"),
         (["recipe", str(EXAMPLE), "--set", "search.stepz=1"], "Did you mean 'steps'"),
         (["sweep", str(EXAMPLE), "--vary", "search.stepz=1"], "Did you mean 'steps'"),
         (["sweep", str(EXAMPLE), "--vary", "search.steps=0"], "greater than 0"),

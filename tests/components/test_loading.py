@@ -132,7 +132,7 @@ def test_a_folder_in_the_home_directory(
 
 
 def test_an_unknown_bundled_name() -> None:
-    _refused("zoo:tales-nex", "did you mean tales-neox", "There are", *zoo_names())
+    _refused("zoo:tales-nex", "Did you mean 'tales-neox'", "Choose from", *zoo_names())
 
 
 def test_no_bundled_components(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from manticore.components.zoo import UnknownZooModelError, zoo_card, zoo_names, zoo_path
+from manticore.components.zoo import zoo_card, zoo_names, zoo_path
+from manticore.names import UnknownNameError
 from tools.zoo.recipes import RECIPES, get_recipe
 
 MEGABYTE = 1_000_000
@@ -28,13 +29,13 @@ def test_prefix_is_optional():
 
 @pytest.mark.parametrize("lookup", [zoo_path, get_recipe])
 def test_unknown_name_gives_the_nearest(lookup):
-    with pytest.raises(UnknownZooModelError, match=r"tales-nex.*did you mean tales-neox"):
+    with pytest.raises(UnknownNameError, match=r"tales-nex.*Did you mean 'tales-neox'"):
         lookup("tales-nex")
 
 
 @pytest.mark.parametrize("name", ["", "qqqq", "../zoo/tales-neox", "tales-neox/", "zoo:zoo:tales"])
 def test_odd_names_are_unknown(name):
-    with pytest.raises(UnknownZooModelError, match="There are novelas-mamba, tales-mamba"):
+    with pytest.raises(UnknownNameError, match="Choose from: novelas-mamba, tales-mamba"):
         zoo_path(name)
 
 

@@ -1,13 +1,11 @@
 """A recipe is read from YAML and Python alike, and says what is wrong before anything starts."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from manticore.config.run import option_name
-from manticore.recipes.recipe import Recipe, parse_values
+from manticore.recipes.recipe import Recipe, bundled_recipes, parse_values
 from manticore.views.wording import explain
 
 GOOD = """
@@ -96,7 +94,7 @@ def test_what_is_wrong_is_named(read, old, new, says):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no\.yaml"):
+    with pytest.raises(FileNotFoundError, match=r"no\.yaml.*bundled recipe \(bilingual\)"):
         Recipe.from_yaml(tmp_path / "no.yaml")
 
 
@@ -160,9 +158,14 @@ def test_values_with_commas_between():
             parse_values(bad)
 
 
-def test_the_example_is_of_bundled_components():
+def test_a_bundled_recipe_is_read_by_its_name_unless_there_is_such_a_file(tmp_path, monkeypatch):
     from manticore.components.zoo import zoo_names
 
-    example = Recipe.from_yaml(Path(__file__).parents[2] / "assets/recipes/bilingual.yaml")
+    monkeypatch.chdir(tmp_path)
+    assert bundled_recipes() == ["bilingual"]
+    example = Recipe.from_yaml("bilingual")
+    assert example.name == "bilingual"
+    (tmp_path / "bilingual").write_text(GOOD)
+    assert Recipe.from_yaml("bilingual").data.source != example.data.source
     assert {name.removeprefix("zoo:") for name in example.components} <= set(zoo_names())
     assert example.stage_names == ["pretrain-projectors", "search", "finetune", "evaluate"]

@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from manticore.components.zoo import UnknownZooModelError
+from manticore.names import UnknownNameError
 from manticore.stories import generate_stories
 from tools.zoo.checkpoint import CHECKPOINT_FILE, RecipeMismatchError
 from tools.zoo.recipes import Phase, Recipe, Share, get_recipe
@@ -177,7 +177,7 @@ def test_only_matrices_decay():
 
 
 def test_an_unknown_component_is_named(tmp_path):
-    with pytest.raises(UnknownZooModelError, match=r"tales-mambo.*did you mean tales-mamba"):
+    with pytest.raises(UnknownNameError, match=r"tales-mambo.*Did you mean 'tales-mamba'"):
         train_component("tales-mambo", data_dir=tmp_path, out_dir=tmp_path, work_dir=tmp_path)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from transformers import AutoConfig, PretrainedConfig
 
-from manticore.components.zoo import UnknownZooModelError, unknown_name_message
+from manticore.names import choose
 from tools.zoo.tokenizer import VOCAB_SIZE
 
 
@@ -227,8 +227,6 @@ def get_recipe(name: str) -> Recipe:
     """The recipe of a bundled component.
 
     Raises:
-        UnknownZooModelError: no recipe has that name; the message gives the nearest ones.
+        UnknownNameError: No recipe has that name; the message suggests the nearest.
     """
-    if name not in RECIPES:
-        raise UnknownZooModelError(unknown_name_message(name, list(RECIPES)))
-    return RECIPES[name]
+    return RECIPES[choose(name, RECIPES, "bundled component")]

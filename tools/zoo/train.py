@@ -67,7 +67,7 @@ def train_component(
         The component's folder, or None if `stop_after` ended the run.
 
     Raises:
-        UnknownZooModelError: no recipe has that name.
+        UnknownNameError: No recipe has that name.
         FileNotFoundError: a text is not in `data_dir`.
         RecipeMismatchError: `work_dir` holds a checkpoint of another recipe.
         FloatingPointError: the loss is not finite.

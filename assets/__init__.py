@@ -1,0 +1,1 @@
+"""Bundled data, installed as the package `manticore_assets`: components and recipes."""

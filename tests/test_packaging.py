@@ -1,0 +1,177 @@
+"""The package as it is installed: built, put into a fresh environment, used far from the checkout.
+
+The environment reuses the installed dependencies, so that it is ready in seconds.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import tomllib
+import urllib.request
+import venv
+import zipfile
+from collections.abc import Callable
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("LICENSE", "README.md", "app", "assets", "manticore", "pyproject.toml", "setup.py")
+COMPILED = shutil.ignore_patterns("__pycache__", "*.pyc")
+
+
+def _files(folder: Path) -> set[str]:
+    """Paths of all files below a folder, relative to it, without what Python leaves there."""
+    files = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return {file.as_posix() for file in files if "__pycache__" not in file.parts}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the source distribution, as who installs from a registry may get it."""
+    folder = tmp_path_factory.mktemp("build")
+    source = folder / "source"
+    source.mkdir()
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=COMPILED)
+        else:
+            shutil.copy(ROOT / name, source / name)
+    build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    _done([sys.executable, "-c", build, str(folder)], cwd=source)
+    (archive,) = folder.glob("*.tar.gz")
+    options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    _done([sys.executable, "-m", "pip", "wheel", *options, "-w", str(folder), str(archive)])
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of programs of an environment with the wheel and none of the checkout."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False, symlinks=os.name != "nt")
+    programs = folder / ("Scripts" if os.name == "nt" else "bin")
+    python = programs / "python"
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(_done([str(python), "-c", ask]).strip())
+    # A plain path: an editable install there, which works by a .pth file of its own, is left out.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    options = ["--quiet", "--no-deps", "--no-index", "--force-reinstall", "--no-compile"]
+    _done([sys.executable, "-m", "pip", "--python", str(python), "install", *options, str(wheel)])
+    return programs
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder whose files have the names of the package's own and of the standard library's."""
+    for name in ("app", "assets", "manticore", "manticore_app"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"raise ImportError('{name} is not yours')")
+    for name in ("random", "typing", "torch"):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is not yours')")
+    return tmp_path
+
+
+def _environment(**more: str) -> dict[str, str]:
+    hidden = ("PYTHONPATH", "MANTICORE_ZOO", "MANTICORE_RUNS")
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    return {**kept, "OMP_NUM_THREADS": "1", **more}
+
+
+def _done(command: list[str], cwd: Path | None = None) -> str:
+    """What a command prints; its own words where it fails."""
+    done = subprocess.run(
+        command, cwd=cwd, env=_environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_wheel_has_all_files_of_the_packages_and_takes_no_common_name(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        fields = Parser().parsestr(archive.read(metadata).decode())
+    assert {name.split("/")[0] for name in names} == {
+        "manticore",
+        "manticore_app",
+        "manticore_assets",
+    }
+    expected = {f"manticore/{file}" for file in _files(ROOT / "manticore")}
+    expected |= {f"manticore_app/{file}" for file in _files(ROOT / "app")}
+    expected |= {
+        f"manticore_assets/{file}"
+        for file in _files(ROOT / "assets")
+        if file.startswith(("recipes/", "zoo/")) or file == "__init__.py"
+    }
+    assert names == expected
+    assert "manticore/py.typed" in names
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert fields["License-Expression"] == "Apache-2.0"
+    assert fields.get_all("License-File") == ["LICENSE"]
+    assert set(fields.get_all("Provides-Extra")) == set(project["optional-dependencies"])
+
+
+def test_the_demo_runs_from_any_folder(installed: Path, elsewhere: Path) -> None:
+    said = _done([str(installed / "manticore"), "demo", "--steps", "5"], cwd=elsewhere)
+    assert "tales-neox" in said
+    (status,) = elsewhere.glob("runs/*/status.json")
+    assert json.loads(status.read_text())["state"] == "done"
+
+
+def test_bundled_data_are_found_by_name_where_the_package_is_installed(
+    installed: Path, elsewhere: Path
+) -> None:
+    program = (
+        "import manticore as mc\n"
+        "from manticore.components.zoo import zoo_folder, zoo_names\n"
+        "print(zoo_folder(), *zoo_names(), mc.Recipe.from_yaml('bilingual').name, sep='\\n')\n"
+    )
+    folder, *names = _done([str(installed / "python"), "-Pc", program], cwd=elsewhere).split()
+    assert Path(folder).is_relative_to(installed.parent)
+    assert names == ["novelas-mamba", "tales-mamba", "tales-neo", "tales-neox", "bilingual"]
+
+
+@pytest.fixture
+def serve(installed: Path, elsewhere: Path, request: pytest.FixtureRequest) -> Callable[[], str]:
+    """`serve()`: starts `manticore app` and returns what it answers."""
+
+    def start() -> str:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [str(installed / "manticore"), "app", "--port", str(port)]
+        log = (elsewhere / "page.log").open("w+")
+        page = subprocess.Popen(
+            command, cwd=elsewhere, env=_environment(), stdout=log, stderr=subprocess.STDOUT
+        )
+
+        def stop() -> None:
+            page.kill()
+            page.wait()
+            log.close()
+
+        request.addfinalizer(stop)
+        deadline = time.monotonic() + 120
+        while True:
+            log.seek(0)
+            assert page.poll() is None, f"the page ended by itself: {log.read()}"
+            assert time.monotonic() < deadline, "the page did not answer"
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                    return answer.read().decode()
+            except OSError:
+                time.sleep(0.2)
+
+    return start
+
+
+def test_the_page_is_ours_in_a_folder_with_an_app_of_its_own(serve: Callable[[], str]) -> None:
+    assert '"title":"Manticore"' in serve()
