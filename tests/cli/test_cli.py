@@ -269,7 +269,7 @@ def test_stop_and_resume(at):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["search", "zoo:tiny-nox", "--data", "text.txt"], "did you mean tiny-neox"),
+        (["search", "zoo:tiny-nox", "--data", "text.txt"], "Did you mean 'tiny-neox'"),
         (["search", *TINY, "--data", "no-such.txt"], "no-such.txt"),
         (["search", *TINY, "--data", "text.txt", "--blocks", "9"], "n_blocks=9"),
         (["search", *TINY, "--data", "text.txt", "--strategy", "dart"], "strategy"),
