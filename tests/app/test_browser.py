@@ -144,7 +144,7 @@ def test_stop_resume_and_a_mistake(app, page, tmp_path):
     page.locator("#components input").press("Enter")
     page.locator("#cards .card").nth(2).wait_for()
     page.locator("#start").click()
-    page.get_by_text("did you mean tiny-neox").first.wait_for()
+    page.get_by_text("Did you mean 'tiny-neox'").first.wait_for()
     assert runs(app.root) == []
     page.locator("#components input").press("Backspace")
     page.locator("#cards .card").nth(2).wait_for(state="detached")
