@@ -1,0 +1,51 @@
+"""Tables in the documentation that list what the package has: `python -m tools.doc_tables`.
+
+A table stands between two comments, `<!-- table: NAME -->` and `<!-- end of table -->`. This
+program fills it from the list that the package itself reads.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from manticore.names import PROJECTORS, STAGES, STRATEGIES
+
+DOCS = Path(__file__).parents[1] / "docs"
+_MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *map(list, rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "stages": lambda: _table(
+        ["stage", "what it does"], ((f"`{name}`", entry.about) for name, entry in STAGES.items())
+    ),
+    "strategies": lambda: _table(
+        ["strategy", "how mixture weights are found"],
+        ((f"`{name}`", entry.about) for name, entry in STRATEGIES.items()),
+    ),
+    "projectors": lambda: _table(
+        ["projector", "what it is"],
+        ((f"`{name}`", entry.about) for name, entry in PROJECTORS.items()),
+    ),
+}
+"""By the name in the comment."""
+
+
+def filled(text: str) -> str:
+    """A page with each of its marked tables as the package would have it now."""
+    return _MARKED.sub(lambda match: match[1] + TABLES[match[2]]() + match[3], text)
+
+
+def main() -> None:
+    """Fill the tables of every page."""
+    for page in sorted(DOCS.rglob("*.md")):
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
