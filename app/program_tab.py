@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from manticore.config.programming import ProgramConfig
+from manticore.names import TASKS
 from manticore.runs import RunConfig
-from manticore.tasks import TASKS
 from manticore.views.wording import short_task
 
 from . import hybrid_form
@@ -20,14 +20,6 @@ HOW = (
     "How much should each skill count?"
 )
 SKILLS = {"in-context-recall": 1.0, "memorization": 0.5}
-ASKS = {
-    "in-context-recall": "which value went with this key, earlier in the sequence?",
-    "fuzzy-in-context-recall": "the same, with keys and values of several tokens",
-    "noisy-in-context-recall": "the same, with noise in between",
-    "selective-copying": "which tokens came, in their order, among blanks?",
-    "compression": "the whole sequence, from the last position alone",
-    "memorization": "which value belongs to this key, in all sequences alike?",
-}
 _DEFAULTS = ProgramConfig()
 
 
@@ -146,7 +138,9 @@ def _form(start: gr.Button) -> Form:
     gr.Markdown(HOW, elem_id="skills-how")
     skills = _skills()
     with gr.Accordion("What the tasks ask", open=False):
-        gr.Markdown("\n".join(f"- **{short_task(task)}**: {asks}" for task, asks in ASKS.items()))
+        gr.Markdown(
+            "\n".join(f"- **{short_task(name)}**: {task.about}" for name, task in TASKS.items())
+        )
     with gr.Row():
         preset = gr.Radio(
             [("Quick", "quick"), ("Baseline", "baseline")],

@@ -17,7 +17,7 @@ from benchmarks.harness import as_record, print_timings, save_results, time_side
 from manticore.ops import selective_scan, usable_backends
 from manticore.ops.selective_scan import BACKEND_VARIABLE
 from manticore.suite.stacks import build_stack
-from manticore.tasks import BASELINES, make_task
+from manticore.tasks import make_task
 
 BATCH, CHANNELS, STATE = 128, 256, 16
 LENGTHS = (128, 512)
@@ -82,7 +82,7 @@ def _difference(expected: list[torch.Tensor], found: list[torch.Tensor]) -> floa
 
 
 def _training_step(backends: list[str], rounds: int) -> list[dict[str, object]]:
-    data = make_task(TASK, BASELINES[TASK])
+    data = make_task(TASK)
     model = build_stack(MODEL, data).to("cuda").train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     batch = {name: t[:BATCH].to("cuda") for name, t in vars(data.train).items()}

@@ -1,4 +1,4 @@
-"""How much faster are the vectorised MAD tasks than one example at a time?
+"""How much faster are the vectorized MAD tasks than one example at a time?
 
 The training data of each task at its published baseline, made by `manticore.tasks` and by the
 straightforward reference (`benchmarks.mad_reference`), side by side in one process.
@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmarks import mad_reference
 from benchmarks.harness import as_record, print_timings, save_results, time_side_by_side
-from manticore.tasks import BASELINES, TASKS, Setting
-from manticore.tasks.generators import Draw, Examples
+from manticore.tasks import TASKS, Setting, find_task
+from manticore.tasks.drawing import Arrays, Draw
 
 BAR = 30
 
@@ -25,8 +25,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     measured, below = {}, []
-    for name, setting in BASELINES.items():
-        ways = {"one at a time": mad_reference.generate, "vectorised": TASKS[name].generate}
+    for name in TASKS:
+        setting = Setting(task=name)
+        ways = {"one at a time": mad_reference.generate, "vectorized": find_task(name).generate}
         timings = time_side_by_side(
             {way: _call(generate, setting) for way, generate in ways.items()}, rounds
         )
@@ -39,10 +40,8 @@ def main() -> None:
         raise SystemExit(f"Less than {BAR} times faster: {', '.join(below)}.")
 
 
-def _call(
-    generate: Callable[[Setting, Draw], Examples], setting: Setting
-) -> Callable[[], Examples]:
-    def call() -> Examples:
+def _call(generate: Callable[[Setting, Draw], Arrays], setting: Setting) -> Callable[[], Arrays]:
+    def call() -> Arrays:
         stream, shared = np.random.SeedSequence(0).spawn(2)
         draw = Draw(setting.train_examples, True, np.random.default_rng(stream), shared)
         return generate(setting, draw)

@@ -1,15 +1,22 @@
 """The MAD tasks the straightforward way: one example at a time, drawn from its vocabularies.
 
-What the vectorised tasks are timed against, and tested against: same definitions, same arguments,
-the same distribution, other random numbers.
+The vectorized tasks are timed and tested against these: same definitions, same arguments, the same
+distribution, different random numbers.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from manticore.tasks.generators import IGNORED, Draw, Examples
-from manticore.tasks.settings import Setting
+from manticore.config.setting import Setting
+from manticore.tasks.compression import Compression
+from manticore.tasks.drawing import IGNORED, Arrays, Draw
+from manticore.tasks.fuzzy_in_context_recall import FuzzyInContextRecall
+from manticore.tasks.memorization import Memorization
+from manticore.tasks.noisy_in_context_recall import NoisyInContextRecall
+from manticore.tasks.recall import RecallSetting
+from manticore.tasks.selective_copying import SelectiveCopying
 
 Example = tuple[np.ndarray, np.ndarray]  # inputs, targets
 
@@ -18,10 +25,12 @@ def _shift(tokens: list[int], asked: list[int], training: bool) -> Example:
     return np.array(tokens[:-1]), np.array((tokens if training else asked)[1:])
 
 
-def in_context_recall(setting: Setting, draw: Draw) -> Example:
+def in_context_recall(setting: RecallSetting, draw: Draw) -> Example:
     """One example of (noisy) in-context recall."""
     rng = draw.rng
-    noise_vocabulary = setting.noise_vocabulary or 0
+    noise_vocabulary, noise_share = 0, 0.0
+    if isinstance(setting, NoisyInContextRecall):
+        noise_vocabulary, noise_share = setting.noise_vocabulary, setting.noise_share
     n_tokens = setting.vocabulary - noise_vocabulary - (0 if setting.multi_query else 1)
     key_tokens = np.arange(n_tokens // 2)
     value_tokens = np.arange(n_tokens // 2, n_tokens)
@@ -32,7 +41,7 @@ def in_context_recall(setting: Setting, draw: Draw) -> Example:
     tokens: list[int] = []
     asked: list[int] = []
     for pair in range(n_pairs):
-        if setting.noise_share and pair != no_noise and rng.random() < setting.noise_share:
+        if noise_share and pair != no_noise and rng.random() < noise_share:
             tokens += rng.choice(noise_tokens, size=2).tolist()
             asked += [IGNORED, IGNORED]
             continue
@@ -51,7 +60,7 @@ def in_context_recall(setting: Setting, draw: Draw) -> Example:
     return _shift(tokens, asked, draw.training)
 
 
-def fuzzy_in_context_recall(setting: Setting, draw: Draw) -> Example:
+def fuzzy_in_context_recall(setting: FuzzyInContextRecall, draw: Draw) -> Example:
     """One example of fuzzy in-context recall."""
     rng = draw.rng
     n_tokens = setting.vocabulary - (1 if setting.multi_query else 2)
@@ -94,7 +103,7 @@ def fuzzy_in_context_recall(setting: Setting, draw: Draw) -> Example:
     return _shift([n_tokens] * padding + tokens, [IGNORED] * padding + asked, draw.training)
 
 
-def selective_copying(setting: Setting, draw: Draw) -> Example:
+def selective_copying(setting: SelectiveCopying, draw: Draw) -> Example:
     """One example of selective copying."""
     n_copies, blank = setting.tokens_to_copy, setting.vocabulary - 2
     n_blanks = setting.length - 2 * n_copies - 1
@@ -107,14 +116,14 @@ def selective_copying(setting: Setting, draw: Draw) -> Example:
     return np.array(tokens), np.array([IGNORED] * (n_copies + n_blanks + 1) + to_copy)
 
 
-def compression(setting: Setting, draw: Draw) -> Example:
+def compression(setting: Compression, draw: Draw) -> Example:
     """One example of compression."""
     tokens = draw.rng.choice(np.arange(setting.vocabulary - 1), size=setting.length - 1)
     inputs = np.append(tokens, setting.vocabulary - 1)
     return inputs, inputs.copy()
 
 
-def memorization(setting: Setting, draw: Draw, value_of: dict[int, int]) -> Example:
+def memorization(setting: Memorization, draw: Draw, value_of: dict[int, int]) -> Example:
     """One example of memorization."""
     keys = list(value_of)
     tokens: list[int] = []
@@ -126,13 +135,13 @@ def memorization(setting: Setting, draw: Draw, value_of: dict[int, int]) -> Exam
     return np.array(tokens), np.array(asked)
 
 
-def _key_value_map(setting: Setting, draw: Draw) -> dict[int, int]:
+def _key_value_map(setting: Memorization, draw: Draw) -> dict[int, int]:
     n_tokens = setting.vocabulary - 1
     values = np.random.default_rng(draw.shared).permutation(np.arange(n_tokens // 2, n_tokens))
     return dict(zip(range(n_tokens // 2), values.tolist(), strict=False))
 
 
-REFERENCES: dict[str, Callable[[Setting, Draw], Example]] = {
+REFERENCES: dict[str, Callable[[Any, Draw], Example]] = {
     "in-context-recall": in_context_recall,
     "fuzzy-in-context-recall": fuzzy_in_context_recall,
     "noisy-in-context-recall": in_context_recall,
@@ -141,9 +150,9 @@ REFERENCES: dict[str, Callable[[Setting, Draw], Example]] = {
 }
 
 
-def generate(setting: Setting, draw: Draw) -> Examples:
+def generate(setting: Setting, draw: Draw) -> Arrays:
     """A whole data set, example by example: inputs and targets, (N, T) int64."""
-    if setting.task == "memorization":
+    if isinstance(setting, Memorization):
         value_of = _key_value_map(setting, draw)
         examples = [memorization(setting, draw, value_of) for _ in range(draw.n_examples)]
     else:

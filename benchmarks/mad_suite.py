@@ -22,9 +22,10 @@ from rich.console import Console
 import manticore as mc
 from benchmarks.harness import RESULTS, save_results
 from manticore.cli.mad import suite_table
+from manticore.config.setting import preset_settings
+from manticore.names import TASKS
 from manticore.suite.protocol import DEFAULT_MODELS, PROTOCOLS, Regime
 from manticore.suite.suite import Progress, Suite
-from manticore.tasks import PRESETS, TASKS
 
 COMPARED = ("gpt_neo", "mamba", "gpt_neo+mamba", "mambaformer")
 FOLDER = RESULTS / "mad_suite"
@@ -149,7 +150,9 @@ def _setup(given: argparse.Namespace, found: Suite) -> dict[str, Any]:
     return {
         "preset": given.preset,
         "tasks": tasks,
-        "left_out": sorted({setting.task for setting in PRESETS[given.preset]} - set(tasks)),
+        "left_out": sorted(
+            {setting.task for setting in preset_settings(given.preset)} - set(tasks)
+        ),
         "settings": [
             setting.model_dump(exclude_none=True)
             for setting in dict.fromkeys(cell.setting for cell in cells)

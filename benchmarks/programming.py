@@ -8,11 +8,11 @@ the best learning rate of a grid that goes on where its end is best, tried on a 
 half of the steps; the hybrid's rate is that of all its mixture weights. Half of what is held out of
 a text chooses rates, the other half is what is measured on.
 
-How far programming agrees with a direct search is `agreement` (`manticore.programming.trust`) of
-their mixture weights: about the blocks, with 0 for chance, and beside it which share of all orders of the blocks
-agrees as well. What can be hoped for is how far searches of different seeds agree with each other,
-on the text and on the tasks. Then how often both prefer the same component over all; and what
-`manticore.programming.trust` says from the tasks and the text alone.
+How far programming agrees with a direct search is the `agreement` (`manticore.programming.trust`)
+of their mixture weights about the blocks, with 0 for chance, and next to it the share of all orders
+of the blocks that agree as well. How much agreement can be hoped for is how far searches with
+different seeds agree with each other, on the text and on the tasks. Then: how often both prefer the
+same component overall; and the `trust` that follows from the tasks and the text alone.
 
     python -m benchmarks.programming --folder FOLDER
     python -m benchmarks.programming stories-mixed --pair zoo:tales-neox zoo:tales-mamba
@@ -41,6 +41,7 @@ import manticore as mc
 from benchmarks.harness import RESULTS, Cells, save_results
 from manticore.data import TextData
 from manticore.evaluate import perplexity
+from manticore.names import TASKS
 from manticore.programming.trust import (
     agreement,
     alphas_by_task,
@@ -48,7 +49,6 @@ from manticore.programming.trust import (
     rank_correlation,
     trust_on,
 )
-from manticore.tasks import TASKS
 
 PAIR = ("zoo:tales-neox", "zoo:novelas-mamba")
 SEQ_LEN, BATCH_SIZE, STEPS, N_BLOCKS = 128, 4, 200, 4

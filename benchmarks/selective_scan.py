@@ -48,9 +48,9 @@ def _scan_inputs(length: int) -> dict[str, torch.Tensor]:
 
 
 def _forward_backward(
-    scan: Callable, inputs: dict[str, torch.Tensor], direction: torch.Tensor, **options
+    scan: Callable, inputs: dict[str, torch.Tensor], direction: torch.Tensor, **options: str
 ) -> dict[str, torch.Tensor]:
-    """y and the gradients of all inputs."""
+    """The output y and the gradients of all inputs."""
     u, delta, A, B, C = (inputs[name] for name in ("u", "delta", "A", "B", "C"))
     extra = {name: inputs[name] for name in ("D", "z", "delta_bias")}
     y = scan(u, delta, A, B, C, **extra, delta_softplus=True, **options)

@@ -151,14 +151,15 @@ def trust(run: Run, data: "TextData") -> "Trust":
         data: The text.
 
     Returns:
-        `agreement`, from -1 to 1, of the mixture weights that were made with those that the tasks
-        that the text asks for would make; the share of orders of blocks that agree as well
-        `by_chance`; and the `skills` that the text asks for.
+        `agreement`, from -1 to 1, of the run's mixture weights with those that its tasks make when
+        they have their weights in the text; the share of orders of blocks that agree as well
+        `by_chance`; the weight of each task in the text (`skills`), by counting; and the tasks that
+        are `not_counted`, as nothing to count is known for them.
 
     Raises:
         FileNotFoundError: The run is not over.
-        ValueError: No programming came before it, or one of a single task, or of none that the text
-            asks for.
+        ValueError: No programming came before it, or one with a single task, or with none that has
+            a weight in the text.
     """
     from manticore.programming.trust import trust_on
 

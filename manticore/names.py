@@ -282,6 +282,38 @@ STAGES: Registry[Stage] = Registry(
 """In the order in which a recipe goes through them."""
 
 
+TASKS: Registry[Entry] = Registry(
+    "MAD task",
+    {
+        "in-context-recall": Entry(
+            home="manticore.tasks.in_context_recall:TASK",
+            about="Give the value that went with this key earlier in the sequence.",
+        ),
+        "fuzzy-in-context-recall": Entry(
+            home="manticore.tasks.fuzzy_in_context_recall:TASK",
+            about="Give the value of several tokens that went with this key of several tokens.",
+        ),
+        "noisy-in-context-recall": Entry(
+            home="manticore.tasks.noisy_in_context_recall:TASK",
+            about="Give the value that went with this key earlier, with noise in between.",
+        ),
+        "selective-copying": Entry(
+            home="manticore.tasks.selective_copying:TASK",
+            about="Repeat the tokens that came among blanks, in their order.",
+        ),
+        "compression": Entry(
+            home="manticore.tasks.compression:TASK",
+            about="Restore the whole sequence from its last position alone.",
+        ),
+        "memorization": Entry(
+            home="manticore.tasks.memorization:TASK",
+            about="Give the value of this key, which is the same in all sequences.",
+        ),
+    },
+)
+"""`home` is a `manticore.tasks.Task`; `about` says what it asks of a model."""
+
+
 TRACKERS: Registry[Entry] = Registry(
     "tracker",
     {

@@ -150,16 +150,18 @@ def trust(run: RunId, data: Data, seq_len: SeqLen = 256, root: Root = None) -> N
     text = text_for(data, programmed.hybrid(), seq_len)
     found = mc.trust(programmed, text)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("task", "the text asks", "done", "by guessing"):
+    for column in ("task", "weight in text", "accuracy", "chance"):
         table.add_column(column, justify="left" if column == "task" else "right")
     for name, result in programmed.metrics()["tasks"].items():
-        asked = found.skills[result["setting"]["task"]]
-        # Runs have not always known what guessing comes to.
-        shares = (result["accuracy"], result.get("guessing"))
-        done = ("" if share is None else f"{share:.0%}" for share in shares)
-        table.add_row(short_task(name), f"{asked:.0%}", *done)
+        # Older runs do not have the chance accuracy.
+        task = result["setting"]["task"]
+        shares = (found.skills.get(task), result["accuracy"], result.get("guessing"))
+        table.add_row(short_task(name), *("" if n is None else f"{n:.0%}" for n in shares))
     console = Console()
     console.print(table)
+    if found.not_counted:
+        names = ", ".join(map(short_task, found.not_counted))
+        console.print(f"No weight in any text, as nothing to count is known: {names}.")
     console.print(
         f"The mixture agrees {found.agreement:.2f} with what the tasks that the text asks for "
         "would make, about the blocks in which each component counts more: 1 is the same order, "

@@ -1,154 +1,172 @@
-"""What programming can be asked to do: one object for Python, a run's JSON and the shell."""
+"""Options of programming: one object for Python, a run's JSON and the shell."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from manticore.config.search import SearchConfig, n_held_out
-from manticore.names import STRATEGIES
-from manticore.tasks.registry import TASKS, find_task
-from manticore.tasks.settings import PRESETS, Setting
+from manticore.config.setting import PRESETS, Setting, preset_settings
+from manticore.names import STRATEGIES, TASKS, NameIn, choose
 
 PresetName = Literal["quick", "baseline", "paper"]
 Combination = Literal["mean", "best"]
 
 
 @dataclass(frozen=True)
-class Job:
+class TaskSearch:
     """One search of the mixture weights on one task.
 
     Attributes:
-        name: Of the task, with the length behind it where there are several.
+        name: Name of the task, followed by the length where there are several.
         setting: How large and hard the task is.
-        skill: How much the person cares for the task.
+        weight: Weight of the task when the mixture weights are combined.
     """
 
     name: str
     setting: Setting
-    skill: float
+    weight: float
 
 
 class ProgramConfig(SearchConfig):
     """Options of the stage `program`: a search on each task, and how the results are combined.
 
-    The options of a search hold for each task's search.
+    The options of a search apply to each task's search.
     """
 
-    tasks: dict[str, PositiveFloat] = Field(
-        default_factory=lambda: dict.fromkeys(TASKS, 1.0), min_length=1
+    tasks: dict[Annotated[str, NameIn(TASKS)], PositiveFloat] = Field(
+        default_factory=lambda: _weights_of("quick"), min_length=1
     )
-    """Skills: the tasks that count, and how much each does; all of the preset if not given."""
+    """Weight of each task, also called its skill; all tasks of the preset alike if not given."""
     from_scratch: bool = False
-    """Search on untrained blocks of the same shapes, with projectors fitted to them, in place of
+    """Search on untrained blocks of the same shapes, with projectors fitted to them, instead of
     the pretrained ones."""
     preset: PresetName = "quick"
-    """How large the tasks are."""
+    """Size of the tasks: quick, baseline or paper."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """What a task changes in its preset: options of `manticore.tasks.Setting`."""
+    """By task, changes to its setting in the preset, such as `{"memorization": {"length": 8}}`."""
     combine: Combination = "mean"
-    """The mean of the tasks' mixture weights, by skill; or those of the task done best: by the
-    share learned of what guessing leaves open, times skill."""
+    """`mean`: weighted mean of the tasks' mixture weights; `best`: those of the task that was
+    learned best, by its accuracy above chance times its weight."""
     lengths: tuple[PositiveInt, ...] = ()
-    """Lengths that every task is searched at, for mixture weights as a function of length."""
+    """Lengths in tokens at which every task is searched, to fit mixture weights as a function of
+    length."""
     target_length: PositiveInt | None = None
-    """Tokens of the target's sequences: the mixture weights are those fitted for this length."""
+    """Tokens of the target's sequences: the fitted mixture weights are taken at this length."""
 
     steps: PositiveInt = 100
     """Optimizer steps of each task's search."""
     batch_size: PositiveInt = 32
+    """Examples per step."""
     component_lr: NonNegativeFloat = 1e-3
+    """Learning rate of the components' own weights; 0 freezes them."""
     mixture_lr: PositiveFloat = 0.05
+    """Learning rate of the mixture weights."""
     warmup_steps: int = Field(10, ge=0)
+    """Steps over which learning rates rise from 0."""
     eval_every: PositiveInt = 50
+    """Steps between evaluations on the test examples."""
     eval_batches: PositiveInt = 10
-    sample_prompt: Literal[""] = ""
-    """Tasks are of numbers, not of words: there is no sample."""
+    """Batches of test examples per evaluation."""
+    sample_prompt: str = Field("", max_length=0)
+    """Always empty: tasks consist of numbers, so there is no text to sample."""
 
     @model_validator(mode="before")
     @classmethod
-    def _task_names_are_a_list_or_skills(cls, values: Any) -> Any:
+    def _tasks_are_a_list_or_weights(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
         if isinstance(values.get("tasks"), list | tuple):
             return {**values, "tasks": dict.fromkeys(values["tasks"], 1.0)}
         preset = values.get("preset")
         if "tasks" not in values and isinstance(preset, str) and preset in PRESETS:
-            there = [setting.task for setting in PRESETS[preset]]
-            return {**values, "tasks": dict.fromkeys(there, 1.0)}
+            return {**values, "tasks": _weights_of(preset)}
         return values
 
     @model_validator(mode="after")
-    def _jobs_can_be_done(self) -> Self:
-        if self.strategy == "fixed":
-            raise ValueError(
-                "the strategy fixed finds no mixture weights: choose one that searches"
-            )
-        if self.is_given("sample_tokens"):
-            raise ValueError(
-                "sample_tokens means nothing to tasks, which have no words: leave it out"
-            )
-        for task in self.settings.keys() - self.tasks.keys():
-            find_task(task)
-            raise ValueError(
-                f"settings name {task}, which is none of the tasks: leave it out, or add the task"
-            )
-        for task, setting in self.settings.items():
-            if "task" in setting:
-                raise ValueError(f"settings of {task} name a task again: leave that out")
-            if "length" in setting and self.lengths:
-                raise ValueError(
-                    f"settings of {task} name a length, and lengths name those of all tasks: leave "
-                    "one of them out"
-                )
-        if len(self.lengths) == 1 or len(set(self.lengths)) != len(self.lengths):
-            raise ValueError(
-                f"lengths are {list(self.lengths)}: a function of length needs two or more, "
-                "each once"
-            )
-        if bool(self.lengths) != (self.target_length is not None):
-            raise ValueError(
-                "lengths and target_length go together: the lengths that tasks are searched at, "
-                "and the one that mixture weights are wanted for"
-            )
-        if self.component_lr == 0 and self.projector_lr == 0:
-            raise ValueError(
-                "component_lr and projector_lr are both 0, so that the tasks' fresh embeddings and "
-                "heads would never learn: give one of them above 0"
-            )
-        for job in self.jobs():
-            n, kept = job.setting.train_examples, 0
+    def _searches_can_be_done(self) -> Self:
+        self._check_search_options()
+        self._check_settings()
+        self._check_lengths()
+        for search in self.searches():
+            n, held_out = search.setting.train_examples, 0
             if STRATEGIES[self.strategy].held_out:
-                kept = n_held_out(n, self.held_out, self.batch_size)
-            if n - kept < self.batch_size:
-                without = f", and {kept} of them kept for {self.strategy}," if kept else ","
+                held_out = n_held_out(n, self.held_out, self.batch_size)
+            if n - held_out < self.batch_size:
+                without = f", {held_out} of them held out for {self.strategy}" if held_out else ""
                 raise ValueError(
-                    f"{job.name} has {n} examples{without} too few for a batch of "
-                    f"{self.batch_size}: set a smaller batch_size"
-                    + (" or held_out" if kept else "")
+                    f"{search.name} has {n} examples{without}: too few for a batch of "
+                    f"{self.batch_size}. Set a smaller batch_size"
+                    + (" or held_out." if held_out else ".")
                 )
         return self
 
-    def jobs(self) -> list[Job]:
+    def _check_search_options(self) -> None:
+        if self.strategy == "fixed":
+            raise ValueError(
+                "The strategy 'fixed' finds no mixture weights: choose one that searches."
+            )
+        if self.is_given("sample_tokens"):
+            raise ValueError(
+                "Programming does not use sample_tokens, as tasks contain no text: leave it out."
+            )
+        if self.component_lr == 0 and self.projector_lr == 0:
+            raise ValueError(
+                "component_lr and projector_lr are both 0, so the fresh embeddings and heads of "
+                "the tasks would not learn: set one of them above 0."
+            )
+
+    def _check_settings(self) -> None:
+        for task, setting in self.settings.items():
+            choose(task, TASKS, TASKS.kind)
+            if task not in self.tasks:
+                raise ValueError(
+                    f"settings has an entry for {task}, which is not one of the tasks: leave it "
+                    "out, or add the task."
+                )
+            if "task" in setting:
+                raise ValueError(f"The settings of {task} name a task again: leave that out.")
+            if "length" in setting and self.lengths:
+                raise ValueError(
+                    f"The settings of {task} have a length, and so has lengths for all tasks: "
+                    "leave one of them out."
+                )
+
+    def _check_lengths(self) -> None:
+        if len(self.lengths) == 1 or len(set(self.lengths)) != len(self.lengths):
+            raise ValueError(
+                f"lengths is {list(self.lengths)}: a function of length needs two or more "
+                "different lengths."
+            )
+        if bool(self.lengths) != (self.target_length is not None):
+            raise ValueError(
+                "lengths and target_length go together: give the lengths at which tasks are "
+                "searched, and the length for which mixture weights are wanted."
+            )
+
+    def searches(self) -> list[TaskSearch]:
         """The searches, in their order.
 
         Raises:
-            ValueError: A task or a setting that cannot be.
+            ValueError: A task that the preset does not have, or an impossible setting.
         """
         return [
-            Job(
-                f"{task}-{length}" if length else task,
-                self._setting(task, length),
-                skill,
-            )
-            for task, skill in self.tasks.items()
+            TaskSearch(f"{task}-{length}" if length else task, self._setting(task, length), weight)
+            for task, weight in self.tasks.items()
             for length in self.lengths or (None,)
         ]
 
     def _setting(self, task: str, length: int | None) -> Setting:
-        find_task(task)
-        there = {setting.task: setting for setting in PRESETS[self.preset]}
-        if task not in there:
-            raise ValueError(f"the preset {self.preset} has no {task}: leave the task out")
-        own = self.settings.get(task, {}) | ({"length": length} if length else {})
-        return Setting(**there[task].model_dump(exclude_none=True) | own)
+        by_task = {setting.task: setting for setting in preset_settings(self.preset)}
+        if task not in by_task:
+            raise ValueError(
+                f"The preset {self.preset!r} leaves out {task}: leave the task out, or choose "
+                "another preset."
+            )
+        changes = self.settings.get(task, {}) | ({"length": length} if length else {})
+        return Setting.model_validate(by_task[task].model_dump() | changes)
+
+
+def _weights_of(preset: str) -> dict[str, float]:
+    """All tasks of a preset, weighted alike."""
+    return {setting.task: 1.0 for setting in preset_settings(preset)}

@@ -1,4 +1,4 @@
-"""From mixture weights found on tasks to those of the target: by skill, the best, or by length."""
+"""From mixture weights found on tasks to those of the target: by weight, the best, or by length."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,29 +7,30 @@ from dataclasses import dataclass
 import torch
 
 LEAST_WEIGHT = 1e-3
-"""Taken for a weight that is below it where logarithms are fitted."""
+"""Smallest mixture weight when logarithms are fitted."""
 
 
-def weighted_mean(alphas: Sequence[torch.Tensor], skills: Sequence[float]) -> torch.Tensor:
-    """The mean of mixture weights (N, K) each, by skill: on the simplex again, in float64."""
-    total = sum(skills)
-    mean = sum(skill / total * alpha.double() for skill, alpha in zip(skills, alphas, strict=True))
+def weighted_mean(alphas: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    """Weighted mean of mixture weights (N, K) each: again on the simplex, in float64."""
+    total = sum(weights)
+    terms = [weight / total * alpha.double() for weight, alpha in zip(weights, alphas, strict=True)]
+    mean = torch.stack(terms).sum(dim=0)
     return mean / mean.sum(dim=1, keepdim=True)
 
 
-def above_guessing(accuracy: float, guessing: float) -> float:
-    """How much of what guessing leaves open was learned: 1 all of it, 0 nothing."""
-    return max(0.0, accuracy - guessing) / (1 - guessing) if guessing < 1 else 0.0
+def above_chance(accuracy: float, chance: float) -> float:
+    """Accuracy above chance, as a share of what chance leaves open: 1 = perfect, 0 = chance."""
+    return max(0.0, accuracy - chance) / (1 - chance) if chance < 1 else 0.0
 
 
-def best_task(learned: Mapping[str, float], skills: Mapping[str, float]) -> str:
-    """The task done best: of the greatest share learned, times its skill; then of greatest skill.
+def best_task(learned: Mapping[str, float], weights: Mapping[str, float]) -> str:
+    """The task learned best: by accuracy above chance times weight, and then by weight.
 
     Args:
-        learned: See `above_guessing`, as some tasks are easier to guess than others.
-        skills: How much the person cares for each.
+        learned: Accuracy above chance of each task (see `above_chance`), as chance differs.
+        weights: Weight of each task.
     """
-    return max(learned, key=lambda task: (learned[task] * skills[task], skills[task]))
+    return max(learned, key=lambda task: (learned[task] * weights[task], weights[task]))
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class LengthFit:
     Each row is a softmax of numbers that are linear in the logarithm of the length.
 
     Attributes:
-        intercepts, slopes: (N, K); a slope is per doubling of the length. An intercept of minus
-            infinity is of a component that has no weight in the block at any length.
+        intercepts: Numbers (N, K) at length 1; minus infinity for a component that has no weight in
+            the block at any length.
+        slopes: Change of these numbers (N, K) when the length doubles.
     """
 
     intercepts: torch.Tensor
@@ -55,12 +57,12 @@ def fit_lengths(lengths: Sequence[int], alphas: Sequence[torch.Tensor]) -> Lengt
     """Fit mixture weights found at several lengths, by least squares on their logarithms.
 
     Args:
-        lengths: Two or more, in tokens, no two alike.
-        alphas: (N, K) for each.
+        lengths: Two or more different lengths, in tokens.
+        alphas: Mixture weights (N, K) at each length.
     """
     logs = torch.tensor([math.log2(length) for length in lengths], dtype=torch.float64)
     wanted = torch.stack([alpha.double().clamp_min(LEAST_WEIGHT).log() for alpha in alphas])
-    # A row of a softmax is the same whatever is added to all of its numbers.
+    # A row of a softmax does not change when a number is added to all of its entries.
     wanted = wanted - wanted.mean(dim=2, keepdim=True)  # (lengths, N, K)
     inputs = torch.stack([torch.ones_like(logs), logs], dim=1)
     solution = torch.linalg.lstsq(inputs, wanted.flatten(1)).solution.view(2, *wanted.shape[1:])

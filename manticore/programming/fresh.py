@@ -1,8 +1,9 @@
 """A pretrained hybrid made ready for a task: its blocks as they are, over a vocabulary of numbers.
 
-Programming asks which blocks suit a task, so blocks and projectors stay as they were pretrained;
-embeddings and heads, which mean words, start again. Or everything starts again, in the same shapes:
-then it is the architectures that are asked.
+Programming finds out which blocks suit a task, so blocks and projectors stay as they were
+pretrained; embeddings and heads, which stand for words, start from scratch. Or everything starts
+from scratch, in the same shapes: the tasks then test the architectures rather than what they have
+learned.
 """
 
 import copy
@@ -26,23 +27,23 @@ def hybrid_for_task(
 ) -> ManticoreForCausalLM:
     """A copy of a hybrid with fresh task embeddings and head.
 
-    New embeddings are drawn with the mean and the spread that the component's own have in each
-    dimension, so that its blocks, the projectors and the boundary scales meet states of the sizes
-    they know.
+    New embeddings are drawn with the mean and the standard deviation that the component's own have
+    in each dimension, so that its blocks, the projectors and the boundary scales receive states of
+    the usual size.
 
     Args:
-        hybrid: It stays as it is. Its mixture weights, blocks and projectors are copied.
-        data: The task.
-        seed: For the fresh weights.
-        from_scratch: Fresh blocks too; projectors are then fitted on the task's own sequences,
-            however those of the hybrid came about.
+        hybrid: Hybrid whose mixture weights, blocks and projectors are copied; it does not change.
+        data: Data of the task.
+        seed: Random seed of the fresh weights.
+        from_scratch: Make fresh blocks too; projectors are then fitted on the task's own sequences,
+            whatever the hybrid's projectors were made from.
 
     Returns:
         The copy, in evaluation mode, with a tokenizer of numbers.
 
     Raises:
-        ValueError: A component that learns an embedding of each position has fewer of them than the
-            task's examples have tokens.
+        ValueError: A component learns an embedding of each position, and has fewer of them than
+            the task's examples have tokens.
     """
     check_length(hybrid, data)
     with torch.random.fork_rng(devices=[]):
@@ -63,7 +64,7 @@ def hybrid_for_task(
 
 
 def check_length(hybrid: ManticoreForCausalLM, data: TaskData) -> None:
-    """Refuse a task (ValueError) that is longer than a component can run."""
+    """Raise ValueError for a task whose examples are longer than a component can take."""
     limit = hybrid.max_length
     if limit is not None and data.length > limit:
         raise ValueError(
@@ -84,7 +85,7 @@ def _renew_vocabulary(model: "PreTrainedModel", vocabulary: int) -> None:
     model.resize_token_embeddings(vocabulary, mean_resizing=False)
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     embedding.weight.copy_(mean + spread * torch.randn(embedding.weight.shape))
-    # Of the words there were: here it would be a token like others, and never learn.
+    # The padding token of the words is an ordinary token here, and would never learn.
     embedding.padding_idx = None
     if not tied:
         head.weight.normal_(std=spread_of_head)
@@ -96,7 +97,7 @@ def _renew_vocabulary(model: "PreTrainedModel", vocabulary: int) -> None:
 def _assemble(
     hybrid: ManticoreForCausalLM, components: list["PreTrainedModel"], data: TaskData
 ) -> ManticoreForCausalLM:
-    """The components joined by projectors that only pad or cut, at the hybrid's mixture weights."""
+    """The components joined at the hybrid's mixture weights, with projectors yet to be set."""
     own = hybrid.config
     config = ManticoreConfig(
         components=[model.config.to_dict() for model in components],
@@ -115,8 +116,8 @@ def _assemble(
 
 
 def _fit_projectors(hybrid: ManticoreForCausalLM, data: TaskData) -> None:
-    """Measure sizes and fit projectors anew, on as many tokens as a new hybrid has for it."""
-    # Not of all, as a search may keep the last for itself.
+    """Measure scales and fit projectors, on as many tokens as for a new hybrid."""
+    # Not on all rows, as a search may hold out the last ones.
     rows = min(ALIGNMENT_TOKENS // data.length, len(data.train) // 2)
     ids = data.train.input_ids[: max(1, rows)]
     states = boundary_states(hybrid, ids)

@@ -1,8 +1,8 @@
-"""The stage `program`: mixture weights from MAD tasks, carried to the hybrid they are for.
+"""The stage `program`: mixture weights from MAD tasks, carried to the hybrid that they are for.
 
 The paper (section 3.3) programs a hybrid by searching on MAD tasks instead of on its target. Each
-task here has a search of its own, on the hybrid's own blocks with fresh embeddings and head, and so
-mixture weights of its own; they are combined by the skills that the person wants.
+task here has its own search, on the hybrid's own blocks with fresh embeddings and head, and so its
+own mixture weights; they are combined by the weights of the tasks.
 """
 
 import json
@@ -16,15 +16,15 @@ import torch
 from accelerate import PartialState
 from accelerate.utils.memory import clear_device_cache
 
-from manticore.config.programming import Combination, Job, ProgramConfig
-from manticore.programming.combining import above_guessing, best_task, fit_lengths, weighted_mean
+from manticore.config.programming import Combination, ProgramConfig, TaskSearch
+from manticore.programming.combining import above_chance, best_task, fit_lengths, weighted_mean
 from manticore.programming.fresh import check_length, hybrid_for_task
 from manticore.programming.trust import alphas_by_task, task_agreement
 from manticore.store.events import EventWriter, Section, read_events
 from manticore.store.files import write_json
 from manticore.store.layout import CHECKPOINTS_FOLDER, HYBRID_FOLDER, RESULT_FOLDER, TASKS_FOLDER
 from manticore.tasks.data import make_task
-from manticore.tasks.measuring import guessing_accuracy, measure
+from manticore.tasks.measuring import chance_accuracy, measure
 from manticore.train.devices import use_device
 from manticore.train.sharding import sharding_is_asked_for
 from manticore.train.tracking import require_trackers, tracked
@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
 
 NOTHING_LEARNED = 0.05
-"""Share of what guessing leaves open that is no more than luck."""
+"""Accuracy above chance, as a share of what chance leaves open, that counts as luck."""
+
+Found = dict[str, dict[str, Any]]
+"""By name of the search, its result."""
 
 
 def program(
@@ -49,54 +52,58 @@ def program(
 ) -> bool:
     """Search on each task, combine the mixture weights, and carry them to the hybrid.
 
-    Writes `tasks/NAME.json` after each task, `result/hybrid` (the hybrid as it was, at the combined
+    Writes `tasks/NAME.json` after each task, `result/hybrid` (the unchanged hybrid at the combined
     mixture weights) and `result/metrics.json`.
 
     Args:
-        folder: The run's folder.
-        config: What to do.
-        events: The run's event stream.
-        should_stop: Asked after every step.
+        folder: Folder of the run.
+        config: Configuration of the run.
+        events: Event stream of the run.
+        should_stop: Called after every step; True ends the run at a checkpoint.
 
     Returns:
-        Whether it came to its end.
+        Whether the run came to its end.
 
     Raises:
-        ValueError: A task that is too long for a component, or shards are asked for.
+        ValueError: A task is too long for a component, or the run is to be sharded.
     """
-    options = config.options
+    options: ProgramConfig = config.options
     require_trackers(config.trackers)
     if sharding_is_asked_for():
         raise ValueError(
-            "Programming trains another hybrid for each task, and FSDP shards one: run it without."
+            "Programming trains a different hybrid for each task, and FSDP shards a single one: "
+            "run it without FSDP."
         )
     processes = PartialState(cpu=use_device(config.device).type == "cpu")
     with processes.main_process_first():
         target = starting_hybrid(folder, config, events).to(processes.device)
-    jobs = options.jobs()
-    for job in jobs:
-        # Now, not after the tasks before it were searched; one example is as long as many.
-        small = job.setting.model_copy(update={"train_examples": 1, "test_examples": 1})
+    searches = options.searches()
+    for search in searches:
+        # Before any task is searched; one example is as long as many.
+        small = search.setting.model_copy(update={"train_examples": 1, "test_examples": 1})
         check_length(target, make_task(small.task, small, config.seed))
-    total = len(jobs) * options.steps
+    total = len(searches) * options.steps
     events.emit("stage", name="program", total_steps=total)
     if options.lengths and not any(event["kind"] == "step" for event in read_events(folder)[0]):
         _warn_of_lengths(options, events)
-    found: dict[str, dict[str, Any]] = {}
-    for index, job in enumerate(jobs):
+    found: Found = {}
+    for index, search in enumerate(searches):
         if stop_before_training(should_stop):
             return False
-        later = options.steps * sum(other.setting.length for other in jobs[index + 1 :])
+        later = options.steps * sum(other.setting.length for other in searches[index + 1 :])
         section = Section(
-            index * options.steps, job.name, {"task": job.name}, later / job.setting.length
+            index * options.steps,
+            search.name,
+            {"task": search.name},
+            later / search.setting.length,
         )
-        result = _search(job, target, folder, config, events, should_stop, section)
-        # The hybrid of a task and its optimizer are in circles, and the next task has its own.
+        result = _search(search, target, folder, config, events, should_stop, section)
+        # A task's hybrid and its optimizer refer to each other, and the next task needs the memory.
         clear_device_cache(garbage_collection=True)
         if result is None:
             return False
-        found[job.name] = result
-    metrics = {"tasks": found, **_combine(options, jobs, found)}
+        found[search.name] = result
+    metrics = {"tasks": found, **_combine(options, searches, found)}
     if len(options.tasks) > 1:
         metrics["agreement"] = task_agreement(alphas_by_task(found), options.tasks)
     target.set_mixture_weights(metrics["mixture_weights"])
@@ -116,29 +123,29 @@ def program(
 
 
 def _warn_of_lengths(options: ProgramConfig, events: EventWriter) -> None:
-    """Say so where a target is further than one doubling from the lengths that were searched."""
+    """Warn where the target is more than one doubling away from the lengths that are searched."""
     least, most = min(options.lengths), max(options.lengths)
-    if not least / 2 <= options.target_length <= 2 * most:
+    if options.target_length and not least / 2 <= options.target_length <= 2 * most:
         events.emit(
             "warning",
-            message=f"The mixture weights for {options.target_length} tokens are a guess: the "
-            f"tasks are searched at {least} to {most}. Search them at lengths nearer to it.",
+            message=f"The mixture weights for {options.target_length} tokens are a guess: tasks "
+            f"are searched at {least} to {most} tokens. Choose lengths closer to the target.",
         )
 
 
-def _warn_if_not_learned(name: str, accuracy: float, guessing: float, events: EventWriter) -> None:
-    """Say so where a task is done no better than by luck."""
-    if above_guessing(accuracy, guessing) < NOTHING_LEARNED:
+def _warn_if_not_learned(name: str, accuracy: float, chance: float, events: EventWriter) -> None:
+    """Warn where a task is learned no better than by luck."""
+    if above_chance(accuracy, chance) < NOTHING_LEARNED:
         events.emit(
             "warning",
-            message=f"not learned ({accuracy:.1%} right, {guessing:.1%} by guessing), so its "
-            "mixture weights say little: give more steps, or leave the task out.",
+            message=f"not learned (accuracy {accuracy:.1%}, chance {chance:.1%}), so its mixture "
+            "weights say little: give more steps, or leave the task out.",
             task=name,
         )
 
 
 def _search(
-    job: Job,
+    search: TaskSearch,
     target: "ManticoreForCausalLM",
     folder: Path,
     config: "RunConfig",
@@ -146,60 +153,59 @@ def _search(
     should_stop: Callable[[], bool],
     section: Section,
 ) -> dict[str, Any] | None:
-    """What a task's search found, from the disk if it was done before; None if it was stopped."""
-    path = folder / TASKS_FOLDER / f"{job.name}.json"
+    """Result of a task's search, from the disk if it was done before; None if it was stopped."""
+    path = folder / TASKS_FOLDER / f"{search.name}.json"
     if path.is_file():
-        # A kill can come between the result and the end of what is not needed any more.
+        # A kill can come between the result and the removal of what is no longer needed.
         shutil.rmtree(folder / CHECKPOINTS_FOLDER / section.name, ignore_errors=True)
         found = json.loads(path.read_text(encoding="utf-8"))
-        if "guessing" not in found:  # results have not always had it
-            data = make_task(job.setting.task, job.setting, config.seed)
-            found["guessing"] = guessing_accuracy(data)
+        if "guessing" not in found:  # older versions did not save it
+            data = make_task(search.setting.task, search.setting, config.seed)
+            found["guessing"] = chance_accuracy(data)
         return found
-    data = make_task(job.setting.task, job.setting, config.seed)
+    data = make_task(search.setting.task, search.setting, config.seed)
     hybrid = hybrid_for_task(target, data, config.seed, from_scratch=config.options.from_scratch)
     training = Training(hybrid, data, config, folder, events, {}, measure, section)
     metrics = training.run(should_stop)
     if metrics is not None:
-        # What a task is judged by is all of its test examples, however few are looked at meanwhile.
+        # A task is judged by all of its test examples, however few are used for evaluations.
         metrics |= training.watcher.measure_all(config.options.steps)
     training.close_trackers()
     if metrics is None:
         return None
-    guessing = guessing_accuracy(data)
-    _warn_if_not_learned(job.name, metrics["accuracy"], guessing, events)
+    chance = chance_accuracy(data)
+    _warn_if_not_learned(search.name, metrics["accuracy"], chance, events)
     result = {name: metrics[name] for name in ("accuracy", "perplexity", "mixture_weights")} | {
-        "guessing": guessing,
-        "skill": job.skill,
-        "setting": job.setting.model_dump(exclude_none=True),
+        "guessing": chance,
+        "skill": search.weight,
+        "setting": search.setting.model_dump(),
     }
     processes = PartialState()
     if processes.is_main_process:
         path.parent.mkdir(exist_ok=True)
         write_json(path, result, allow_nan=True)
-        # Only now: a task whose result is not there is gone on with from its checkpoints.
+        # Only now: a task without a result is continued from its checkpoints.
         shutil.rmtree(folder / CHECKPOINTS_FOLDER / section.name)
-    # No process looks for a result of the next task before all have left this one.
+    # No process may look for a result of the next task before all have left this one.
     processes.wait_for_everyone()
     return result
 
 
-def _combine(
-    options: ProgramConfig, jobs: list[Job], found: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
-    """The mixture weights for the target, with what they were made of."""
+def _combine(options: ProgramConfig, searches: list[TaskSearch], found: Found) -> dict[str, Any]:
+    """The mixture weights for the target, with what they were made from."""
     learned: dict[str, list[float]] = {}
-    for job in jobs:
-        share = above_guessing(found[job.name]["accuracy"], found[job.name]["guessing"])
-        learned.setdefault(job.setting.task, []).append(share)
+    for search in searches:
+        result = found[search.name]
+        share = above_chance(result["accuracy"], result["guessing"])
+        learned.setdefault(search.setting.task, []).append(share)
     best = best_task({task: fmean(own) for task, own in learned.items()}, options.tasks)
-    if not options.lengths:
-        combined = _combined(jobs, found, best)
+    if options.target_length is None:
+        combined = _combined(searches, found, best)
         alpha = combined[options.combine]
         return {"mixture_weights": alpha, "best_task": best, "combined": combined}
     by_length = {}
     for length in options.lengths:
-        own = [job for job in jobs if job.setting.length == length]
+        own = [search for search in searches if search.setting.length == length]
         by_length[length] = _combined(own, found, best)[options.combine]
     fit = fit_lengths(options.lengths, [torch.tensor(alpha) for alpha in by_length.values()])
     return {
@@ -212,10 +218,10 @@ def _combine(
 
 
 def _combined(
-    jobs: list[Job], found: dict[str, dict[str, Any]], best: str
+    searches: list[TaskSearch], found: Found, best: str
 ) -> dict[Combination, list[list[float]]]:
-    """Both combinations of what jobs of one length have found."""
-    alphas = {job.setting.task: found[job.name]["mixture_weights"] for job in jobs}
+    """Both combinations of the results of searches at one length."""
+    alphas = {search.setting.task: found[search.name]["mixture_weights"] for search in searches}
     tensors = [torch.tensor(alpha) for alpha in alphas.values()]
-    mean = weighted_mean(tensors, [job.skill for job in jobs])
+    mean = weighted_mean(tensors, [search.weight for search in searches])
     return {"mean": mean.tolist(), "best": alphas[best]}

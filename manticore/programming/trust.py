@@ -1,9 +1,9 @@
 """How far programming should be trusted on a text, before anything is trained on it.
 
-The paper leaves open when mixture weights from MAD tasks suit a target. Two things can be known
-cheaply: how much the text asks for the skill behind each task, by counting (`text_skills`), and
-which mixture weights each task found. Where the tasks that the text asks for want other mixture
-weights than those that were made, these are not the text's.
+The paper leaves open when mixture weights from MAD tasks suit a target. Two things are cheap to
+know: the weight of each task in the text, by counting (`text_weights`), and which mixture weights
+each task found. Where the tasks that weigh most in the text want other mixture weights than the
+combined ones, those do not suit the text.
 """
 
 import math
@@ -16,12 +16,12 @@ import torch
 
 from manticore.data.packing import IGNORED
 from manticore.programming.combining import weighted_mean
-from manticore.programming.text_skills import text_skills
+from manticore.programming.text_weights import text_weights
 
 PROFILED = 500
-"""Sequences of a text that its skills are counted in."""
+"""Number of sequences of a text in which task weights are counted."""
 MOST_ORDERS = 5040
-"""That are looked at, to tell how likely an agreement is: all of seven blocks."""
+"""Number of orders of the blocks that `by_chance` looks at: all of seven blocks."""
 
 
 @dataclass(frozen=True)
@@ -29,48 +29,60 @@ class Trust:
     """How far programming is to be trusted on a text.
 
     Attributes:
-        agreement: Of the mixture weights that were made with what the tasks that the text asks for
-            want: see `asked_mixture`.
-        by_chance: The share of all orders of the blocks in which they would agree as well.
-        skills: What the text asks for, by task: see `text_skills`.
+        agreement: Agreement of the combined mixture weights with those that the tasks make when
+            they have their weights in the text (see `mixture_for_text`), from -1 to 1.
+        by_chance: Share of all orders of the blocks that would agree as well.
+        skills: Weight of each task in the text, from 0 to 1 (see `text_weights`).
+        not_counted: Tasks of the run that have no weight in any text, as nothing to count is known
+            for them.
     """
 
     agreement: float
     by_chance: float
     skills: dict[str, float]
+    not_counted: tuple[str, ...] = ()
 
 
 def trust_on(
     tasks: Mapping[str, Mapping[str, Any]],
-    made: Sequence[Sequence[float]],
+    combined: Sequence[Sequence[float]],
     sequences: Iterable[Mapping[str, torch.Tensor]],
     vocabulary: int,
 ) -> Trust:
-    """Judge what tasks have found by a text, before anything is trained on it.
+    """Compare what tasks have found with a text, before anything is trained on it.
 
     Args:
-        tasks: Of a programming run's metrics: each with its `setting` and `mixture_weights`.
-        made: (N, K), the mixture weights that the run made of them, as its metrics have them.
-        sequences: Of the text: each with `input_ids` (T,) and `labels` (T,); what is filled up with
-            padding does not count.
-        vocabulary: V, of the tokenizer.
+        tasks: Tasks in the metrics of a programming run, each with its `setting` and
+            `mixture_weights`.
+        combined: Mixture weights (N, K) that the run combined from them.
+        sequences: Sequences of the text, each with `input_ids` (T,) and `labels` (T,); sequences
+            with padding do not count.
+        vocabulary: Size V of the tokenizer's vocabulary.
 
     Raises:
-        ValueError: Fewer than two tasks, or none that the text asks for; all blocks alike; or too
-            little text.
+        ValueError: Fewer than two tasks, or none that has a weight in the text; the same mixture
+            weights in all blocks; or too little text.
     """
     whole = (item["input_ids"] for item in sequences if (item["labels"] != IGNORED).all())
     profiled = list(islice(whole, PROFILED))
     if not profiled:
-        raise ValueError("The text fills no sequence: use more text, or a smaller seq_len.")
-    skills = text_skills(torch.stack(profiled), vocabulary)
-    asked, alpha = asked_mixture(alphas_by_task(tasks), skills), torch.tensor(made)
+        raise ValueError(
+            "The text does not fill one sequence: use more text, or a smaller seq_len."
+        )
+    weights = text_weights(torch.stack(profiled), vocabulary)
+    alphas, alpha = alphas_by_task(tasks), torch.tensor(combined)
+    wanted = mixture_for_text(alphas, weights)
     if not has_order(alpha):
         raise ValueError(
-            "The mixture weights of all blocks are alike, so there is nothing to tell about which "
-            "component suits which block: program with more blocks, and not tied."
+            "All blocks have the same mixture weights, so there is no order of blocks to compare: "
+            "program with more blocks, and without tied."
         )
-    return Trust(agreement(asked, alpha), by_chance(asked, alpha), skills)
+    return Trust(
+        agreement(wanted, alpha),
+        by_chance(wanted, alpha),
+        weights,
+        tuple(task for task in alphas if task not in weights),
+    )
 
 
 def alphas_by_task(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.Tensor]:
@@ -82,70 +94,79 @@ def alphas_by_task(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.Te
     return {task: torch.stack(alphas).mean(dim=0) for task, alphas in found.items()}
 
 
-def asked_mixture(alphas: Mapping[str, torch.Tensor], asked: Mapping[str, float]) -> torch.Tensor:
-    """The mixture weights (N, K) that tasks make where each counts as much as it is asked for.
+def mixture_for_text(
+    alphas: Mapping[str, torch.Tensor], weights: Mapping[str, float]
+) -> torch.Tensor:
+    """The mixture weights (N, K) that tasks make when they are weighted as in a text.
 
     Args:
-        alphas: (N, K) of each task; two tasks or more.
-        asked: How much each is asked for: of a text, by `text_skills`.
+        alphas: Mixture weights (N, K) of each task; two tasks or more.
+        weights: Weight of each task in the text, by `text_weights`; a task that it does not name
+            has none.
 
     Raises:
-        ValueError: Fewer than two tasks, or none that is asked for.
+        ValueError: Fewer than two tasks, or none that has a weight in the text.
     """
     if len(alphas) < 2:
         raise ValueError(
-            f"What {', '.join(alphas)} found has nothing to be compared with: program the hybrid "
-            "anew, with two tasks or more."
+            f"The results of {', '.join(alphas)} alone cannot be compared: program the hybrid "
+            "again, with two tasks or more."
         )
-    wanted = [asked[task] for task in alphas]
+    wanted = [weights.get(task, 0.0) for task in alphas]
     if sum(wanted) <= 0:
+        unknown = [task for task in alphas if task not in weights]
+        reason = f" (nothing to count is known for {', '.join(unknown)})" if unknown else ""
         raise ValueError(
-            f"The text asks for none of {', '.join(alphas)}: program the hybrid anew, with other "
-            "tasks."
+            f"None of {', '.join(alphas)} has a weight in the text{reason}: program the hybrid "
+            "again, with other tasks."
         )
     return weighted_mean(list(alphas.values()), wanted)
 
 
-def task_agreement(alphas: Mapping[str, torch.Tensor], skills: Mapping[str, float]) -> float | None:
-    """How alike the mixture weights of two tasks are: the mean over pairs, by skill.
+def task_agreement(
+    alphas: Mapping[str, torch.Tensor], weights: Mapping[str, float]
+) -> float | None:
+    """How alike the mixture weights of two tasks are: the weighted mean over pairs of tasks.
 
     Args:
-        alphas: (N, K) of each task; two tasks or more.
-        skills: How much each counts, above 0.
+        alphas: Mixture weights (N, K) of each task; two tasks or more.
+        weights: Weight of each task, above 0.
 
     Returns:
-        As of `agreement`; None where no task's blocks differ, as of tied ones.
+        A number as from `agreement`; None where no task has blocks that differ, as with tied
+        mixture weights.
     """
     if not any(map(has_order, alphas.values())):
         return None
-    weights = {pair: skills[pair[0]] * skills[pair[1]] for pair in combinations(alphas, 2)}
+    of_pair = {pair: weights[pair[0]] * weights[pair[1]] for pair in combinations(alphas, 2)}
     agreed = (
-        weight * agreement(alphas[one], alphas[other]) for (one, other), weight in weights.items()
+        weight * agreement(alphas[one], alphas[other]) for (one, other), weight in of_pair.items()
     )
-    return sum(agreed) / sum(weights.values())
+    return sum(agreed) / sum(of_pair.values())
 
 
 def agreement(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Whether mixture weights (N, K) each want the components in the same blocks.
+    """Whether two mixture weights (N, K) want the components in the same blocks.
 
-    The correlation of ranks that each component's weights have among its blocks. A component that
-    both prefer everywhere would else look like agreement about the blocks.
+    The correlation of the ranks that each component's weights have among its blocks. Without
+    ranking within a component, one that both prefer everywhere would look like agreement about the
+    blocks.
 
     Returns:
-        From -1 (the reverse order of blocks) to 1 (the same); 0 is the mean over all orders of the
-        blocks of either, and where either has no order: see `has_order`.
+        From -1 (the reverse order of blocks) to 1 (the same order); 0 is the mean over all orders
+        of the blocks of either, and the value where either has no order: see `has_order`.
     """
-    return _correlation(*(_ranks_of_blocks(alpha) for alpha in (first, second)))
+    return _correlation(_ranks_of_blocks(first), _ranks_of_blocks(second))
 
 
 def has_order(alpha: torch.Tensor) -> bool:
-    """Whether there are blocks of different mixture weights (N, K)."""
+    """Whether there are blocks with different mixture weights (N, K)."""
     return bool(_ranks_of_blocks(alpha).any())
 
 
 def _ranks_of_blocks(alpha: torch.Tensor) -> torch.Tensor:
-    """(K, N): for each component the ranks of its blocks, less their mean."""
-    # What is left of float32 in rows that are alike is no order.
+    """For each component the ranks of its blocks, minus their mean (K, N)."""
+    # Rounding errors of float32 in equal rows must not count as an order.
     ranks = torch.stack([_ranks(column) for column in alpha.double().round(decimals=6).T])
     return ranks - ranks.mean(dim=1, keepdim=True)
 
@@ -155,15 +176,16 @@ def by_chance(
     second: torch.Tensor,
     measure: Callable[[torch.Tensor, torch.Tensor], float] = agreement,
 ) -> float:
-    """How often as much agreement comes from nothing: with few blocks, much of it is luck.
+    """How often as much agreement comes by chance: with few blocks, quite often.
 
     Args:
-        first, second: Of the same first dimension: mixture weights (N, K).
-        measure: What is to be reached.
+        first: Mixture weights (N, K), or other values by block.
+        second: The same of something else.
+        measure: Measure of agreement.
 
     Returns:
-        The share of all orders of the rows of `second` (of some thousands, drawn evenly, where
-        there are more) that reach what the two reach as they are.
+        The share of all orders of the rows of `second` (or of some thousand orders, drawn
+        uniformly, where there are more) that reach the agreement of the two as they are.
     """
     reached, n = measure(first, second), len(second)
     if math.factorial(n) <= MOST_ORDERS:
@@ -177,17 +199,17 @@ def by_chance(
 
 def rank_correlation(first: torch.Tensor, second: torch.Tensor) -> float:
     """Spearman's rank correlation of two vectors; 0 where one is constant."""
-    ranks = [_ranks(values) for values in (first, second)]
-    return _correlation(*(own - own.mean() for own in ranks))
+    one, other = (ranks - ranks.mean() for ranks in map(_ranks, (first, second)))
+    return _correlation(one, other)
 
 
 def _correlation(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Of what has no mean."""
+    """Correlation of two centered tensors."""
     return float((first * second).sum() / (first.norm() * second.norm()).clamp_min(1e-12))
 
 
 def _ranks(values: torch.Tensor) -> torch.Tensor:
-    """Equal values share the mean of their ranks."""
+    """Ranks of a vector's values; equal values share the mean of their ranks."""
     below = (values[:, None] > values).sum(dim=1)
     equal = (values[:, None] == values).sum(dim=1)
     return below.double() + (equal.double() - 1) / 2

@@ -16,11 +16,12 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SerializeAsAny,
     model_validator,
 )
 
 from manticore.config.options import Options
-from manticore.tasks.settings import Setting
+from manticore.config.setting import Setting
 
 DEFAULT_MODELS = ("gpt_neo", "mamba", "gpt_neo+mamba", "mambaformer", "striped")
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -75,7 +76,7 @@ class Cell(Regime):
     """One training, with everything that decides it."""
 
     model: str
-    setting: Setting
+    setting: SerializeAsAny[Setting]
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat
     seed: int = Field(ge=0)
@@ -125,7 +126,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "full": Protocol(),
     "paper": Protocol(learning_rates=(5e-4,), weight_decays=(0.0,)),
 }
-"""How the settings of `manticore.tasks.PRESETS` are trained on. `paper` is the way of "Pretrained
+"""How models are trained on the settings of each preset. `paper` is the protocol of "Pretrained
 Hybrids with MAD Skills"."""
 
 

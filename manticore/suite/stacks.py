@@ -1,25 +1,24 @@
-"""The models that the suite compares, made from nothing over a task's vocabulary.
+"""The models that the suite compares, untrained and over a task's vocabulary.
 
-One component stacked; a hybrid of several, whose mixture weights are searched; and stacks made by
-hand, which are hybrids too: each block is left to one component, in a fixed order.
+Stacks of one family; hybrids of several, whose mixture weights are searched; and stacks designed by
+hand, which are hybrids too: each block has one component, in a fixed order.
 """
 
-import difflib
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 
 from manticore.components.scratch import ARCHITECTURES, Scratch
+from manticore.config.setting import Setting
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
 from manticore.hybrid.configuration import MAX_COMPONENTS
+from manticore.names import choose
 from manticore.tasks.data import TaskData
-from manticore.tasks.registry import find_task
-from manticore.tasks.settings import Setting
+from manticore.tasks.task import find_task
 
 LAYERS_PER_BLOCK = {"mamba": 2, "mamba2": 2}
-"""One where not said: a Mamba layer has no MLP, and about half the parameters of a layer of
+"""1 for all other families: a Mamba layer has no MLP, and about half the parameters of a layer of
 attention with its MLP (116,000 and 198,000 at width 128)."""
 
 
@@ -28,9 +27,9 @@ class Stack:
     """What a model is made of.
 
     Attributes:
-        families: Of its components.
-        first: In a stack made by hand, the component whose block comes first; the components take
-            turns from there. None where every block has all components.
+        families: Families of its components.
+        first: In a stack designed by hand, index of the component whose block comes first; the
+            components take turns from there. None where every block has all components.
     """
 
     families: tuple[str, ...]
@@ -42,7 +41,7 @@ class Stack:
         return self.first is None and len(self.families) > 1
 
     def order(self, n_blocks: int) -> list[list[float]] | None:
-        """Mixture weights (N, K) of a stack made by hand."""
+        """Mixture weights (N, K) of a stack designed by hand; None for any other."""
         if self.first is None:
             return None
         K = len(self.families)
@@ -52,51 +51,46 @@ class Stack:
 STACKS: dict[str, Stack] = {
     **{family: Stack((family,)) for family in ARCHITECTURES},
     "gpt_neo+mamba": Stack(("gpt_neo", "mamba")),
-    # Mamba embeds, so there is no embedding of positions: the first block's state has them.
+    # Mamba comes first, so there is no position embedding: its state has the positions.
     "mambaformer": Stack(("gpt_neo", "mamba"), first=1),
     "striped": Stack(("gpt_neo", "mamba"), first=0),
 }
-"""By name; FAMILY+FAMILY names any other hybrid."""
+"""The models by name; FAMILY+FAMILY names any other hybrid."""
 
 
 def find_stack(name: str) -> Stack:
     """The model of this name.
 
     Raises:
-        ValueError: There is none.
+        UnknownNameError: There is no such model or family.
+        ValueError: More components than a hybrid can have.
     """
-    if name in STACKS:
-        return STACKS[name]
     families = tuple(name.split("+"))
-    if 1 < len(families) <= MAX_COMPONENTS and all(family in ARCHITECTURES for family in families):
-        return Stack(families)
-    words = {near for word in re.split(r"\+", name) for near in _near(word)}
-    hint = f"did you mean {' or '.join(sorted(words))}? " if words else ""
-    raise ValueError(
-        f"There is no model {name!r}: {hint}Choose of {', '.join(STACKS)}, or join 2 to "
-        f"{MAX_COMPONENTS} of {', '.join(ARCHITECTURES)} with +."
-    )
-
-
-def _near(word: str) -> list[str]:
-    return [] if word in STACKS else difflib.get_close_matches(word, STACKS, n=1, cutoff=0.6)
+    if name in STACKS or len(families) == 1:
+        return STACKS[choose(name, STACKS, "model")]
+    if len(families) > MAX_COMPONENTS:
+        raise ValueError(
+            f"The model {name!r} has {len(families)} components: join at most {MAX_COMPONENTS} "
+            "families with +."
+        )
+    return Stack(tuple(choose(family, ARCHITECTURES, "family") for family in families))
 
 
 def build_stack(
     name: str, data: TaskData, seed: int = 0, *, width: int = 128, n_blocks: int = 4
 ) -> ManticoreForCausalLM:
-    """A model from nothing for a task.
+    """An untrained model for a task.
 
     Args:
-        name: Of `STACKS`, or FAMILY+FAMILY.
-        data: The task: it decides vocabulary, length and head.
-        seed: Of the first weights.
-        width: D.
-        n_blocks: Of a stack and of a hybrid. A stack made by hand has as many blocks as bring it
-            nearest to the size of the hybrid of its components.
+        name: A name in `STACKS`, or FAMILY+FAMILY.
+        data: Data of the task, which decide the vocabulary, length and head.
+        seed: Random seed of the weights.
+        width: Width D of all components.
+        n_blocks: Number of blocks of a single-family stack or a hybrid. A stack designed by hand
+            has the number of blocks that brings it closest in size to the hybrid of its components.
 
     Raises:
-        ValueError: No such model, or a width that it cannot have.
+        ValueError: No such model, or an impossible width.
     """
     stack = find_stack(name)
     if stack.first is not None:
@@ -105,7 +99,7 @@ def build_stack(
 
 
 def live_parameters(model: ManticoreForCausalLM) -> int:
-    """How many weights the loss depends on: those of blocks that are not run do not count."""
+    """Number of weights that the loss depends on: blocks that do not run do not count."""
     ids = torch.zeros(1, 4, dtype=torch.long, device=model.device)
     labels = torch.zeros(1, 5 if model.config.head == "reconstruction" else 4, dtype=torch.long)
     loss = model(input_ids=ids, labels=labels.to(model.device), use_cache=False).loss
@@ -116,16 +110,16 @@ def live_parameters(model: ManticoreForCausalLM) -> int:
 
 @lru_cache(maxsize=256)
 def blocks_of_equal_size(name: str, setting: Setting, width: int, n_blocks: int) -> int:
-    """Blocks of a stack made by hand, for the size of its components' hybrid of `n_blocks`.
+    """Number of blocks with which a stack designed by hand is as large as a hybrid.
 
-    On tasks of large vocabularies the number may be another: a stack whose first and last block are
-    of one component has one embedding, which is its head too, and the hybrid has K.
+    On tasks with large vocabularies the number may differ: a stack whose first and last block
+    belong to the same component has one embedding, which is its head too, and the hybrid has K.
 
     Args:
-        name: Of a stack made by hand.
-        setting: Of the task.
-        width: D.
-        n_blocks: Of the hybrid.
+        name: Name of a stack designed by hand.
+        setting: Setting of the task.
+        width: Width D of all components.
+        n_blocks: Number of blocks of the hybrid of its components.
     """
     stack = find_stack(name)
 
@@ -134,10 +128,10 @@ def blocks_of_equal_size(name: str, setting: Setting, width: int, n_blocks: int)
 
     wanted = size(Stack(stack.families), n_blocks)
     K = len(stack.families)
-    # Each K blocks more add the same, so small stacks tell the size of all.
+    # Every K further blocks add the same number, so small stacks tell the size of all.
     small = [size(stack, n) for n in range(K, 2 * K)]
     more = size(stack, 2 * K) - small[0]
-    # The hybrid's n_blocks are K * n_blocks of the stack; projectors and embeddings are less again.
+    # The hybrid's blocks are K * n_blocks of the stack; projectors and embeddings are smaller.
     candidates = range(K, 2 * K * (n_blocks + 1) + 1)
     return min(candidates, key=lambda n: abs(small[n % K] + more * (n // K - 1) - wanted))
 

@@ -12,6 +12,7 @@ import torch
 from accelerate.state import AcceleratorState
 from filelock import FileLock, Timeout
 
+from manticore.config.setting import Setting, preset_settings
 from manticore.store.layout import runs_root
 from manticore.suite.interrupts import deferred_interrupt
 from manticore.suite.jobs import train_at_once
@@ -20,9 +21,8 @@ from manticore.suite.results import Results
 from manticore.suite.stacks import find_stack
 from manticore.suite.trial import forget, identity_of, result_of
 from manticore.tasks.data import make_task
-from manticore.tasks.measuring import guessing_accuracy
-from manticore.tasks.registry import find_task
-from manticore.tasks.settings import PRESETS, Setting
+from manticore.tasks.measuring import chance_accuracy
+from manticore.tasks.task import find_task
 from manticore.train.devices import use_device
 
 SUITE_FOLDER = "mad"
@@ -65,16 +65,17 @@ class Suite:
     def rows(self) -> list[dict[str, Any]]:
         """For each model: `model`, live `parameters` (least, most), and by task in `tasks`, and in
         `mean` over the tasks, the `score` (mean over seeds), `spread` (their standard deviation,
-        None of one) and `by_seed`."""
+        None of one) and `by_seed`.
+        """
         scores = task_scores(self.outcomes)
         return [self._row(model, scores) for model in dict.fromkeys(model for model, _ in scores)]
 
     def guessing(self) -> dict[str, float]:
-        """By task, what guessing comes to: the mean over settings of `guessing_accuracy`."""
+        """By task, what guessing comes to: the mean over settings of `chance_accuracy`."""
         by_task: dict[str, list[float]] = {}
         for setting in dict.fromkeys(outcome["cell"].setting for outcome in self.outcomes):
             data = make_task(setting.task, setting)
-            by_task.setdefault(setting.task, []).append(guessing_accuracy(data))
+            by_task.setdefault(setting.task, []).append(chance_accuracy(data))
         return {task: mean(shares) for task, shares in by_task.items()}
 
     def _row(self, model: str, scores: dict[tuple[str, str], dict[int, float]]) -> dict[str, Any]:
@@ -274,7 +275,7 @@ def _protocol(preset: str, changes: dict[str, Any]) -> Protocol:
 
 
 def _settings(preset: str, tasks: Iterable[str] | str | None) -> list[Setting]:
-    settings = PRESETS[preset]
+    settings = preset_settings(preset)
     if not tasks:
         return settings
     tasks = [tasks] if isinstance(tasks, str) else tasks

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from manticore.config.search import SearchConfig
+from manticore.config.setting import Setting
 from manticore.config.training import MIXED_PRECISION
 from manticore.data.cache import digest
 from manticore.names import STRATEGIES
@@ -21,7 +22,6 @@ from manticore.suite.protocol import Cell, Regime
 from manticore.suite.stacks import build_stack, find_stack, live_parameters
 from manticore.tasks.data import TaskData, make_task
 from manticore.tasks.measuring import measure
-from manticore.tasks.settings import Setting
 from manticore.train.groups import parameter_groups
 from manticore.train.loop import DivergedError, Loop, LoopOptions
 

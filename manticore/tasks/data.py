@@ -1,10 +1,10 @@
 """A task's data sets in the form that a causal language model's own loss takes.
 
-Such a loss shifts labels by one: the logits at position t are held against `labels[:, t + 1]`.
-A task's targets are what the logits at t are asked for. So `labels` are the targets moved one place
+Such a loss shifts labels by one: the logits at position t are compared with `labels[:, t + 1]`.
+A task's targets are what the logits at t are scored on. So `labels` are the targets moved one place
 to the right, -100 in the first; and so that the last target keeps a place, `input_ids` are the
-inputs and one token more, a repeat of the last input. No position that is asked sees it, and the
-loss drops its logits. A model needs room for that many positions: `TaskData.length`.
+inputs and one token more, a repeat of the last input. No scored position sees it, and the loss
+drops its logits. A model needs room for that many positions: `TaskData.length`.
 
 A reconstruction task (compression) needs a hybrid with `head="reconstruction"`, whose logits at
 position t are for the token at t: `labels` are -100 and the inputs, one longer than `input_ids`.
@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from manticore.config.setting import Setting
 from manticore.hybrid.configuration import HeadKind
-from manticore.tasks.generators import IGNORED, Draw
-from manticore.tasks.registry import find_task
-from manticore.tasks.settings import BASELINES, Setting
+from manticore.tasks.drawing import IGNORED, Draw
+from manticore.tasks.task import find_task
 
 
 class Examples(Dataset):
     """Items with `input_ids` and `labels`, int64; all of them are attributes, (N, T) each.
 
-    T is the same for both, but for reconstruction, whose labels are one longer.
+    T is the same for both, except for reconstruction, whose labels are one longer.
     """
 
     def __init__(self, input_ids: torch.Tensor, labels: torch.Tensor) -> None:
@@ -41,12 +41,13 @@ class Examples(Dataset):
 
 @dataclass(frozen=True, eq=False)
 class TaskData:
-    """A task ready to train and test on.
+    """A task's data, ready to train and test on.
 
     Attributes:
-        setting: what was asked for.
-        seed: with the setting, all that the data depend on.
-        train, test: items with `input_ids` and `labels`.
+        setting: Setting of the task.
+        seed: With the setting, all that the data depend on.
+        train: Examples to train on.
+        test: Examples to test on.
     """
 
     setting: Setting
@@ -61,7 +62,7 @@ class TaskData:
 
     @property
     def head(self) -> HeadKind:
-        """The head that a hybrid needs for it."""
+        """The head that a hybrid needs for the task."""
         return find_task(self.name).head
 
     @property
@@ -71,7 +72,7 @@ class TaskData:
 
     @property
     def floor(self) -> None:
-        """Nothing is known of it."""
+        """The lowest possible loss is not known."""
         return None
 
     @property
@@ -81,24 +82,24 @@ class TaskData:
 
 
 def make_task(name: str, setting: Setting | None = None, seed: int = 0) -> TaskData:
-    """Make a task's training and test data.
+    """Generate a task's training and test data.
 
-    The same setting and seed give the same data. Training and testing draw from streams of their
-    own, so the number of examples of one leaves the other as it is.
+    The same setting and seed give the same data. Training and testing draw from different random
+    streams, so the number of examples of one does not change the other.
 
     Args:
-        name: of the task.
-        setting: its baseline if None.
-        seed: 0 or more.
+        name: Name of the task.
+        setting: Setting of the task; its baseline if None.
+        seed: Random seed, 0 or more.
 
     Raises:
         ValueError: No such task, a setting of another task, or a negative seed.
     """
     find_task(name)
-    setting = setting or BASELINES[name]
+    setting = setting or Setting(task=name)
     if setting.task != name:
         raise ValueError(
-            f"The setting is one of {setting.task}, the task is {name}: make it with "
+            f"The setting is for the task {setting.task}, not for {name}: make it with "
             f"Setting(task={name!r}, ...)."
         )
     if seed < 0:
@@ -113,13 +114,13 @@ def make_task(name: str, setting: Setting | None = None, seed: int = 0) -> TaskD
 
 
 def more_tests(data: TaskData, n_examples: int) -> Examples:
-    """Examples as those of `data.test`, from a stream of their own."""
+    """Other examples of the same distribution as `data.test`."""
     *_, shared, more = _streams(data.seed)
     return _examples(data.setting, n_examples, more, shared, training=False)
 
 
 def _streams(seed: int) -> list[np.random.SeedSequence]:
-    """Of training, of testing, of what both have in common, and of more tests."""
+    """Seeds of training, of testing, of what both have in common, and of more tests."""
     return np.random.SeedSequence(seed).spawn(4)
 
 
@@ -143,24 +144,25 @@ def _examples(
 
 
 def count_correct(logits: torch.Tensor, targets: torch.Tensor) -> tuple[int, int]:
-    """How many of the asked targets the logits are highest for, and how many were asked.
+    """The number of targets for which the logits are highest, and the number of targets.
 
-    Every asked position counts alike. (The published code takes the mean of each token's own
-    accuracy instead, where a token that is predicted but never asked for counts as 0.)
+    Every scored position counts alike. (The published code takes the mean of each token's own
+    accuracy instead, where a token that is predicted but never a target counts as 0.)
 
     Args:
-        logits: (B, T, V), those for the targets of the same position: of a model's logits all but
-            the last.
-        targets: (B, T), -100 where nothing is asked: of an item's labels all but the first.
+        logits: Logits (B, T, V) for the targets of the same position: all of a model's logits
+            except the last.
+        targets: Targets (B, T), -100 where nothing is scored: all of an item's labels except the
+            first.
 
     Raises:
-        ValueError: Shapes that do not go together.
+        ValueError: The shapes do not match.
     """
     if logits.shape[:-1] != targets.shape:
         raise ValueError(
-            f"Logits of shape {tuple(logits.shape)} are not for targets of shape "
+            f"Logits of shape {tuple(logits.shape)} do not match targets of shape "
             f"{tuple(targets.shape)}: leave out the last logits, and the first labels."
         )
-    asked = targets != IGNORED
-    correct = (logits.argmax(-1) == targets) & asked
-    return int(correct.sum()), int(asked.sum())
+    scored = targets != IGNORED
+    correct = (logits.argmax(-1) == targets) & scored
+    return int(correct.sum()), int(scored.sum())

@@ -1,35 +1,35 @@
-"""How well a model does a task: the share of asked targets that it gets right."""
+"""Accuracy: how many of a task's targets a model gets right, and how many come by chance."""
 
 import math
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedModel
 
 from manticore.evaluate.losses import LONGEST_EXPONENT
-from manticore.tasks.data import Examples, TaskData, count_correct, more_tests
-from manticore.tasks.generators import IGNORED
+from manticore.tasks.data import TaskData, count_correct, more_tests
+from manticore.tasks.drawing import IGNORED
 
-GUESSED_FROM = 4096
-"""Examples that tell what is asked for most often."""
+CHANCE_FROM = 4096
+"""Examples from which the most frequent targets are taken."""
 
 
 @torch.no_grad()
 def measure(
     model: PreTrainedModel,
-    examples: Examples,
+    examples: Dataset,
     *,
     batch_size: int = 128,
     max_batches: int | None = None,
 ) -> dict[str, Any]:
-    """Accuracy on the asked targets, and the perplexity of them.
+    """Accuracy on a task's targets, and their perplexity.
 
     Args:
         model: A causal language model whose vocabulary is the task's, or a hybrid that
             reconstructs; it is put back into the mode it was in.
-        examples: For testing.
-        batch_size: Examples at once.
+        examples: Examples to test on.
+        batch_size: Examples per batch.
         max_batches: Only the first so many batches; all of them if None.
 
     Returns:
@@ -37,55 +37,57 @@ def measure(
     """
     was_training = model.training
     model.eval()
-    loss, correct, asked = 0.0, 0, 0
-    for index, batch in enumerate(DataLoader(examples, batch_size=batch_size)):
-        if max_batches is not None and index >= max_batches:
-            break
-        logits = model(batch["input_ids"].to(model.device), use_cache=False).logits[:, :-1].float()
-        targets = batch["labels"][:, 1:].to(model.device)
-        loss += torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), reduction="sum"
-        ).item()
-        right, of = count_correct(logits, targets)
-        correct, asked = correct + right, asked + of
-    model.train(was_training)
+    loss, correct, scored = 0.0, 0, 0
+    try:
+        for index, batch in enumerate(DataLoader(examples, batch_size=batch_size)):
+            if max_batches is not None and index >= max_batches:
+                break
+            logits = model(batch["input_ids"].to(model.device), use_cache=False).logits
+            logits = logits[:, :-1].float()
+            targets = batch["labels"][:, 1:].to(model.device)
+            loss += torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1), targets.flatten(), reduction="sum"
+            ).item()
+            right, of = count_correct(logits, targets)
+            correct, scored = correct + right, scored + of
+    finally:
+        model.train(was_training)
     return {
-        "accuracy": correct / asked,
-        "perplexity": math.exp(min(loss / asked, LONGEST_EXPONENT)),
+        "accuracy": correct / scored,
+        "perplexity": math.exp(min(loss / scored, LONGEST_EXPONENT)),
     }
 
 
-def guessing_accuracy(data: TaskData) -> float:
-    """Accuracy of the best answers that need no skill: of two ways, the better one.
+def chance_accuracy(data: TaskData) -> float:
+    """Accuracy that needs nothing of what the task trains: the better one of two ways to guess.
 
-    One does not look at the inputs: at each place it says what is asked for most often there, and
-    where nothing is, what is asked for most often at all. The other only counts: it says which of
-    the tokens that are ever asked for came most often so far. An example of recall has few values,
-    so that counting is right much more often than chance, and a model counts long before it
-    recalls.
+    One ignores the inputs: at each position it gives the most frequent target there, and where
+    there is none, the most frequent target of all. The other only counts: it gives the one of all
+    possible targets that occurred most often so far. An example of recall has few values, so that
+    counting is right much more often than one in the number of values, and a model counts long
+    before it recalls.
 
-    What is asked for is taken from examples that are like those for testing, but others: training
-    may ask for more.
+    Targets are taken from other examples of the test distribution: training may score more.
     """
-    known = more_tests(data, GUESSED_FROM).labels
+    known = more_tests(data, CHANCE_FROM).labels
     return max(_right_by_place(known, data), _right_by_counting(known, data))
 
 
 def _right_by_place(known: torch.Tensor, data: TaskData) -> float:
-    """Accuracy of one answer for each place, as `known` labels (n, T) have it."""
+    """Accuracy of one answer for each position, as `known` labels (n, T) have it."""
     tested = data.test.labels
     counts = torch.zeros(known.shape[1], data.setting.vocabulary)
-    asked = known != IGNORED
-    places = torch.arange(known.shape[1]).expand_as(known)[asked]
-    counts.index_put_((places, known[asked]), torch.ones(len(places)), accumulate=True)
+    scored = known != IGNORED
+    places = torch.arange(known.shape[1]).expand_as(known)[scored]
+    counts.index_put_((places, known[scored]), torch.ones(len(places)), accumulate=True)
     answers = counts.argmax(dim=1)
     answers[counts.sum(dim=1) == 0] = counts.sum(dim=0).argmax()
-    asked = tested != IGNORED
-    return float((answers.expand_as(tested) == tested)[asked].double().mean())
+    scored = tested != IGNORED
+    return float((answers.expand_as(tested) == tested)[scored].double().mean())
 
 
 def _right_by_counting(known: torch.Tensor, data: TaskData) -> float:
-    """Accuracy of the token that came most often, of those that `known` labels (n, T) ask for."""
+    """Accuracy of the most frequent token so far, of those that are targets in `known` (n, T)."""
     ids, tested = data.test.input_ids, data.test.labels
     answers = known[known != IGNORED].unique()
     column = torch.full((data.setting.vocabulary,), len(answers))  # the last takes all others
@@ -94,12 +96,12 @@ def _right_by_counting(known: torch.Tensor, data: TaskData) -> float:
     came = column[ids]
     if data.head == "reconstruction":
         counts.scatter_add_(1, came, torch.ones(came.shape))
-    right = asked = 0
+    right = scored = 0
     for place in range(1, tested.shape[1]):
         if data.head != "reconstruction":
             counts.scatter_add_(1, came[:, place - 1, None], torch.ones(len(ids), 1))
         wanted = tested[:, place]
         here = wanted != IGNORED
         right += int((answers[counts[here, :-1].argmax(dim=1)] == wanted[here]).sum())
-        asked += int(here.sum())
-    return right / asked
+        scored += int(here.sum())
+    return right / scored

@@ -14,9 +14,13 @@ Motifs = Sequence[np.ndarray]
 def unlike_tokens(
     rng: np.random.Generator, n_tokens: int, shape: tuple[int, int], longest: int
 ) -> list[np.ndarray]:
-    """Motifs of tokens below `n_tokens`, no two alike in one; every ordered choice equally likely.
+    """Motifs of different tokens below `n_tokens`; every ordered choice is equally likely.
 
-    Needs `n_tokens >= longest`.
+    Args:
+        rng: Random numbers.
+        n_tokens: Number of tokens to choose from, at least `longest`.
+        shape: Examples N and motifs M.
+        longest: Number of places.
     """
     places: list[np.ndarray] = []
     taken: list[np.ndarray] = []  # the places so far, in ascending order
@@ -34,7 +38,7 @@ def unlike_tokens(
 
 
 def codes(places: Motifs, sizes: np.ndarray, n_tokens: int) -> np.ndarray:
-    """A number (N, M) for each motif, the same for the same tokens only."""
+    """A number for each motif (N, M), equal only for equal tokens."""
     result = np.zeros_like(sizes)
     for place, tokens in enumerate(places):
         result = result * (n_tokens + 1) + np.where(place < sizes, tokens + 1, 0)
@@ -42,7 +46,7 @@ def codes(places: Motifs, sizes: np.ndarray, n_tokens: int) -> np.ndarray:
 
 
 def first_occurrence(codes: np.ndarray) -> np.ndarray:
-    """For each entry (N, M) the first column of its row that holds the same code (0 or more)."""
+    """For each entry (N, M), the first column of its row with the same code (0 or more)."""
     n_columns = codes.shape[1]
     columns = np.arange(n_columns)
     in_order = np.sort(codes * n_columns + columns, axis=1)  # by code, then by column
@@ -60,13 +64,14 @@ def place_pairs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where pairs start, one after the other, and whether their key came before.
 
-    Column 0, the probed pair, goes in front of the first other pair that would start at `position`
-    or later; it starts at `end` where a pair with its key comes before that.
+    Column 0, the probed pair, is inserted in front of the first other pair that would start at
+    `position` or later; it starts at `end` where a pair with its key comes before that.
 
     Args:
-        sizes: tokens of each pair (N, M).
-        first: the first column with the same key (N, M).
-        position, end: (N, 1).
+        sizes: Number of tokens of each pair (N, M).
+        first: Index of the first column with the same key (N, M).
+        position: Where the probed pair is wanted (N, 1).
+        end: Where no pair starts any more (N, 1).
 
     Returns:
         Starts (N, M), and booleans (N, M).

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manticore.programming.combining import above_guessing, best_task, fit_lengths, weighted_mean
+from manticore.programming.combining import above_chance, best_task, fit_lengths, weighted_mean
 
 
 def rows(seed: int, *shape: int) -> torch.Tensor:
@@ -36,10 +36,10 @@ def test_the_best_task_is_the_one_done_best_among_those_wanted() -> None:
 
 
 def test_what_was_learned_is_beyond_guessing() -> None:
-    assert above_guessing(0.2, 0.2) == 0
-    assert above_guessing(1.0, 0.2) == 1
-    assert above_guessing(0.75, 0.5) == 0.5
-    assert above_guessing(1.0, 1.0) == 0
+    assert above_chance(0.2, 0.2) == 0
+    assert above_chance(1.0, 0.2) == 1
+    assert above_chance(0.75, 0.5) == 0.5
+    assert above_chance(1.0, 1.0) == 0
 
 
 @given(st.integers(0, 999), st.lists(st.integers(2, 4096), min_size=2, max_size=5, unique=True))

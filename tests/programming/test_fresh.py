@@ -8,14 +8,14 @@ import torch
 import manticore as mc
 from manticore.config.programming import ProgramConfig
 from manticore.programming.fresh import hybrid_for_task
-from manticore.tasks import TASKS, Setting, make_task, measure
+from manticore.tasks import TASKS, Setting, find_task, make_task, measure
 from manticore.train.groups import parameter_groups
 
 FAMILIES = ("gpt_neo", "gpt_neox", "llama", "mamba", "mamba2")
 
 
 def small(task: str) -> Setting:
-    options = {**TASKS[task].quick, "train_examples": 16, "test_examples": 24}
+    options = {**find_task(task).quick, "train_examples": 16, "test_examples": 24}
     return Setting(task=task, **options)
 
 

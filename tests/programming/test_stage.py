@@ -1,4 +1,4 @@
-"""Programming: what tasks found is combined and carried to the hybrid; all else stays as it was."""
+"""Programming: what tasks found is combined and carried to the hybrid; nothing else changes."""
 
 import gc
 import json
@@ -14,15 +14,15 @@ from tensorboard.backend.event_processing import event_accumulator
 
 import manticore as mc
 from manticore.config.programming import ProgramConfig
-from manticore.programming.combining import LengthFit, above_guessing
+from manticore.programming.combining import LengthFit, above_chance
 from manticore.programming.fresh import hybrid_for_task
 from manticore.programming.stage import NOTHING_LEARNED, _combine
 from manticore.runs import Run, RunError
 from manticore.runs.stages import run_stage
 from manticore.store.events import EventWriter, Section
-from manticore.tasks import TASKS, Setting, make_task
+from manticore.tasks import TASKS, Setting, find_task, make_task
 from manticore.tasks.data import Examples, TaskData
-from manticore.tasks.measuring import guessing_accuracy
+from manticore.tasks.measuring import chance_accuracy
 from manticore.views.wording import short_task, warning_text
 from tests.tiny_runs import do_here
 
@@ -98,7 +98,7 @@ def test_events_follow_the_tasks(run: Run, skills: dict[str, float]) -> None:
     assert left[-1] == 0
     said = [warning_text(event) for event in events if event["kind"] == "warning"]
     for task, found in run.metrics()["tasks"].items():
-        learned = above_guessing(found["accuracy"], found["guessing"]) >= NOTHING_LEARNED
+        learned = above_chance(found["accuracy"], found["guessing"]) >= NOTHING_LEARNED
         name = short_task(task).capitalize()
         assert learned != any(text.startswith(f"{name}: not learned") for text in said)
     assert any(": not learned" in text for text in said)
@@ -220,7 +220,7 @@ def test_from_scratch_and_judged_by_all_test_examples(
         asked = int((data.test.labels != -100).sum())
         right = found["accuracy"] * asked
         assert right == pytest.approx(round(right), abs=1e-3)
-        assert found["guessing"] == guessing_accuracy(data)
+        assert found["guessing"] == chance_accuracy(data)
     files = event_accumulator.EventAccumulator(str(run.folder / "tensorboard" / "manticore"))
     files.Reload()
     scalars = {tag: [event.step for event in files.Scalars(tag)] for tag in files.Tags()["scalars"]}
@@ -238,20 +238,22 @@ def test_guessing_knows_the_places_and_not_the_inputs(monkeypatch: pytest.Monkey
     known, tested = (Examples(torch.zeros_like(given), given) for given in (labels, test))
     monkeypatch.setattr("manticore.tasks.measuring.more_tests", lambda data, n: known)
     # By place 1 and 3; and 1, the most frequent, at the last place, where nothing is known.
-    assert guessing_accuracy(TaskData(setting, 0, tested, tested)) == pytest.approx(3 / 5)
+    assert chance_accuracy(TaskData(setting, 0, tested, tested)) == pytest.approx(3 / 5)
 
 
 def test_guessing_is_the_best_that_one_answer_for_all_can_do() -> None:
-    data = make_task("memorization", Setting(task="memorization", **TASKS["memorization"].quick))
+    data = make_task(
+        "memorization", Setting(task="memorization", **find_task("memorization").quick)
+    )
     asked = data.test.labels[data.test.labels != -100]
     best = float(asked.bincount().max() / len(asked))
     # Places tell something more, but not in tasks whose answers are drawn anew everywhere.
-    assert best - 0.03 < guessing_accuracy(data) < best + 0.03
+    assert best - 0.03 < chance_accuracy(data) < best + 0.03
 
 
 @pytest.mark.parametrize("task", [name for name in TASKS if name != "memorization"])
 def test_guessing_counts_what_came_so_far(task: str) -> None:
-    data = make_task(task, Setting(task=task, **TASKS[task].quick))
+    data = make_task(task, Setting(task=task, **find_task(task).quick))
     whole = data.head == "reconstruction"
     can_be_asked = set(data.test.labels.unique().tolist()) - {-100}
     right, asked = 0, 0
@@ -263,7 +265,7 @@ def test_guessing_counts_what_came_so_far(task: str) -> None:
                 right += wanted == min(token for token, count in seen.items() if count == most)
                 asked += 1
     by_counting = right / asked
-    assert guessing_accuracy(data) == pytest.approx(by_counting, abs=0.03)
+    assert chance_accuracy(data) == pytest.approx(by_counting, abs=0.03)
     if task.endswith("context-recall") and not task.startswith("fuzzy"):
         assert by_counting > 0.3
 
@@ -282,7 +284,7 @@ def test_best_task_and_length(hybrid: mc.ManticoreForCausalLM, tmp_path: Path) -
     run = do_here(made)
     metrics = run.metrics()
     warned = [event["message"] for event in run.events() if event["kind"] == "warning"]
-    assert any("for 64 tokens are a guess: the tasks are searched at 4 to 8" in w for w in warned)
+    assert any("for 64 tokens are a guess: tasks are searched at 4 to 8" in w for w in warned)
     assert set(metrics["tasks"]) == {"memorization-4", "memorization-8"}
     assert metrics["tasks"]["memorization-4"]["setting"]["length"] == 4
     alpha = run.hybrid().mixture_weights
@@ -301,7 +303,7 @@ def test_a_target_length_is_where_the_fit_is_taken() -> None:
         f"in-context-recall-{length}": {"accuracy": 1.0, "guessing": 0.0, "mixture_weights": alpha}
         for length, alpha in alphas.items()
     }
-    made = torch.tensor(_combine(options, options.jobs(), found)["mixture_weights"])
+    made = torch.tensor(_combine(options, options.searches(), found)["mixture_weights"])
     # The odds were 1 and then 1.5: at twice the length they are 1.5 times that again.
     torch.testing.assert_close(made, torch.tensor([[2.25 / 3.25, 1 / 3.25], [0.0, 1.0]]))
 
@@ -333,7 +335,7 @@ def test_mean_and_best_are_what_they_say(
     }
     for combine in ("mean", "best"):
         options = ProgramConfig(tasks=tasks, combine=combine)
-        made = _combine(options, options.jobs(), found)
+        made = _combine(options, options.searches(), found)
         assert made["best_task"] == best
         assert made["combined"]["best"] == alphas[best]
         share = skills[0] / sum(skills)
@@ -364,7 +366,7 @@ def test_the_best_task_is_the_same_at_all_lengths() -> None:
         }
         for name, accuracy in accuracies.items()
     }
-    made = _combine(options, options.jobs(), found)
+    made = _combine(options, options.searches(), found)
     assert made["best_task"] == "in-context-recall"
     assert made["lengths"] == {"8": RECALLS, "16": RECALLS}
 
@@ -378,15 +380,15 @@ def test_all_tasks_of_the_preset_unless_some_are_named() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"tasks": {"recall": 1.0}}, "no task 'recall'"),
+        ({"tasks": {"recall": 1.0}}, "Unknown MAD task 'recall'"),
         ({"tasks": {}}, "tasks"),
         ({"tasks": {"compression": -1.0}}, "tasks.compression"),
-        ({"tasks": ["compression"], "settings": {"memorization": {}}}, "none of the tasks"),
+        ({"tasks": ["compression"], "settings": {"memorization": {}}}, "not one of the tasks"),
         (
             {"tasks": ["compression"], "settings": {"compression": {"vocab": 3}}},
             "Unknown option 'vocab'. Did you mean 'vocabulary'",
         ),
-        ({"tasks": ["compression"], "preset": "paper"}, "paper has no compression"),
+        ({"tasks": ["compression"], "preset": "paper"}, "leaves out compression"),
         ({"tasks": ["compression"], "lengths": [8], "target_length": 64}, "two or more"),
         ({"tasks": ["compression"], "lengths": [8, 16]}, "go together"),
         (
@@ -402,11 +404,11 @@ def test_all_tasks_of_the_preset_unless_some_are_named() -> None:
         ({"tasks": ["in-context-recall"], "lengths": [8, 9], "target_length": 64}, "even"),
         (
             {"tasks": ["memorization"], "batch_size": 512},
-            "256 examples, too few for a batch of 512",
+            "256 examples: too few for a batch of 512",
         ),
         (
             {"tasks": ["memorization"], "batch_size": 200, "strategy": "probe"},
-            "256 examples, and 200 of them kept for probe, too few for a batch of 200",
+            "256 examples, 200 of them held out for probe: too few for a batch of 200",
         ),
         ({"tasks": {"compression": float("inf")}}, "tasks.compression"),
         (
@@ -414,9 +416,9 @@ def test_all_tasks_of_the_preset_unless_some_are_named() -> None:
             "leave that out",
         ),
         ({"strategy": "fixed"}, "finds no mixture weights"),
-        ({"component_lr": 0, "projector_lr": 0}, "would never learn"),
+        ({"component_lr": 0, "projector_lr": 0}, "would not learn"),
         ({"sample_prompt": "Once"}, "sample_prompt"),
-        ({"sample_tokens": 8}, "sample_tokens means nothing"),
+        ({"sample_tokens": 8}, "does not use sample_tokens"),
     ],
 )
 def test_what_cannot_be_programmed_is_refused(options: dict[str, object], says: str) -> None:

@@ -7,8 +7,8 @@ import torch
 
 from manticore.programming.trust import (
     agreement,
-    asked_mixture,
     by_chance,
+    mixture_for_text,
     rank_correlation,
     task_agreement,
     trust_on,
@@ -104,22 +104,24 @@ def _tasks(*alphas: torch.Tensor) -> dict[str, dict]:
 def test_padding_is_no_text() -> None:
     tasks = _tasks(UP, DOWN)
     assert trust_on(tasks, UP.tolist(), _text(8, 3), 8) == trust_on(tasks, UP.tolist(), _text(8), 8)
-    with pytest.raises(ValueError, match="fills no sequence"):
+    with pytest.raises(ValueError, match="does not fill one sequence"):
         trust_on(tasks, UP.tolist(), _text(3), 8)
 
 
 def test_blocks_alike_are_neither_trusted_nor_distrusted() -> None:
-    with pytest.raises(ValueError, match="all blocks are alike"):
+    with pytest.raises(ValueError, match="All blocks have the same"):
         trust_on(_tasks(UP, DOWN), [[0.5, 0.5]] * 3, _text(8), 8)
 
 
-def test_what_is_asked_for_is_held_against_what_was_made() -> None:
+@pytest.mark.parametrize(
+    ("weights", "wanted"),
+    [((0, 0.3, 0), UP), ((0, 0, 0.3), DOWN), ((0.2, 0, 0.1), UP), ((0.1, 0, 0.3), DOWN)],
+)
+def test_the_task_that_weighs_most_in_a_text_decides(weights, wanted) -> None:
     alphas = {"a": UP, "b": UP, "c": DOWN}
-    assert agreement(asked_mixture(alphas, {"a": 0, "b": 0.3, "c": 0}), UP) == pytest.approx(1)
-    assert agreement(asked_mixture(alphas, {"a": 0, "b": 0, "c": 0.3}), UP) == pytest.approx(-1)
-    # What a text asks for most decides.
-    assert agreement(asked_mixture(alphas, {"a": 0.2, "b": 0, "c": 0.1}), UP) == pytest.approx(1)
-    assert agreement(asked_mixture(alphas, {"a": 0.1, "b": 0, "c": 0.3}), UP) == pytest.approx(-1)
+    found = mixture_for_text(alphas, dict(zip("abc", weights, strict=True)))
+    assert agreement(found, wanted) == pytest.approx(1)
+    assert agreement(found, wanted.flip(0)) == pytest.approx(-1)
 
 
 def test_what_was_made_as_asked_is_trusted_wholly() -> None:
@@ -127,18 +129,18 @@ def test_what_was_made_as_asked_is_trusted_wholly() -> None:
     alphas = {name: torch.rand(4, 3, generator=generator).softmax(dim=1) for name in "abc"}
     asked = {"a": 0.5, "b": 0.1, "c": 0.4}
     made = sum(asked[name] * alpha for name, alpha in alphas.items())
-    assert agreement(asked_mixture(alphas, asked), made) == pytest.approx(1)
-    others = agreement(asked_mixture(alphas, {"a": 0.0, "b": 1.0, "c": 0.0}), made)
+    assert agreement(mixture_for_text(alphas, asked), made) == pytest.approx(1)
+    others = agreement(mixture_for_text(alphas, {"a": 0.0, "b": 1.0, "c": 0.0}), made)
     assert others < 1
 
 
 def test_without_an_order_of_blocks_there_is_nothing_to_trust() -> None:
     alphas = {"a": torch.tensor([[0.9, 0.1]]), "b": torch.tensor([[0.1, 0.9]])}
-    assert agreement(asked_mixture(alphas, {"a": 1.0, "b": 0.0}), alphas["a"]) == 0
+    assert agreement(mixture_for_text(alphas, {"a": 1.0, "b": 0.0}), alphas["a"]) == 0
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(ValueError, match="two tasks or more"):
-        asked_mixture({"a": UP}, {"a": 1.0})
-    with pytest.raises(ValueError, match="asks for none of a, b"):
-        asked_mixture({"a": UP, "b": UP}, {"a": 0.0, "b": 0.0})
+        mixture_for_text({"a": UP}, {"a": 1.0})
+    with pytest.raises(ValueError, match="None of a, b has a weight"):
+        mixture_for_text({"a": UP, "b": UP}, {"a": 0.0, "b": 0.0})

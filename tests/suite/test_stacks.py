@@ -109,12 +109,12 @@ def test_seeds_give_other_weights_and_twins_are_not_alike():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("gtp_neo", "did you mean gpt_neo"),
-        ("gpt_neo+manba", "did you mean mamba"),
-        ("mambaformer+mamba", "no model 'mambaformer.mamba'"),
-        ("+", "Choose of gpt_neo"),
-        ("", "Choose of gpt_neo"),
-        ("+".join(["mamba"] * 5), "join 2 to 4"),
+        ("gtp_neo", "Unknown model 'gtp_neo'. Did you mean 'gpt_neo'"),
+        ("gpt_neo+manba", "Unknown family 'manba'. Did you mean 'mamba'"),
+        ("mambaformer+mamba", "Unknown family 'mambaformer'"),
+        ("+", "Unknown family ''. Choose from: gpt_neo"),
+        ("", "Unknown model ''. Choose from: gpt_neo"),
+        ("+".join(["mamba"] * 5), "has 5 components: join at most 4"),
     ],
 )
 def test_a_model_that_is_not_there_is_refused(name, says):

@@ -1,12 +1,12 @@
-"""The vectorised tasks and the one-example-at-a-time reference draw from the same distribution."""
+"""The vectorized tasks and the one-example-at-a-time reference draw from the same distribution."""
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import mad_reference
-from manticore.tasks import TASKS, Setting
-from manticore.tasks.generators import IGNORED, Draw, Examples
+from manticore.tasks import Setting, find_task
+from manticore.tasks.drawing import IGNORED, Arrays, Draw
 
 N = 3_000
 LEAST_P = 1e-5  # some thousand comparisons, at fixed seeds
@@ -48,7 +48,7 @@ def draw(training: bool, seed: int) -> Draw:
     return Draw(N, training, np.random.default_rng(seed), np.random.SeedSequence(7))
 
 
-def features(examples: Examples) -> dict[str, np.ndarray]:
+def features(examples: Arrays) -> dict[str, np.ndarray]:
     """What is compared, each column by itself: (N, columns), small numbers of 0 or more."""
     inputs, targets = examples
     in_order = np.sort(inputs, axis=1)
@@ -81,9 +81,9 @@ def same_distribution_p(left: np.ndarray, right: np.ndarray) -> float:
 @pytest.mark.parametrize("case", CASES)
 def test_as_one_example_at_a_time(case: str, training: bool) -> None:
     setting = Setting(**CASES[case])
-    vectorised = features(TASKS[setting.task].generate(setting, draw(training, seed=1)))
+    vectorized = features(find_task(setting.task).generate(setting, draw(training, seed=1)))
     reference = features(mad_reference.generate(setting, draw(training, seed=2)))
-    for name, columns in vectorised.items():
+    for name, columns in vectorized.items():
         assert columns.shape == reference[name].shape
         for index, (left, right) in enumerate(zip(columns.T, reference[name].T, strict=True)):
             p = same_distribution_p(left.astype(np.int64), right.astype(np.int64))

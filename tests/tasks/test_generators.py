@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manticore.tasks import BASELINES, TASKS, Setting
-from manticore.tasks.generators import BLOCK_TOKENS, IGNORED, Draw
+from manticore.tasks import TASKS, Setting, find_task
+from manticore.tasks.drawing import BLOCK_TOKENS, IGNORED, Draw
 
 N = 24
 seeds = st.integers(0, 2**32)
@@ -16,7 +16,7 @@ few = settings(max_examples=40)
 def make(setting: Setting, seed: int = 0, n: int = N, training: bool = False):
     stream, shared = np.random.SeedSequence(seed).spawn(2)
     draw = Draw(n, training, np.random.default_rng(stream), shared)
-    return TASKS[setting.task].generate(setting, draw)
+    return find_task(setting.task).generate(setting, draw)
 
 
 def recall_setting(
@@ -50,7 +50,8 @@ recall_settings = st.builds(
 @given(recall_settings, seeds)
 def test_recall_asks_exactly_for_what_was_shown(setting: Setting, seed: int) -> None:
     inputs, targets = make(setting, seed)
-    n_tokens = setting.vocabulary - (setting.noise_vocabulary or 0) - (not setting.multi_query)
+    noise_vocabulary = getattr(setting, "noise_vocabulary", 0)
+    n_tokens = setting.vocabulary - noise_vocabulary - (not setting.multi_query)
     assert inputs.shape == targets.shape
     assert inputs.shape[1] == setting.length - (1 if setting.multi_query else 0)
     for row, asked in zip(inputs, targets, strict=True):
@@ -194,7 +195,7 @@ def test_memorization_has_one_map_and_never_shows_values(
 
 
 def test_another_seed_makes_another_memorization_map() -> None:
-    setting = BASELINES["memorization"]
+    setting = Setting(task="memorization")
     maps = []
     for seed in (0, 1):
         inputs, targets = make(setting, seed, n=256)
@@ -205,7 +206,7 @@ def test_another_seed_makes_another_memorization_map() -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_data_set_of_several_blocks_is_whole(task: str) -> None:
-    setting = Setting(task=task, **TASKS[task].quick)
+    setting = Setting(task=task, **find_task(task).quick)
     n = BLOCK_TOKENS // setting.length + 3
     inputs, targets = make(setting, n=n)
     assert len(inputs) == len(targets) == n
@@ -218,7 +219,7 @@ def test_a_data_set_of_several_blocks_is_whole(task: str) -> None:
 
 
 def test_noise_has_its_share() -> None:
-    setting = BASELINES["noisy-in-context-recall"]
+    setting = Setting(task="noisy-in-context-recall")
     inputs, _ = make(setting, n=2_000)
     first = inputs[:, :126:2]
     noise = (first >= 16).mean()

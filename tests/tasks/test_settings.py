@@ -1,12 +1,14 @@
 """Settings that a task cannot be made of are refused, and the published ones are as published."""
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, SerializeAsAny, ValidationError
 
 from manticore.suite.protocol import PROTOCOLS
-from manticore.tasks import BASELINES, PRESETS, TASKS, Setting, axes, make_task
+from manticore.tasks import TASKS, Setting, difficulties, make_task, preset_settings
 
 
 @pytest.mark.parametrize(
@@ -20,7 +22,7 @@ from manticore.tasks import BASELINES, PRESETS, TASKS, Setting, axes, make_task
         ({"task": "in-context-recall", "vocabulary": 1}, "vocabulary=1 .* give 2 or more"),
         (
             {"task": "noisy-in-context-recall", "noise_vocabulary": 31},
-            "vocabulary=32 .* give 33 .* noise_vocabulary=31; or a smaller noise_vocabulary",
+            "vocabulary=32 .* give 33 .* noise_vocabulary=31; or choose a smaller noise_vocabulary",
         ),
         (
             {"task": "noisy-in-context-recall", "noise_vocabulary": 0},
@@ -46,9 +48,9 @@ from manticore.tasks import BASELINES, PRESETS, TASKS, Setting, axes, make_task
         ({"task": "compression", "length": 1}, "length=1 .* give 2 or more"),
         (
             {"task": "compression", "tokens_to_copy": 3},
-            "tokens_to_copy=3 means nothing to compression: .* choose selective-copying",
+            "compression does not use tokens_to_copy: .* choose selective-copying",
         ),
-        ({"task": "in-context-recal"}, "did you mean 'in-context-recall'"),
+        ({"task": "in-context-recal"}, "Did you mean 'in-context-recall'"),
         ({"task": "memorization", "train_examples": 0}, "greater than 0"),
         ({"task": "memorization", "vocab": 8}, "Did you mean 'vocabulary'"),
     ],
@@ -81,7 +83,8 @@ def test_the_tightest_settings_can_be_made(given: dict[str, Any], multi_query: b
 def test_a_setting_is_a_baseline_but_for_what_is_given() -> None:
     setting = Setting(task="selective-copying", tokens_to_copy=96)
     changed = setting.model_dump() | {"tokens_to_copy": 16}
-    assert Setting(**changed) == BASELINES["selective-copying"]
+    assert Setting(**changed) == Setting(task="selective-copying")
+    assert Setting(**changed, noise_share=None) == Setting(**changed)
     assert Setting.model_validate_json(setting.model_dump_json()) == setting
     with pytest.raises(ValidationError, match="frozen"):
         setting.length = 8
@@ -115,16 +118,16 @@ PUBLISHED = {
 @pytest.mark.parametrize("task", PUBLISHED)
 def test_baselines_and_axes_are_as_published(task: str) -> None:
     sizes, own, varied = PUBLISHED[task]
-    baseline = BASELINES[task]
+    baseline = Setting(task=task)
     assert (baseline.vocabulary, baseline.length, baseline.train_examples) == sizes
     assert baseline.test_examples == 1280
     common = {"task", "vocabulary", "length", "train_examples", "test_examples"}
-    assert baseline.model_dump(exclude_none=True, exclude=common) == own
+    assert baseline.model_dump(exclude=common) == own
     wanted = {
         Setting(task=task, **{name: value}) for name, values in varied.items() for value in values
     }
-    assert set(axes(task)) == wanted
-    assert len(axes(task)) == len(wanted)
+    assert set(difficulties(task)) == wanted
+    assert len(difficulties(task)) == len(wanted)
 
 
 def test_the_protocol_is_as_published() -> None:
@@ -139,16 +142,20 @@ def test_the_protocol_is_as_published() -> None:
 
 
 def test_an_axis_varies_one_option() -> None:
-    for name, baseline in BASELINES.items():
-        for setting in axes(name):
+    for name in TASKS:
+        baseline = Setting(task=name)
+        for setting in difficulties(name):
             pairs = zip(setting.model_dump().items(), baseline.model_dump().items(), strict=True)
             assert sum(ours != base for ours, base in pairs) == 1
 
 
 def test_presets() -> None:
-    assert len(PRESETS["full"]) == len(set(PRESETS["full"])) == 6 + sum(map(len, map(axes, TASKS)))
-    assert {s.task for s in PRESETS["quick"]} == {s.task for s in PRESETS["baseline"]} == set(TASKS)
-    paper = {s.task: s for s in PRESETS["paper"]}
+    full = preset_settings("full")
+    assert len(full) == len(set(full)) == 6 + sum(map(len, map(difficulties, TASKS)))
+    for preset in ("quick", "baseline"):
+        assert [setting.task for setting in preset_settings(preset)] == list(TASKS)
+    paper = {setting.task: setting for setting in preset_settings("paper")}
+    assert paper.keys() == TASKS.keys() - {"compression"}
     for task in ("in-context-recall", "fuzzy-in-context-recall"):
         assert (paper[task].vocabulary, paper[task].train_examples) == (128, 800)
     noisy = paper["noisy-in-context-recall"]
@@ -161,5 +168,29 @@ def test_presets() -> None:
 
 
 def test_axes_of_an_unknown_task() -> None:
-    with pytest.raises(ValueError, match="did you mean 'memorization'"):
-        axes("memorisation")
+    with pytest.raises(ValueError, match="Did you mean 'memorization'"):
+        difficulties("memorisation")
+
+
+def test_an_unknown_preset() -> None:
+    with pytest.raises(ValueError, match=r"Unknown preset 'quik'. Did you mean 'quick'"):
+        preset_settings("quik")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_setting_is_an_object_of_its_task_wherever_it_comes_from(task: str) -> None:
+    setting = Setting(task=task)
+    assert type(setting) is TASKS.load(task).setting
+
+    class Holder(BaseModel):
+        setting: SerializeAsAny[Setting]
+
+    holder = Holder(setting=setting.model_dump())
+    for same in (
+        holder.setting,
+        Holder.model_validate_json(holder.model_dump_json()).setting,
+        pickle.loads(pickle.dumps(setting)),
+        copy.deepcopy(setting),
+    ):
+        assert type(same) is type(setting)
+        assert (same, hash(same)) == (setting, hash(setting))

@@ -1,0 +1,61 @@
+"""What a task is: everything about it in one object, and one file for each task.
+
+To add a task is to write a file with a `Task` in this folder or elsewhere, and its entry in
+`manticore.names.TASKS`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from manticore.config.setting import Setting
+from manticore.names import TASKS
+from manticore.tasks.drawing import Arrays, Draw
+
+Changes = Mapping[str, Any]
+"""Options of a setting and their values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One task.
+
+    Attributes:
+        setting: Class of its settings: its options, their limits and, as their defaults, the
+            published baseline.
+        generate: Makes a data set, as described in `manticore.tasks.drawing`.
+        axes: For each option that the published suite varies, one at a time, its values.
+        quick: What changes in the baseline for a setting that trains in minutes on two cores.
+        paper: What the suite of "Pretrained Hybrids with MAD Skills" changes in the baseline; None
+            where it leaves the task out.
+        reconstructs: Whether all targets are decoded from the last position, by a head for that.
+            Otherwise a causal language model's output at position t is scored on `targets[:, t]`.
+        weight_in_text: How much a text rewards what the task trains, from 0 to 1, counted without
+            training: a function of its tokens (n, T), in windows as the model sees them, and the
+            size of the vocabulary. None where nothing to count is known: the task then has no
+            weight in a text.
+    """
+
+    setting: type[Setting]
+    generate: Callable[[Any, Draw], Arrays]
+    axes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    quick: Changes = field(default_factory=dict)
+    paper: Changes | None = None
+    reconstructs: bool = False
+    weight_in_text: Callable[[np.ndarray, int], float] | None = None
+
+    @property
+    def head(self) -> Literal["mixed", "reconstruction"]:
+        """The head that a hybrid needs for the task."""
+        return "reconstruction" if self.reconstructs else "mixed"
+
+
+def find_task(name: str) -> Task:
+    """The task of this name.
+
+    Raises:
+        UnknownNameError: There is none; the message suggests the nearest name and lists all.
+    """
+    return TASKS.load(name)
