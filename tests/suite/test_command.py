@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from manticore.cli import app
-from manticore.tasks import settings as presets
+from manticore.config.setting import PRESETS
 from tests.suite.test_suite import COMPRESSION, RECALL
 
 
@@ -15,7 +15,7 @@ def mad(*arguments):
 
 
 def test_the_suite_from_the_shell(tmp_path, monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, "quick", [RECALL, COMPRESSION])
+    monkeypatch.setitem(PRESETS, "quick", lambda: [RECALL, COMPRESSION])
     result = mad(
         *("--model", "gpt_neox", "--model", "mamba", "--task", "in-context-recall"),
         *("--seeds", 2, "--epochs", 1, "--folder", tmp_path, "--device", "cpu"),
@@ -54,8 +54,8 @@ def test_the_suite_from_the_shell(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--model", "gpt_nox"], "did you mean gpt_neox"),
-        (["--task", "recal"], "There is no task 'recal'"),
+        (["--model", "gpt_nox"], "Did you mean 'gpt_neox'"),
+        (["--task", "recal"], "Unknown MAD task 'recal'"),
         (["--preset", "slow"], "no preset 'slow'"),
         (["--device", "cuda:77", "--task", "memorization"], "no device 'cuda:77'"),
         (["--device", "gpu", "--task", "memorization"], "no device 'gpu'"),

@@ -16,8 +16,7 @@ from manticore.suite.protocol import Protocol, task_scores
 from manticore.suite.suite import Suite
 from manticore.suite.trial import _options as training_options
 from manticore.suite.trial import _seconds
-from manticore.tasks import Setting
-from manticore.tasks import settings as presets
+from manticore.tasks import PRESETS, Setting
 
 RECALL = Setting(
     task="in-context-recall", vocabulary=8, length=8, train_examples=64, test_examples=32
@@ -38,7 +37,7 @@ SMALL = {
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     """The preset quick with two tiny settings."""
-    monkeypatch.setitem(presets.PRESETS, "quick", [RECALL, COMPRESSION])
+    monkeypatch.setitem(PRESETS, "quick", lambda: [RECALL, COMPRESSION])
 
 
 def suite(folder, models=("gpt_neox", "gpt_neox+mamba"), **options):
@@ -88,7 +87,7 @@ def test_killed_is_uninterrupted(tmp_path):
     code = (
         "import sys; from tests.suite import test_suite as t; "
         "import manticore.suite.trial as m; m.CHECKPOINT_EVERY = 3; "
-        "t.presets.PRESETS['quick'] = [t.RECALL, t.COMPRESSION]; t.suite(sys.argv[1])"
+        "t.PRESETS['quick'] = lambda: [t.RECALL, t.COMPRESSION]; t.suite(sys.argv[1])"
     )
     file = tmp_path / "killed/results.jsonl"
     process = subprocess.Popen(
@@ -212,8 +211,8 @@ def test_two_suites_do_not_share_a_folder(tmp_path):
     ("options", "says"),
     [
         ({"preset": "fast"}, "no preset 'fast': choose of quick"),
-        ({"models": ["mambo"]}, "did you mean mamba"),
-        ({"tasks": ["recall"]}, "no task 'recall'"),
+        ({"models": ["mambo"]}, "Did you mean 'mamba'"),
+        ({"tasks": ["recall"]}, "Unknown MAD task 'recall'"),
         ({"preset": "paper", "tasks": ["compression"]}, "paper has no compression"),
         ({"epochs": 0}, "epochs"),
         ({"seeds": [-1]}, "seed"),
