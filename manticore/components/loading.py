@@ -1,6 +1,6 @@
-"""Loading components: from the hub, from a folder, from the bundled zoo, or from nothing."""
+"""Loading components: bundled ones, folders, GGUF files, hub repositories, and untrained ones."""
 
-import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,34 +12,38 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from manticore.components.families import FAMILIES, UnknownFamilyError
+from manticore.components.admission import check_causal, check_kind, check_weights, input_rows
+from manticore.components.families import UnknownFamilyError
 from manticore.components.inspection import family_spec
 from manticore.components.mixers.fast import use_fast_mixers
+from manticore.components.own_tokenizer import fit_tokenizer, load_tokenizer, wants_trust
+from manticore.components.places import (
+    ONLY_SAFETENSORS,
+    ComponentError,
+    Place,
+    check_gguf,
+    check_hub,
+    component_name,
+    locate,
+)
 from manticore.components.runner import BlockRunner
 from manticore.components.scratch import Scratch, is_scratch, make_scratch
 from manticore.components.spec import FamilySpec
-from manticore.components.tokenizers import special_ids
-from manticore.components.zoo import has_zoo, zoo_names, zoo_path
-from manticore.data.token_ids import vocabulary_size
-from manticore.names import UnknownNameError
-from manticore.paths import expanded
+from manticore.components.zoo import has_zoo, zoo_names
 
-ZOO_PREFIX = "zoo:"
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_ONLY_SAFETENSORS = (
-    "Manticore loads safetensors only, because a pickle can run code: load it with Transformers "
-    "where you trust it, then model.save_pretrained(folder), which writes safetensors."
-)
+# Where the tensors of a text model are inside one that also takes images or sound.
+_TEXT_PART = {
+    r"^language_model\.model\.": "model.",
+    r"^model\.language_model\.": "model.",
+    r"^language_model\.lm_head": "lm_head",
+}
 
-
-class ComponentError(ValueError):
-    """A component that cannot be loaded; the message names it, the cause and the remedy."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Component:
 
     Attributes:
         name: Short name, for labels.
-        source: What it was loaded from: a hub id, a folder or `zoo:NAME`.
+        source: What it was loaded from, such as a hub id, a folder or `zoo:NAME`.
         model: The causal language model, in evaluation mode.
         tokenizer: Its own tokenizer.
         spec: Where the parts of its family are.
@@ -76,41 +80,40 @@ def load_component(
     """Load one component.
 
     Args:
-        source: `zoo:NAME`, a folder saved by `save_pretrained`, a hub id, or `scratch:FAMILY` for
-            a small model without training (see `manticore.components.scratch`).
-        dtype: The type its weights get, or its name; `auto` takes the one they were saved in.
+        source: `zoo:NAME`, a folder saved by `save_pretrained`, a GGUF file or the folder of one
+            (its weights are dequantized), a hub id, a GGUF file of a hub repository
+            (`OWNER/NAME/FILE.gguf`), or `scratch:FAMILY` for a small untrained model (see
+            `manticore.components.scratch`).
+        dtype: Type that its weights get, or its name; `auto` takes the one they were saved in.
         trust_remote_code: Run code that a hub repository brings along. Off unless you turn it on.
         revision: Branch, tag or commit of a hub repository.
+
+    Returns:
+        The component. Of a model that also takes images or sound, only the text part is loaded.
 
     Raises:
         ComponentError: The source does not hold a loadable causal language model.
     """
     source = str(source)
+    dtype = _checked_dtype(source, dtype)
     if is_scratch(source):
         return _from_nothing(source, dtype)
-    where = _locate(source)
-    options = {"trust_remote_code": trust_remote_code, "revision": revision}
+    place = locate(source)
+    where: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
+    if place.gguf_file:
+        check_gguf(source)
+        where["gguf_file"] = place.gguf_file
+    family = None
     try:
-        config = AutoConfig.from_pretrained(where, **options)
-        _check_kind(source, config)
-        # Meant for a start from nothing, but Transformers 5.23 heeds it on loading too: it would
-        # divide output projections that were divided before they were trained.
-        if getattr(config, "rescale_prenorm_residual", False):
-            config.rescale_prenorm_residual = False
-        tokenizer = _load_tokenizer(source, where, options)
-        model, report = AutoModelForCausalLM.from_pretrained(
-            where,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,  # They are in the report, and refused below.
-            output_loading_info=True,
-            **options,
-        )
-        model.eval()
-        _check_causal(source, model)
-        _check_weights(source, report)
-        _check_embeddings(source, model, tokenizer)
+        if not Path(place.root).is_dir():
+            check_hub(source, place.root, revision)
+        config = AutoConfig.from_pretrained(place.root, **where)
+        family = config.model_type
+        config = _text_config(source, config)
+        check_kind(source, config)
+        tokenizer = load_tokenizer(source, place, where)
+        model = _load_model(source, place, config, dtype, where)
+        tokenizer = fit_tokenizer(tokenizer, input_rows(model), source)
         use_fast_mixers(model)
         spec = family_spec(model)
     except ComponentError:
@@ -118,212 +121,114 @@ def load_component(
     except UnknownFamilyError as error:
         raise ComponentError(f"'{source}' cannot be cut into blocks. {error}") from error
     except Exception as error:  # A strange configuration can make Transformers raise anything.
-        raise ComponentError(_explain(source, error)) from error
+        raise ComponentError(_explain(source, place, family, error)) from error
     return Component(component_name(source), source, model, tokenizer, spec)
+
+
+def _load_model(
+    source: str,
+    place: Place,
+    config: PreTrainedConfig,
+    dtype: torch.dtype | str,
+    where: dict[str, Any],
+) -> PreTrainedModel:
+    # Meant for untrained models, but Transformers 5.23 heeds it on loading too: it would divide
+    # output projections that were divided before they were trained.
+    if getattr(config, "rescale_prenorm_residual", False):
+        config.rescale_prenorm_residual = False  # pyright: ignore[reportAttributeAccessIssue]
+    safe: dict[str, Any] = {} if place.gguf_file else {"use_safetensors": True}
+    model, report = AutoModelForCausalLM.from_pretrained(
+        place.root,
+        config=config,
+        dtype=dtype,
+        ignore_mismatched_sizes=True,  # They are in the report, and refused below.
+        output_loading_info=True,
+        key_mapping=_TEXT_PART,
+        **safe,
+        **where,
+    )
+    model.eval()
+    check_causal(source, model)
+    check_weights(source, report)
+    return model
+
+
+def _text_config(source: str, config: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration of the text part, where there are others."""
+    text = config.get_text_config(decoder=True)
+    if text is config or type(text) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return config
+    if getattr(config, "is_encoder_decoder", False):
+        return config
+    logger.warning("only the text part of '%s' is loaded (%s)", source, text.model_type)
+    text.tie_word_embeddings = text.tie_word_embeddings or config.tie_word_embeddings
+    return text
+
+
+def _checked_dtype(source: str, dtype: torch.dtype | str) -> torch.dtype | str:
+    """The type itself, or `auto`.
+
+    Raises:
+        ComponentError: It is not a type that weights can have.
+    """
+    if dtype == "auto":
+        return "auto"
+    chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
+        raise ComponentError(
+            f"'{source}' cannot be loaded with weights of the type {dtype!r}: choose float32, "
+            "bfloat16, float16 or auto."
+        )
+    return chosen
 
 
 def _from_nothing(source: str, dtype: torch.dtype | str) -> Component:
     try:
         scratch = Scratch.parse(source)
     except ValueError as error:
-        raise ComponentError(str(error)) from error
-    chosen = torch.float32 if dtype == "auto" else dtype
-    if isinstance(chosen, str):
-        chosen = getattr(torch, chosen, None)
-    if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
-        raise ComponentError(
-            f"{dtype!r} is no type of weights: choose float32, bfloat16, float16 or auto."
-        )
+        raise ComponentError(f"'{source}' cannot be made. {error}") from error
     model, tokenizer = make_scratch(scratch)
-    cast_parameters(model, chosen)
+    if isinstance(dtype, torch.dtype):
+        cast_parameters(model, dtype)
     use_fast_mixers(model)
     return Component(scratch.family, source, model, tokenizer, family_spec(model))
 
 
 def cast_parameters(module: nn.Module, dtype: torch.dtype) -> None:
-    """Cast all weights. Buffers stay: rotary tables want float32."""
+    """Cast all weights, in place. Buffers stay: rotary tables need float32.
+
+    Args:
+        module: Any module.
+        dtype: A floating-point type.
+    """
     for parameter in module.parameters():
         parameter.data = parameter.data.to(dtype)
 
 
-def is_zoo(source: str) -> bool:
-    """Whether the source names a bundled component."""
-    return source.startswith(ZOO_PREFIX)
-
-
-def component_name(source: str) -> str:
-    """A short name for a source: what follows the last slash or colon."""
-    return source.rstrip("/").replace(ZOO_PREFIX, "").split("/")[-1]
-
-
-def _locate(source: str) -> str:
-    """What to give Transformers: a folder that was looked into, or a hub id."""
-    if is_zoo(source):
-        try:
-            where = zoo_path(source)
-        except (UnknownNameError, FileNotFoundError) as error:
-            raise ComponentError(f"'{source}': {error}") from error
-    else:
-        try:
-            where = expanded(source)
-        except ValueError as error:
-            raise ComponentError(str(error)) from error
-    if where.is_dir():
-        _check_folder(where)
-        return str(where)
-    if where.is_file():
-        raise ComponentError(f"'{source}' is a file: give the folder that holds config.json.")
-    if source.startswith((".", "/", "~")) or source.count("/") > 1:  # A hub id is OWNER/NAME.
-        raise ComponentError(
-            f"There is no folder '{source}': give a folder that holds config.json."
-        )
-    return source
-
-
-def files_of(source: str) -> dict[str, tuple[int, int]] | None:
-    """Size and time of change (ns) of a local component's files: another component has others.
-
-    None where there is no folder: of a hub id and of a component from nothing, the name says all,
-    and what cannot be found is said where it is loaded.
-    """
-    if is_scratch(source):
-        return None
-    try:
-        folder = Path(_locate(source))
-    except ComponentError:
-        return None
-    if not folder.is_dir():
-        return None
-    stats = {path.name: path.stat() for path in sorted(folder.iterdir()) if path.is_file()}
-    return {name: (found.st_size, found.st_mtime_ns) for name, found in stats.items()}
-
-
-def _check_folder(folder: Path) -> None:
-    config = folder / "config.json"
-    if not config.is_file():
-        raise ComponentError(
-            f"The folder '{folder}' has no config.json: point to a folder that was written by "
-            "save_pretrained."
-        )
-    try:
-        json.loads(config.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ComponentError(f"{config} is not valid JSON ({error}): save it again.") from error
-    if not list(folder.glob("*.safetensors")):
-        pickled = [path.name for pattern in _PICKLED for path in folder.glob(pattern)]
-        held = f"only pickle files ({', '.join(pickled)})" if pickled else "no weights"
-        raise ComponentError(f"The folder '{folder}' holds {held}. {_ONLY_SAFETENSORS}")
-
-
-def _check_kind(source: str, config: PreTrainedConfig) -> None:
-    """Refuse what is no causal language model before its weights are read."""
-    kind = config.model_type
-    if kind == "manticore":
-        raise ComponentError(f"'{source}' is a hybrid itself: give its components instead.")
-    if config.is_encoder_decoder:
-        why = f"its family '{kind}' has an encoder and a decoder"
-    elif type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and not hasattr(config, "auto_map"):
-        why = f"Transformers knows none of its family '{kind}'"
-    else:
-        return
-    raise ComponentError(_not_causal(source, why))
-
-
-def _not_causal(source: str, why: str) -> str:
-    return (
-        f"'{source}' is no causal language model: {why}. Choose a model that continues text, such "
-        f"as one of the families {', '.join(sorted(FAMILIES))}."
-    )
-
-
-def _load_tokenizer(source: str, where: str, options: dict[str, Any]) -> PreTrainedTokenizerBase:
-    remedy = (
-        "A component needs the tokenizer that it was trained with: "
-        "tokenizer.save_pretrained(folder) writes it beside the model."
-    )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(where, **options)
-    except Exception as error:  # Half a tokenizer, too, can make Transformers raise anything.
-        if _wants_trust(error):
-            raise
-        raise ComponentError(
-            f"The tokenizer of '{source}' could not be loaded: {error}\n{remedy}"
-        ) from error
-    # Transformers makes up an empty tokenizer for some families when there are no files.
-    if set(tokenizer.get_vocab().values()) <= special_ids(tokenizer):
-        raise ComponentError(f"'{source}' comes without a tokenizer. {remedy}")
-    return tokenizer
-
-
-@torch.no_grad()
-def _check_causal(source: str, model: PreTrainedModel) -> None:
-    """A family that Manticore does not know may be an encoder: look whether it sees ahead."""
-    if model.config.model_type in FAMILIES:
-        return
-    ids = torch.tensor([[2, 3, 4, 5], [2, 3, 4, 6]], device=model.device)  # (2, 4)
-    first, second = model(ids % model.config.vocab_size, use_cache=False).logits[:, :-1].float()
-    if (first - second).abs().max() > 1e-3 * first.std():
-        raise ComponentError(
-            _not_causal(source, "what it says of one token depends on the tokens that follow")
-        )
-
-
-def _check_weights(source: str, report: dict[str, Any]) -> None:
-    wrong = []
-    if report["missing_keys"]:
-        wrong.append(f"lacks {_some(report['missing_keys'])}")
-    if report["mismatched_keys"]:
-        found = (
-            f"{name} {tuple(has)}, not {tuple(wants)}"
-            for name, has, wants in report["mismatched_keys"]
-        )
-        wrong.append(f"has other shapes than its config.json says ({_some(found)})")
-    if wrong:
-        raise ComponentError(
-            f"The checkpoint of '{source}' {' and '.join(wrong)}: it was saved from another model "
-            "or cut short. Save it again with save_pretrained."
-        )
-
-
-def _check_embeddings(
-    source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-) -> None:
-    rows, needed = model.get_input_embeddings().weight.shape[0], vocabulary_size(tokenizer)
-    if rows < needed:
-        raise ComponentError(
-            f"'{source}' has {rows} embeddings, fewer than the {needed} entries of its own "
-            "tokenizer: the tokenizer does not match the model. Give the tokenizer that it was "
-            "trained with."
-        )
-
-
-def _wants_trust(error: Exception) -> bool:
-    return "trust_remote_code" in str(error)
-
-
-def _explain(source: str, error: Exception) -> str:
+def _explain(source: str, place: Place, family: str | None, error: Exception) -> str:
     if isinstance(error, SafetensorError):
         return (
             f"A safetensors file of '{source}' is damaged or cut short ({error}): copy or download "
             "it again."
         )
-    if _wants_trust(error):
+    if wants_trust(error):
         return (
             f"'{source}' brings code of its own, which was not run. Read that code; if you trust "
             "it, pass trust_remote_code=True."
         )
     if isinstance(error, OSError) and "use_safetensors" in str(error):
-        return f"'{source}' holds no safetensors weights. {_ONLY_SAFETENSORS}"
+        return f"'{source}' holds no safetensors weights. {ONLY_SAFETENSORS}"
+    if place.gguf_file:
+        return (
+            f"The GGUF file of '{source}' could not be read: {error}\nEither it is damaged, or "
+            "Transformers cannot convert its architecture. Copy it again, or give the same model "
+            "as safetensors."
+        )
+    if family:
+        return f"'{source}', of the family '{family}', could not be loaded: {error}"
     bundled = ", ".join(zoo_names()) if has_zoo() else "none are installed"
     return (
         f"'{source}' could not be loaded as a causal language model: {error}\n"
-        f"Give zoo:NAME ({bundled}), a folder written by save_pretrained, or a hub id that you can "
-        "reach from this machine."
+        f"Give zoo:NAME ({bundled}), a folder written by save_pretrained, a GGUF file, or a hub id "
+        "that you can reach from this machine."
     )
-
-
-def _some(keys: object) -> str:
-    names = sorted(str(key) for key in keys)
-    if not names:
-        return "nothing"
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

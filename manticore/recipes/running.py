@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from manticore.api import start_stage
-from manticore.components.loading import files_of
+from manticore.components.places import files_of
 from manticore.data import TextData, load_text
 from manticore.data.cache import digest
 from manticore.recipes.recipe import Recipe

@@ -1,11 +1,13 @@
 """Loading components: the weights are those of the file, and what cannot be loaded says why."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import huggingface_hub.constants
+import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,11 +16,13 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
+    AutoTokenizer,
     dynamic_module_utils,
 )
 
 from manticore import build_hybrid
-from manticore.components.loading import ComponentError, load_component
+from manticore.components.loading import load_component
+from manticore.components.places import ComponentError
 from manticore.components.zoo import zoo_names
 from tests.tiny import VOCAB_SIZE, make_model, make_tokenizer, save_component
 
@@ -85,6 +89,22 @@ def test_weights_get_the_type_that_was_asked_for(
     for name, parameter in loaded.named_parameters():
         assert parameter.dtype == asked, name
         assert torch.equal(parameter, model.get_parameter(name).to(asked)), name
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "auto"])
+def test_a_type_can_be_given_by_name(name: str, component: Callable[..., str]) -> None:
+    expected = torch.float32 if name == "auto" else getattr(torch, name)
+    for source in (component("llama"), "scratch:llama?width=32"):
+        assert load_component(source, dtype=name).model.dtype == expected
+
+
+@pytest.mark.parametrize("dtype", ["float33", "int8", torch.int64, "nn", 32])
+@pytest.mark.parametrize("source", ["zoo:tales-neox", "scratch:llama"])
+def test_what_is_not_a_type_of_weights(source: str, dtype: object) -> None:
+    with pytest.raises(ComponentError, match="choose float32, bfloat16, float16 or auto") as error:
+        load_component(source, dtype=dtype)
+    assert source in str(error.value)
+    assert repr(dtype) in str(error.value)
 
 
 @pytest.fixture
@@ -154,6 +174,54 @@ def test_a_hub_id_out_of_reach(hub: Callable, source: str) -> None:
     _refused(source, "Give zoo:NAME", zoo_names()[0], "hub id that you can reach")
 
 
+def test_an_adapter_on_the_hub(hub: Callable, folder: Path) -> None:
+    files = hub("org/fox-lora", folder)
+    _make_adapter(files)
+    _refused("org/fox-lora", "LORA adapter for the model 'org/fox'", "merge_and_unload")
+
+
+@pytest.mark.parametrize("model_too", [False, True])
+def test_an_adapter_in_place_of_a_model(folder: Path, model_too: bool) -> None:
+    base = make_model("llama")
+    if not model_too:
+        (folder / "config.json").unlink()
+        (folder / "model.safetensors").unlink()
+    lora = peft.LoraConfig(r=2, target_modules=["q_proj"], base_model_name_or_path="org/fox")
+    peft.get_peft_model(base, lora).save_pretrained(folder)
+    merge = "PeftModel.from_pretrained(model, "
+    _refused(folder, "LORA adapter", "not a whole model", re.escape(merge), "save_pretrained")
+
+
+def test_the_remedy_for_an_adapter_works(folder: Path, tmp_path: Path) -> None:
+    """What the message says to run, with the names that it gives."""
+    base = folder.rename(tmp_path / "base")
+    model = AutoModelForCausalLM.from_pretrained(base)
+    lora = peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    adapted = peft.get_peft_model(model, lora)
+    adapted.save_pretrained(tmp_path / "adapter")
+    with pytest.raises(ComponentError) as error:
+        load_component(tmp_path / "adapter")
+    lines = [line.strip() for line in str(error.value).splitlines() if line.startswith("  ")]
+    program = "\n".join(lines).replace("FOLDER", str(tmp_path / "merged"))
+    exec(
+        program,
+        {
+            "AutoModelForCausalLM": AutoModelForCausalLM,
+            "AutoTokenizer": AutoTokenizer,
+            "PeftModel": peft.PeftModel,
+        },
+    )
+    ids = torch.arange(2, 12)[None]
+    with torch.no_grad():
+        merged = load_component(tmp_path / "merged").model(ids).logits
+        torch.testing.assert_close(merged, adapted.eval()(ids).logits)
+
+
+def _make_adapter(folder: Path) -> None:
+    settings = {"peft_type": "LORA", "base_model_name_or_path": "org/fox"}
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+
+
 def test_a_hub_repository_of_pickles(hub: Callable, folder: Path) -> None:
     files = hub("org/fox", folder)
     torch.save(load_file(files / "model.safetensors"), files / "pytorch_model.bin")
@@ -163,7 +231,7 @@ def test_a_hub_repository_of_pickles(hub: Callable, folder: Path) -> None:
 
 def test_no_configuration(folder: Path) -> None:
     (folder / "config.json").unlink()
-    _refused(folder, "has no config.json", "written by save_pretrained")
+    _refused(folder, "has no config.json", "written by model.save_pretrained")
 
 
 @pytest.mark.parametrize("content", [b"{oops", b"", b"\xff\xfe\x00"])
@@ -244,14 +312,38 @@ def test_an_encoder(family: str, bare: bool, tmp_path: Path) -> None:
     config = AutoConfig.for_model(family, vocab_size=VOCAB_SIZE, **options)
     model = AutoModelForMaskedLM.from_config(config)
     _save_as(model.base_model if bare else model, tmp_path)
-    _refused(tmp_path, "is no causal language model", "Choose a model that continues text", "gpt2")
+    cause = f"'{family}', is not a causal language model"
+    _refused(tmp_path, cause, "Choose a model that continues text", "gpt2")
 
 
 def test_an_encoder_with_a_decoder(tmp_path: Path) -> None:
     options = {"d_model": 32, "num_layers": 1, "num_heads": 4, "d_kv": 8, "d_ff": 32}
     config = AutoConfig.for_model("t5", vocab_size=VOCAB_SIZE, **options)
     _save_as(AutoModelForSeq2SeqLM.from_config(config), tmp_path)
-    _refused(tmp_path, "is no causal language model", "'t5' has an encoder and a decoder")
+    _refused(tmp_path, "'t5', is not a causal language model: .* an encoder and a decoder")
+
+
+@torch.no_grad()
+def test_the_text_part_of_a_model_that_takes_images(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+    }
+    text = {**sizes, "vocab_size": VOCAB_SIZE, "num_key_value_heads": 2, "head_dim": 8}
+    vision = {**sizes, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
+    config = AutoConfig.for_model("gemma3", text_config=text, vision_config=vision)
+    torch.manual_seed(0)
+    whole = AutoModelForCausalLM.from_config(config).eval()
+    _save_as(whole, tmp_path)
+    loaded = load_component(tmp_path)
+    assert "only the text part" in caplog.text
+    assert type(loaded.model).__name__ == "Gemma3ForCausalLM"
+    ids = torch.arange(2, 12)[None]
+    assert torch.equal(loaded.model(ids).logits, whole(ids).logits)
 
 
 def test_a_hybrid_in_place_of_a_component(component: Callable[..., str], tmp_path: Path) -> None:
