@@ -6,6 +6,7 @@ EXTRAS = {
     "gradio": "app",
     "IPython": "notebook",
     "anywidget": "notebook",
+    "gguf": "gguf",
     "ipywidgets": "notebook",
     "peft": "lora",
     "ray": "sweep",

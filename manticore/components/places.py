@@ -2,13 +2,13 @@
 
 import json
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from transformers.utils.hub import cached_file
 
 from manticore.components.scratch import is_scratch
 from manticore.components.zoo import zoo_path
+from manticore.extras import MissingExtraError, require
 from manticore.names import UnknownNameError
 from manticore.paths import expanded
 
@@ -135,11 +135,10 @@ def check_gguf(source: str) -> None:
     Raises:
         ComponentError: It is missing; the message says how to install it.
     """
-    if find_spec("gguf") is None:
-        raise ComponentError(
-            f"'{source}' is a GGUF file, and the package that reads those is not installed. "
-            "Install it with: pip install 'manticore-hybrids[gguf]'"
-        )
+    try:
+        require(f"'{source}' is a GGUF file. Reading it", "gguf")
+    except MissingExtraError as error:
+        raise ComponentError(str(error)) from error
 
 
 def check_hub(source: str, root: str, revision: str) -> None:

@@ -98,7 +98,7 @@ def test_a_type_can_be_given_by_name(name: str, component: Callable[..., str]) -
         assert load_component(source, dtype=name).model.dtype == expected
 
 
-@pytest.mark.parametrize("dtype", ["float33", "int8", torch.int64, "nn", 32])
+@pytest.mark.parametrize("dtype", ["bf17", "int8", torch.int64, "manual_seed", 32])
 @pytest.mark.parametrize("source", ["zoo:tales-neox", "scratch:llama"])
 def test_what_is_not_a_type_of_weights(source: str, dtype: object) -> None:
     with pytest.raises(ComponentError, match="choose float32, bfloat16, float16 or auto") as error:

@@ -34,12 +34,6 @@ def test_weights_get_the_type_that_was_asked_for(dtype: torch.dtype | str) -> No
         assert torch.equal(table, exact.get_buffer(name)), name
 
 
-@pytest.mark.parametrize("dtype", ["bf17", "int8", "manual_seed"])
-def test_what_is_no_type_of_weights_is_refused(dtype: str) -> None:
-    with pytest.raises(ComponentError, match=f"'{dtype}' is no type of weights"):
-        mc.load_component("scratch:gpt_neox", dtype=dtype)
-
-
 @pytest.mark.parametrize("family", ARCHITECTURES)
 def test_a_hybrid_of_one_is_the_component(family: str) -> None:
     source = f"scratch:{family}?vocabulary=20&length=40"
