@@ -1,1 +1,1 @@
-"""Programs that made what the package ships."""
+"""Programs that made what ships with the package."""

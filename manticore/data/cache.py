@@ -49,6 +49,11 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
+def id_type(n_ids: int) -> str:
+    """The smallest NumPy type that holds the ids 0 to n_ids - 1."""
+    return "uint16" if n_ids <= 1 << 16 else "uint32"
+
+
 class TokenCache:
     """One entry of the cache: a folder with `<part>.bin` for every part, and `meta.json`.
 
@@ -63,7 +68,7 @@ class TokenCache:
 
     def __init__(self, root: Path, key: str, n_ids: int) -> None:
         self.folder = root / "tokens" / key
-        self.dtype = "uint16" if n_ids <= 1 << 16 else "uint32"
+        self.dtype = id_type(n_ids)
 
     def path(self, part: str) -> Path:
         """The file of ids of one part."""

@@ -8,6 +8,7 @@ gradient for h_t, and w_t what reaches h_t from outside the recurrence:
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -30,7 +31,7 @@ def _loop_backward(a: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
 
 
 def _engine(tensor: torch.Tensor) -> tuple[Callable, Callable]:
-    """Forward and backward functions: compiled ones on the CPU in float32, else the loops."""
+    """Forward and backward functions: compiled ones on the CPU in float32, otherwise the loops."""
     if tensor.dtype == torch.float32 and scan_backend(tensor.device) == "numba":
         module = importlib.import_module("manticore.ops.cpu.recurrence")  # numba is optional
         return module.forward, module.backward
@@ -39,14 +40,16 @@ def _engine(tensor: torch.Tensor) -> tuple[Callable, Callable]:
 
 class _LinearRecurrence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, a, x, state) -> torch.Tensor:
+    def forward(ctx: Any, a: torch.Tensor, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         states = _engine(x)[0](a, x, state)
         ctx.save_for_backward(a, state, states)
         return states
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient) -> tuple[torch.Tensor, ...]:
+    @torch.autograd.function.once_differentiable  # makes ctx positional, which pyright minds
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         a, state, states = ctx.saved_tensors
         total = _engine(states)[1](a, gradient.contiguous())
         before = torch.cat([state[:, None], states[:, :-1]], dim=1)
@@ -57,19 +60,23 @@ class _LinearRecurrence(torch.autograd.Function):
 def linear_recurrence(
     a: torch.Tensor, x: torch.Tensor, initial_state: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """All states of h_t = a_t h_{t-1} + x_t, (batch, T, channels), T at least 1.
+    """All states of h_t = a_t h_{t-1} + x_t, differentiable once.
 
     Args:
-        a, x: decay and input, (batch, T, channels); float64 is kept, all else becomes float32.
-        initial_state: (batch, channels); zeros if None.
+        a: Decay, (batch, T, channels), T at least 1.
+        x: Input, (batch, T, channels); float64 is kept, all else becomes float32.
+        initial_state: State before the first step, (batch, channels); zeros if None.
+
+    Returns:
+        The states h_1 to h_T, (batch, T, channels).
 
     Raises:
-        ValueError: the shapes do not fit or T is 0.
+        ValueError: The shapes do not fit, or T is 0.
     """
     if a.shape != x.shape or x.ndim != 3 or x.shape[1] == 0:
         raise ValueError(
-            "a and x need one shape (batch, T, channels) with T >= 1; "
-            f"got {tuple(a.shape)} and {tuple(x.shape)}."
+            f"a has shape {tuple(a.shape)} and x {tuple(x.shape)}. Pass both as "
+            "(batch, T, channels) with T at least 1."
         )
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     state_shape = (x.shape[0], x.shape[2])
@@ -77,7 +84,7 @@ def linear_recurrence(
         initial_state = x.new_zeros(state_shape)
     elif tuple(initial_state.shape) != state_shape:
         raise ValueError(
-            f"initial_state has shape {tuple(initial_state.shape)}; with this x it must be "
+            f"initial_state has shape {tuple(initial_state.shape)}. With x as it is, pass "
             f"{state_shape}."
         )
     with torch.autocast(x.device.type, enabled=False):

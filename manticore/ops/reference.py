@@ -1,7 +1,7 @@
-"""The selective scan as its definition says, one step after the other: the oracle of the tests.
+"""The selective scan as it is defined, one step after another: the oracle of the tests.
 
 Gu and Dao, "Mamba", arXiv 2312.00752, Algorithm 2 and section 3.5.2. Differentiated by autograd,
-in time quadratic in the length: not for use outside tests and benchmarks.
+in time quadratic in the length: for tests and benchmarks only.
 """
 
 import torch
@@ -20,7 +20,11 @@ def reference_scan(
     delta_softplus: bool = False,
     initial_state: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """y (batch, channels, T) and the last state (batch, channels, N), as `selective_scan`."""
+    """Scan with the arguments of `selective_scan`.
+
+    Returns:
+        y (batch, channels, T) and the last state (batch, channels, N).
+    """
     channels = u.shape[1]
     if B.ndim == 3:
         B, C = B.unsqueeze(1), C.unsqueeze(1)

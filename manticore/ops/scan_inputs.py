@@ -1,6 +1,7 @@
 """What every scan backend is given: tensors in one canonical form."""
 
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 
@@ -12,12 +13,16 @@ class ScanInputs:
     A row is one (batch, group) pair: with G groups of B and C, row r belongs to group r % G.
 
     Attributes:
-        u, delta: (rows, channels, T), any strides.
-        A: (G, channels, N). B, C: (rows, N, T), contiguous.
-        D, delta_bias: (G, channels), or None.
-        z: (rows, channels, T), or None.
-        initial_state: (rows, channels, N), or None for zeros.
-        delta_softplus: whether the step size is softplus(delta + delta_bias).
+        u: Input, (rows, channels, T), any strides.
+        delta: Step sizes before bias and softplus, (rows, channels, T), any strides.
+        A: Decay rates, (G, channels, N), contiguous.
+        B: Input maps, (rows, N, T), contiguous.
+        C: Output maps, (rows, N, T), contiguous.
+        D: Skip weights, (G, channels), or None.
+        z: Gate, (rows, channels, T), any strides, or None.
+        delta_bias: Added to delta, (G, channels), or None.
+        initial_state: State before the first step, (rows, channels, N), or None for zeros.
+        delta_softplus: Whether the step size is softplus(delta + delta_bias).
     """
 
     u: torch.Tensor
@@ -32,8 +37,12 @@ class ScanInputs:
     delta_softplus: bool
 
 
+@overload
+def sum_over_batch(shares: torch.Tensor, groups: int) -> torch.Tensor: ...
+@overload
+def sum_over_batch(shares: None, groups: int) -> None: ...
 def sum_over_batch(shares: torch.Tensor | None, groups: int) -> torch.Tensor | None:
-    """(rows, ...) -> (G, ...): what the rows of each group have together."""
+    """(rows, ...) -> (G, ...): the sum over the rows of each group."""
     if shares is None:
         return None
     return shares.unflatten(0, (len(shares) // groups, groups)).sum(0)

@@ -5,10 +5,10 @@ Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 
     d_t = softplus(delta_t + delta_bias)             (softplus only if asked for)
     h_t = exp(d_t A) h_{t-1} + d_t B_t u_t           y_t = C_t . h_t + D u_t       y = y silu(z)
 
-Four backends: our own kernels for CUDA (`triton_kernels`) and for the CPU (`numba_kernels`, where
-the backward pass is derived), mamba-ssm's CUDA kernel, and PyTorch operations for everything else
-(`torch_scan`). mamba-ssm's is not preferred: its backward pass adds up in whatever order its blocks
-come, so that the same training need not give the same weights.
+Four backends: our own kernels for CUDA (`cuda.kernels`) and for the CPU (`cpu.kernels`, where the
+backward pass is derived), mamba-ssm's CUDA kernel, and PyTorch operations for everything else
+(`torch_scan`). mamba-ssm's is not preferred: its backward pass accumulates in nondeterministic
+order, so that the same training need not give the same weights.
 """
 
 import functools
@@ -18,16 +18,22 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from types import ModuleType
+from typing import Any, cast
 
 import torch
 
+from manticore.names import choose
 from manticore.ops import torch_scan
 from manticore.ops.scan_inputs import ScanGradients, ScanInputs
 
 logger = logging.getLogger(__name__)
 
+T = torch.Tensor
+Tensors = tuple[T, T, T, T, T, T | None, T | None, T | None, T | None]
+"""u, delta, A, B, C, D, z, delta_bias and initial_state."""
+
 BACKENDS = ("triton", "mamba-ssm", "numba", "torch")
-"""The first that is for a device and loads is used there."""
+"""In order of preference: on a device, the first that is for it and loads is used."""
 BACKEND_VARIABLE = "MANTICORE_SCAN_BACKEND"
 _DEVICE_OF_BACKEND = {"mamba-ssm": "cuda", "triton": "cuda", "numba": "cpu"}
 
@@ -35,22 +41,22 @@ _DEVICE_OF_BACKEND = {"mamba-ssm": "cuda", "triton": "cuda", "numba": "cpu"}
 _ENGINES = {
     "numba": (
         "manticore.ops.cpu.scan",
-        "The compiled selective scan is not available (%s: %s); PyTorch operations are used, "
-        "which is many times slower. Remedy: pip install 'numba>=0.61'.",
+        "The compiled selective scan is not available (%s: %s). PyTorch operations are used, which "
+        "are many times slower. Install it with: pip install 'numba>=0.61'.",
     ),
     "triton": (
         "manticore.ops.cuda.scan",
-        "Triton is not usable (%s: %s); the selective scan on CUDA uses PyTorch operations, "
-        "which is many times slower. Remedy: PyTorch for CUDA on Linux, which brings Triton "
-        "along, and a C compiler.",
+        "Triton is not usable (%s: %s). The selective scan on CUDA uses PyTorch operations, which "
+        "are many times slower. Install PyTorch for CUDA on Linux, which brings Triton along, and "
+        "a C compiler.",
     ),
 }
-"""Of the backends that are compiled here: the module, and what is said where it does not load."""
+"""Module of each backend that is compiled here, and the notice where it does not load."""
 
 
 @functools.cache
 def _compiled(backend: str) -> ModuleType | None:
-    """A compiled backend's engine, or None (with one logged notice) where it cannot be had."""
+    """A compiled backend's engine, or None (with one logged notice) where it does not load."""
     module, notice = _ENGINES[backend]
     try:
         return importlib.import_module(module)
@@ -61,14 +67,14 @@ def _compiled(backend: str) -> ModuleType | None:
 
 @functools.cache
 def _mamba_ssm_scan() -> Callable | None:
-    """mamba-ssm's kernel, or None where it is not installed, or (with one logged notice) broken."""
+    """mamba-ssm's kernel; None where it is not installed or (with one logged notice) broken."""
     try:
         return importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
     except Exception as error:  # a broken build of a CUDA extension raises nearly anything
         if not (isinstance(error, ModuleNotFoundError) and error.name == "mamba_ssm"):
             logger.warning(
-                "mamba-ssm is installed, but does not load (%s: %s), and goes unused. Remedy: pip "
-                "install --no-build-isolation --force-reinstall mamba-ssm.",
+                "mamba-ssm is installed but does not load (%s: %s), and is not used. Build it "
+                "again with: pip install --no-build-isolation --force-reinstall mamba-ssm.",
                 type(error).__name__,
                 error,
             )
@@ -83,32 +89,35 @@ def _is_available(backend: str) -> bool:
 
 
 def _checked_backend(name: str, device_type: str, source: str) -> str:
-    """A backend that was asked for by name, or an error that says why it cannot be used."""
-    if name not in BACKENDS:
-        raise ValueError(
-            f"{source}={name!r} is no scan backend; choose one of {', '.join(BACKENDS)}."
-        )
+    """A backend that was chosen by name, or an error that says why it cannot be used."""
+    choose(name, BACKENDS, f"scan backend in {source}:")
     needed = _DEVICE_OF_BACKEND.get(name, device_type)
     if needed != device_type:
         raise ValueError(
-            f"{source}={name!r} works on {needed} tensors only, these are on {device_type}; "
-            "move them or choose 'torch'."
+            f"{source}={name!r} works on {needed} tensors only, and these are on {device_type}. "
+            "Move them or choose 'torch'."
         )
     if not _is_available(name):
-        raise RuntimeError(f"{source}={name!r}, which is not installed or does not load here.")
+        raise RuntimeError(
+            f"{source}={name!r} is not installed or does not load here. Install it, or choose "
+            "'torch'."
+        )
     return name
 
 
 def scan_backend(device: torch.device | str) -> str:
-    """Name of the backend that a scan on `device` uses, one of `BACKENDS`.
+    """Name of the backend that a scan on a device uses, one of `BACKENDS`.
 
     The environment variable MANTICORE_SCAN_BACKEND forces one. Calls that a backend has no code
-    for use another: float64 "torch"; an initial state, or gradients where the last state is asked
-    for, on mamba-ssm "triton".
+    for use another: "torch" in float64; "triton" instead of mamba-ssm for an initial state, or for
+    gradients where the last state is returned.
+
+    Args:
+        device: Device of the tensors.
 
     Raises:
-        ValueError: the forced name is unknown or is for another device.
-        RuntimeError: the forced backend is not installed.
+        ValueError: The forced name is unknown, or is that of a backend for another device.
+        RuntimeError: The forced backend is not installed.
     """
     device_type = torch.device(device).type
     forced = os.environ.get(BACKEND_VARIABLE)
@@ -118,7 +127,7 @@ def scan_backend(device: torch.device | str) -> str:
 
 
 def usable_backends(device: torch.device | str) -> Iterator[str]:
-    """Names of the backends that load and are for `device`, the preferred one first."""
+    """Names of the backends that load and are for a device, the preferred one first."""
     device_type = torch.device(device).type
     for backend in BACKENDS:
         if _DEVICE_OF_BACKEND.get(backend, device_type) == device_type and _is_available(backend):
@@ -129,8 +138,11 @@ class _SelectiveScan(torch.autograd.Function):
     """Glue between autograd and an engine: a module with `forward` and `backward`."""
 
     @staticmethod
-    def forward(ctx, engine, delta_softplus, *tensors) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs = ScanInputs(*(t if t is None else t.detach() for t in tensors), delta_softplus)
+    def forward(
+        ctx: Any, engine: ModuleType, delta_softplus: bool, *tensors: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        detached = tuple(t if t is None else t.detach() for t in tensors)
+        inputs = ScanInputs(*cast("Tensors", detached), delta_softplus)
         keep = any(ctx.needs_input_grad)
         with torch.autocast(inputs.u.device.type, enabled=False):
             y, last_state, checkpoints = engine.forward(inputs, keep)
@@ -140,10 +152,12 @@ class _SelectiveScan(torch.autograd.Function):
         return y, last_state
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, y_gradient, state_gradient) -> tuple[torch.Tensor | None, ...]:
+    @torch.autograd.function.once_differentiable  # makes ctx positional, which pyright minds
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, y_gradient: torch.Tensor, state_gradient: torch.Tensor
+    ) -> tuple[torch.Tensor | None, ...]:
         checkpoints, *tensors = ctx.saved_tensors
-        inputs = ScanInputs(*tensors, ctx.delta_softplus)
+        inputs = ScanInputs(*cast("Tensors", tuple(tensors)), ctx.delta_softplus)
         with torch.autocast(inputs.u.device.type, enabled=False):
             gradients = ctx.engine.backward(inputs, checkpoints, y_gradient, state_gradient)
         return None, None, *(getattr(gradients, field.name) for field in fields(ScanGradients))
@@ -152,8 +166,8 @@ class _SelectiveScan(torch.autograd.Function):
 def _check_shapes(u, delta, A, B, C, D, z, delta_bias, initial_state) -> None:
     if u.ndim != 3 or A.ndim != 2:
         raise ValueError(
-            "u must have shape (batch, channels, T) and A (channels, N); "
-            f"got {tuple(u.shape)} and {tuple(A.shape)}."
+            f"u has shape {tuple(u.shape)} and A {tuple(A.shape)}. Pass u as (batch, channels, T) "
+            "and A as (channels, N)."
         )
     batch, channels, length = u.shape
     n_states = A.shape[1]
@@ -172,35 +186,36 @@ def _check_shapes(u, delta, A, B, C, D, z, delta_bias, initial_state) -> None:
     for name, (tensor, shape) in expected.items():
         if tensor is not None and tuple(tensor.shape) != shape:
             raise ValueError(
-                f"{name} has shape {tuple(tensor.shape)}; with this u it must be {shape}."
+                f"{name} has shape {tuple(tensor.shape)}. With u as it is, pass {shape}."
             )
         if tensor is not None and tensor.device != u.device:
-            raise ValueError(f"{name} is on {tensor.device} and u on {u.device}; move one of them.")
+            raise ValueError(f"{name} is on {tensor.device} and u on {u.device}. Move one of them.")
     if groups == 0 or channels % groups:
         raise ValueError(
-            f"{channels} channels cannot be split evenly into {groups} groups of B, C."
+            f"{channels} channels cannot be split evenly into the {groups} groups of B and C. Use "
+            "a number of groups that divides them."
         )
 
 
-def _canonical(u, delta, A, B, C, D, z, delta_bias, initial_state, dtype) -> tuple:
+def _canonical(u, delta, A, B, C, D, z, delta_bias, initial_state, dtype) -> Tensors:
     """The tensors as `ScanInputs` wants them, by differentiable views and casts."""
     batch, channels, length = u.shape
     groups = B.shape[1] if B.ndim == 4 else 1
     rows, width, n_states = batch * groups, channels // groups, A.shape[1]
 
-    def cast(tensor: torch.Tensor | None, *shape: int) -> torch.Tensor | None:
-        return None if tensor is None else tensor.to(dtype).reshape(shape)
+    def shaped(tensor: torch.Tensor, *shape: int) -> torch.Tensor:
+        return tensor.to(dtype).reshape(shape)
 
     return (
-        cast(u, rows, width, length),
-        cast(delta, rows, width, length),
-        cast(A, groups, width, n_states).contiguous(),
-        cast(B, rows, n_states, length).contiguous(),
-        cast(C, rows, n_states, length).contiguous(),
-        cast(D, groups, width),
-        cast(z, rows, width, length),
-        cast(delta_bias, groups, width),
-        cast(initial_state, rows, width, n_states),
+        shaped(u, rows, width, length),
+        shaped(delta, rows, width, length),
+        shaped(A, groups, width, n_states).contiguous(),
+        shaped(B, rows, n_states, length).contiguous(),
+        shaped(C, rows, n_states, length).contiguous(),
+        None if D is None else shaped(D, groups, width),
+        None if z is None else shaped(z, rows, width, length),
+        None if delta_bias is None else shaped(delta_bias, groups, width),
+        None if initial_state is None else shaped(initial_state, rows, width, n_states),
     )
 
 
@@ -221,29 +236,29 @@ def selective_scan(
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
     """Selective scan (Mamba, arXiv 2312.00752, section 3), differentiable once in every tensor.
 
-    Half precision is computed in float32 and float64 in float64. Any strides will do.
+    Half precision is computed in float32, float64 in float64. Any strides are accepted.
 
     Args:
-        u: input, (batch, channels, T).
-        delta: step sizes before bias and softplus, (batch, channels, T).
-        A: decay rates, (channels, N), usually negative.
-        B, C: input and output maps, (batch, N, T), or (batch, G, N, T) for G groups of
-            neighbouring channels.
-        D: skip weights, (channels,).
-        z: gate, (batch, channels, T): the output is multiplied by silu(z).
-        delta_bias: added to delta, (channels,).
-        delta_softplus: whether the step size is softplus(delta + delta_bias).
-        initial_state: (batch, channels, N); zeros if None.
-        return_last_state: whether to return the state after the last step as well.
-        backend: one of `BACKENDS`; None lets `scan_backend` choose.
+        u: Input, (batch, channels, T).
+        delta: Step sizes before bias and softplus, (batch, channels, T).
+        A: Decay rates, (channels, N), usually negative.
+        B: Input maps, (batch, N, T), or (batch, G, N, T) for G groups of neighboring channels.
+        C: Output maps, in the shape of B.
+        D: Skip weights, (channels,).
+        z: Gate, (batch, channels, T): the output is multiplied by silu(z).
+        delta_bias: Added to delta, (channels,).
+        delta_softplus: Whether the step size is softplus(delta + delta_bias).
+        initial_state: State before the first step, (batch, channels, N); zeros if None.
+        return_last_state: Whether to return the state after the last step as well.
+        backend: One of `BACKENDS`; None lets `scan_backend` choose.
 
     Returns:
         y (batch, channels, T) in u's dtype; with return_last_state also the last state
         (batch, channels, N) in the dtype of the computation.
 
     Raises:
-        ValueError: shapes, devices or the backend do not fit.
-        RuntimeError: the backend asked for is not installed.
+        ValueError: Shapes or devices do not fit, or the backend is unknown or for another device.
+        RuntimeError: The chosen backend is not installed.
     """
     _check_shapes(u, delta, A, B, C, D, z, delta_bias, initial_state)
     device_type = u.device.type
@@ -264,13 +279,13 @@ def selective_scan(
 
 
 def _engine(backend: str) -> ModuleType:
-    """What computes in float32 for a backend; for mamba-ssm, what its kernel does not."""
+    """The engine of a backend in float32; for mamba-ssm, that of what its kernel cannot do."""
     if backend == "torch":
         return torch_scan
     return _compiled("triton" if backend == "mamba-ssm" else backend) or torch_scan
 
 
-def _fits_mamba_ssm(tensors: tuple[torch.Tensor | None, ...], return_last_state: bool) -> bool:
+def _fits_mamba_ssm(tensors: Tensors, return_last_state: bool) -> bool:
     """mamba-ssm takes no initial state, has no gradient through the last one, and no float64."""
     needs_gradient = torch.is_grad_enabled() and any(
         t is not None and t.requires_grad for t in tensors
@@ -285,10 +300,12 @@ def _fits_mamba_ssm(tensors: tuple[torch.Tensor | None, ...], return_last_state:
 
 
 def _run_mamba_ssm(
-    tensors: tuple[torch.Tensor | None, ...], delta_softplus: bool, return_last_state: bool
+    tensors: Tensors, delta_softplus: bool, return_last_state: bool
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
     """The CUDA kernel takes one dtype for what has a time axis, and float32 for the parameters."""
+    scan = _mamba_ssm_scan()
+    assert scan is not None  # or the backend would not have been chosen
     u, delta, A, B, C, D, z, delta_bias, _ = tensors
     delta, B, C, z = (None if t is None else t.to(u.dtype) for t in (delta, B, C, z))
     A, D, delta_bias = (None if t is None else t.float() for t in (A, D, delta_bias))
-    return _mamba_ssm_scan()(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)
+    return scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)

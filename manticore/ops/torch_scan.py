@@ -1,8 +1,8 @@
 """The selective scan in PyTorch operations, with the backward pass written by hand.
 
-For devices and data types that have no compiled kernel. Only the recurrence itself is a loop over
-time; what has no recurrence is done for a chunk of about sqrt(T) steps at once, and only the states
-between chunks are kept, so that memory grows with sqrt(T). The maths is in `numba_kernels`.
+For devices and data types without a compiled kernel. Only the recurrence itself is a loop over
+time; everything else is done for a chunk of about sqrt(T) steps at once, and only the states
+between chunks are kept, so that memory grows with sqrt(T). The maths is in `cpu.kernels`.
 """
 
 import math
@@ -65,7 +65,15 @@ def _chunk_terms(
 def forward(
     inputs: ScanInputs, keep: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """y, the last state, and (if `keep`) the states before every chunk, for `backward`."""
+    """Scan.
+
+    Args:
+        inputs: Inputs of the scan.
+        keep: Whether to keep the states before every chunk, for `backward`.
+
+    Returns:
+        y, the last state, and the kept states or None.
+    """
     rows, channels, length = inputs.u.shape
     A = _per_row(inputs.A, rows)
     _, step_sizes = _step_sizes(inputs)
@@ -123,7 +131,14 @@ def backward(
     y_gradient: torch.Tensor,
     state_gradient: torch.Tensor,
 ) -> ScanGradients:
-    """Gradients of all inputs from those of y and of the last state."""
+    """Gradients of all inputs.
+
+    Args:
+        inputs: Inputs of the scan.
+        checkpoints: The kept states, from `forward`.
+        y_gradient: Gradient of y.
+        state_gradient: Gradient of the last state.
+    """
     rows, _, length = inputs.u.shape
     groups = inputs.A.shape[0]
     A = _per_row(inputs.A, rows)

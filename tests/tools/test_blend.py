@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.zoo.blend import TokenMixture, load_stream
+from tools.zoo.blend import TokenBlend, load_stream
 from tools.zoo.recipes import Share
 
 # Parts are told apart by their tokens: 0.. for the first, 10,000.. for the second.
@@ -13,7 +13,7 @@ STREAMS = [np.arange(0, 900, dtype=np.uint16), np.arange(10_000, 10_500, dtype=n
 
 
 def mixture(seed: int = 3, rows: int = 4, fractions: tuple[float, float] = (0.7, 0.3)):
-    return TokenMixture(STREAMS, fractions, seq_len=8, rows=rows, seed=seed)
+    return TokenBlend(STREAMS, fractions, seq_len=8, rows=rows, seed=seed)
 
 
 def test_rows_are_stretches_of_one_part():
@@ -39,7 +39,7 @@ def test_a_step_does_not_depend_on_the_steps_before():
 
 
 def test_no_row_comes_twice_in_an_epoch_and_epochs_differ():
-    mixed = TokenMixture(STREAMS[:1], [1.0], seq_len=8, rows=1, seed=0)
+    mixed = TokenBlend(STREAMS[:1], [1.0], seq_len=8, rows=1, seed=0)
     per_epoch = len(STREAMS[0]) // 8 - 1
     epochs = [
         [int(mixed.batch(e * per_epoch + i)[0, 0]) for i in range(per_epoch)] for e in range(2)
@@ -53,8 +53,8 @@ def test_seeds_differ():
 
 
 def test_short_text_is_an_error():
-    with pytest.raises(ValueError, match="part 1 has 10 tokens, fewer than two rows of 8"):
-        TokenMixture([STREAMS[0], STREAMS[1][:10]], (0.5, 0.5), seq_len=8, rows=4, seed=0)
+    with pytest.raises(ValueError, match="Part 1 has 10 tokens, fewer than two rows of 8"):
+        TokenBlend([STREAMS[0], STREAMS[1][:10]], (0.5, 0.5), seq_len=8, rows=4, seed=0)
 
 
 def test_a_part_under_one_row_per_batch_is_an_error():

@@ -13,14 +13,24 @@ commands = typer.Typer(cls=Explaining, add_completion=False)
 
 @commands.command()
 def train(
-    name: Annotated[str, typer.Argument(help="A component, as `manticore zoo list` shows it.")],
-    data: Annotated[Path, typer.Option(help="Folder with the texts that the recipe names.")],
-    out: Annotated[Path, typer.Option(help="The component is written to OUT/NAME.")] = Path("zoo"),
-    work: Annotated[Path, typer.Option(help="Checkpoints and encoded texts.")] = Path("zoo-work"),
-    device: Annotated[str | None, typer.Option(help="cpu or cuda. [default: the best]")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    name: Annotated[
+        str, typer.Argument(help="Name of the component, as `manticore zoo list` shows it.")
+    ],
+    data: Annotated[Path, typer.Option(help="Folder with the texts of the recipe.")],
+    out: Annotated[Path, typer.Option(help="Folder; the component is written to OUT/NAME.")] = Path(
+        "zoo"
+    ),
+    work: Annotated[Path, typer.Option(help="Folder for checkpoints and encoded texts.")] = Path(
+        "zoo-work"
+    ),
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda. [default: the best one available]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Number of steps, instead of the recipe's.")
+    ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="bf16 or no. [default: bf16 where the hardware has it]")
+        str | None, typer.Option(help="bf16 or no. [default: bf16 where the hardware supports it]")
     ] = None,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
 ) -> None:
@@ -35,7 +45,7 @@ def train(
         precision=precision,
         checkpoint_every=checkpoint_every,
     )
-    typer.echo(f"{name} is in {folder}; MANTICORE_ZOO={out} makes it zoo:{name}.")
+    typer.echo(f"{name} is in {folder}. Set MANTICORE_ZOO={out} to use it as zoo:{name}.")
 
 
 @commands.callback()

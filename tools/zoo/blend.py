@@ -1,7 +1,7 @@
 """Training batches drawn from several texts in fixed proportions.
 
-A batch is a pure function of (seed, phase, step): nothing has to be remembered to resume at a step,
-and a run that was interrupted reads exactly the rows that an uninterrupted one reads.
+A batch is a pure function of (seed, phase, step): resuming at a step needs no state, and a run that
+was interrupted reads exactly the rows that an uninterrupted one reads.
 """
 
 import logging
@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from manticore.data.cache import id_type
 from manticore.data.packing import token_blocks
+from manticore.data.token_ids import vocabulary_size
 from manticore.stories.generator import generate_stories
-from tools.zoo.recipes import Recipe, Share
+from tools.zoo.recipes import Share, ZooRecipe
 from tools.zoo.tokenizer import read_text, spanish_prose
 
 logger = logging.getLogger(__name__)
@@ -27,18 +29,20 @@ TRAIN_STORY_SEED = 20_000
 def encode_documents(
     documents: Iterable[str], tokenizer: PreTrainedTokenizerBase, *, max_tokens: int | None = None
 ) -> np.ndarray:
-    """Token stream of documents, each closed by the end-of-text token.
+    """Token stream of documents, each ended by the end-of-text token.
 
     Args:
-        documents: texts; read no further once `max_tokens` are there.
-        max_tokens: length to stop at, in tokens.
+        documents: Texts; reading stops once there are `max_tokens`.
+        tokenizer: Tokenizer with an end-of-text token.
+        max_tokens: Number of tokens to stop at; None for all.
 
     Returns:
-        uint16 array (tokens,).
+        Token ids (tokens,), of the smallest type that holds them.
     """
     pieces = ((text, True) for text in documents)
     blocks = list(token_blocks(pieces, tokenizer, max_tokens))
-    return np.concatenate(blocks).astype(np.uint16) if blocks else np.zeros(0, dtype=np.uint16)
+    dtype = id_type(vocabulary_size(tokenizer))
+    return np.concatenate(blocks).astype(dtype) if blocks else np.zeros(0, dtype)
 
 
 def load_stream(
@@ -48,21 +52,25 @@ def load_stream(
     data_dir: Path,
     cache: Path,
 ) -> np.ndarray:
-    """Token stream of one part of a recipe, kept in `cache` as an array for the next start.
+    """Token stream of one part of a recipe, kept in `cache` for the next start.
 
     Args:
-        cache: folder for encoded streams, of one tokenizer.
+        share: Part of the recipe.
+        tokenizer: Tokenizer of the component.
+        data_dir: Folder with the text files.
+        cache: Folder for the encoded streams of this tokenizer.
 
     Raises:
-        FileNotFoundError: the text is not in `data_dir`.
-        ValueError: bundled stories of a language that there is not.
+        FileNotFoundError: The text is not in `data_dir`.
+        ValueError: There are no stories in the language.
     """
     file = cache / f"{re.sub('[^a-z0-9]+', '-', share.source.lower())}-{share.tokens}.npy"
     if file.is_file():
         return np.load(file, mmap_mode="r")
     if share.source.startswith(STORY_PREFIX):
         language = share.source.removeprefix(STORY_PREFIX)
-        # Every story has many tokens, so that as many stories as tokens are always enough.
+        assert share.tokens is not None  # a recipe gives generated text a number of tokens
+        # A story has many tokens, so that as many stories as tokens are always enough.
         stories = generate_stories(language, n_stories=share.tokens, seed=TRAIN_STORY_SEED)
         stream = encode_documents(stories, tokenizer, max_tokens=share.tokens)
     else:
@@ -78,18 +86,18 @@ def load_stream(
     return stream
 
 
-class TokenMixture:
+class TokenBlend:
     """Rows of several token streams in fixed proportions, reshuffled and shifted every epoch.
 
     Args:
-        streams: one token array (tokens,) per part.
-        fractions: share of rows per part, summing to 1.
-        seq_len: tokens per row.
-        rows: rows per batch.
-        seed: decides order and shifts.
+        streams: One token array (tokens,) per part.
+        fractions: Share of rows per part, summing to 1.
+        seq_len: Tokens per row.
+        rows: Rows per batch.
+        seed: Random seed of order and shifts.
 
     Raises:
-        ValueError: a stream is shorter than two rows, or a fraction is under one row per batch.
+        ValueError: A stream is shorter than two rows, or a fraction is under one row per batch.
     """
 
     def __init__(
@@ -104,13 +112,13 @@ class TokenMixture:
         for index, stream in enumerate(streams):
             if len(stream) < 2 * seq_len:
                 raise ValueError(
-                    f"part {index} has {len(stream)} tokens, fewer than two rows of {seq_len}: "
-                    "give more text or a smaller seq_len"
+                    f"Part {index} has {len(stream)} tokens, fewer than two rows of {seq_len}. "
+                    "Give more text or a smaller seq_len."
                 )
         if min(fractions) * rows < 1:
             raise ValueError(
-                f"a part of {min(fractions):.3g} of {rows} rows is less than one row per batch: "
-                "raise the fraction or the rows"
+                f"A part of {min(fractions):.3g} of {rows} rows is less than one row per batch. "
+                "Raise the fraction or the rows."
             )
         self.streams = streams
         self.fractions = np.asarray(fractions)
@@ -130,7 +138,7 @@ class TokenMixture:
         return torch.from_numpy(np.stack(picked).astype(np.int64))
 
     def _counts(self, rows: int) -> np.ndarray:
-        """Rows that each part has given after `rows` rows: nearest integers that add up."""
+        """Rows from each part among the first `rows`: the nearest integers that add up."""
         edges = np.floor(np.concatenate([[0.0], np.cumsum(self.fractions)]) * rows + 0.5)
         edges[-1] = rows
         return np.diff(edges).astype(int)
@@ -153,18 +161,24 @@ class TokenMixture:
 
 
 def training_phases(
-    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, *, data_dir: Path, cache: Path
-) -> list[TokenMixture]:
+    recipe: ZooRecipe, tokenizer: PreTrainedTokenizerBase, *, data_dir: Path, cache: Path
+) -> list[TokenBlend]:
     """The batches of every phase of a recipe.
 
+    Args:
+        recipe: Recipe of the component.
+        tokenizer: Tokenizer of the component.
+        data_dir: Folder with the text files.
+        cache: Folder for the encoded streams of this tokenizer.
+
     Raises:
-        FileNotFoundError: a text is not in `data_dir`.
+        FileNotFoundError: A text is not in `data_dir`.
     """
     streams = [
         load_stream(share, tokenizer, data_dir=data_dir, cache=cache) for share in recipe.data
     ]
     return [
-        TokenMixture(
+        TokenBlend(
             streams,
             [share.fraction for share in recipe.data],
             seq_len=phase.seq_len,

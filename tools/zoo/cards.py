@@ -1,4 +1,4 @@
-"""What a trained component is written out with: weights, tokenizer, and a card of its quality."""
+"""Export of a trained component: weights, tokenizer, and a card of its quality."""
 
 import json
 import logging
@@ -15,10 +15,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from manticore.components.zoo import CARD_FILE
 from manticore.data.packing import IGNORED, pack
+from manticore.data.token_ids import end_of_text_id
 from manticore.evaluate.losses import mean_loss
 from manticore.stories.generator import generate_stories
 from tools.zoo.blend import encode_documents
-from tools.zoo.recipes import Recipe
+from tools.zoo.recipes import ZooRecipe
 from tools.zoo.tokenizer import read_text, spanish_prose
 
 logger = logging.getLogger(__name__)
@@ -27,13 +28,13 @@ VALIDATION_TEXTS = ("tales_en.valid.txt", "novels_es.valid.txt")
 HELD_OUT_SEED = 90_000
 HELD_OUT_STORIES = 100
 WINDOW = 512
-"""Tokens that a prediction may look back on, at most, when perplexity is measured."""
+"""Greatest number of tokens that a prediction can look back on when perplexity is measured."""
 
 
 def export_component(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    recipe: Recipe,
+    recipe: ZooRecipe,
     *,
     data_dir: Path,
     folder: Path,
@@ -43,7 +44,17 @@ def export_component(
 ) -> Path:
     """Measure a trained component and write it as a folder that `from_pretrained` loads.
 
-    The weights are rounded to float16 first, so that the card tells of the weights that ship.
+    The weights are rounded to float16 first, so that the card describes the weights that ship.
+
+    Args:
+        model: The trained component.
+        tokenizer: Its tokenizer.
+        recipe: Its recipe.
+        data_dir: Folder with the validation texts.
+        folder: Folder to write.
+        losses: (step, nats per token) of the training.
+        seconds: Time trained.
+        precision: Precision of the training, "bf16" or "no".
 
     Returns:
         The folder.
@@ -51,7 +62,7 @@ def export_component(
     model.half().float().eval()
     card = build_card(model, tokenizer, recipe, data_dir=data_dir, losses=losses, seconds=seconds)
     card["training"]["precision"] = "bfloat16 autocast" if precision == "bf16" else "float32"
-    # The flag is meant for a start from nothing, but Transformers 5.23 heeds it on loading too: it
+    # The flag is meant for initialization, but Transformers 5.23 applies it on loading, too: it
     # would divide the trained output projections by the root of the depth.
     if getattr(model.config, "rescale_prenorm_residual", False):
         model.config.rescale_prenorm_residual = False
@@ -60,20 +71,20 @@ def export_component(
     text = json.dumps(card, indent=2, ensure_ascii=False)
     (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
     (folder / "README.md").write_text(render_card(card), encoding="utf-8")
-    logger.info("%s written to %s", recipe.name, folder)
+    logger.info("Wrote %s to %s.", recipe.name, folder)
     return folder
 
 
 def build_card(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    recipe: Recipe,
+    recipe: ZooRecipe,
     *,
     data_dir: Path,
     losses: list[tuple[int, float]],
     seconds: float,
 ) -> dict[str, Any]:
-    """The card's content, JSON-able: see `render_card` for the words around it."""
+    """Content of the card, JSON-able; arguments as for `export_component`."""
     tokens = recipe.tokens_seen()
     return {
         "name": recipe.name,
@@ -112,10 +123,13 @@ def held_out_texts(data_dir: Path) -> dict[str, list[str]]:
     """Documents that no component was trained on, by name.
 
     Three quarters of the Spanish validation text are an English glossary, so that its prose is
-    measured by itself too.
+    measured separately, too.
+
+    Args:
+        data_dir: Folder with the validation texts.
 
     Raises:
-        FileNotFoundError: a validation text is not in `data_dir`.
+        FileNotFoundError: A validation text is not in `data_dir`.
     """
     texts = {name: [read_text(data_dir / name)] for name in VALIDATION_TEXTS}
     texts["novels_es.valid.txt, prose only"] = [spanish_prose(texts["novels_es.valid.txt"][0])]
@@ -130,15 +144,20 @@ def measure_perplexity(
 ) -> dict[str, float]:
     """Perplexity of documents in a row, cut into windows; a window's first token is not counted.
 
+    Args:
+        model: The component.
+        tokenizer: Its tokenizer.
+        documents: Texts.
+
     Returns:
-        `tokens` predicted, `nats_per_token`, `perplexity`, and `bits_per_byte`, which may be
-        compared with models that use another tokenizer.
+        `tokens` predicted, `nats_per_token`, `perplexity`, and `bits_per_byte`, which can be
+        compared between tokenizers.
 
     Raises:
-        ValueError: the documents have fewer than two tokens.
+        ValueError: The documents have fewer than two tokens.
     """
     ids = encode_documents(documents, tokenizer)
-    windows = list(pack([ids], WINDOW, tokenizer.pad_token_id))
+    windows = list(pack([ids], WINDOW, end_of_text_id(tokenizer)))
     nats = mean_loss(model, windows)
     n_bytes = sum(len(text.encode()) for text in documents)
     return {
@@ -157,7 +176,15 @@ def sample_text(
     seed: int,
     max_new_tokens: int = 160,
 ) -> str:
-    """A sampled continuation of `prompt`, without the prompt."""
+    """A sampled continuation of a prompt, without the prompt.
+
+    Args:
+        model: The component.
+        tokenizer: Its tokenizer.
+        prompt: Beginning of the text.
+        seed: Random seed.
+        max_new_tokens: Greatest number of tokens to sample.
+    """
     set_seed(seed)
     inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False).to(model.device)
     output = model.generate(
@@ -192,7 +219,7 @@ pipeline_tag: text-generation
 # {card["name"]}
 
 {card["summary"]} {card["depth"]} layers of width {card["width"]},
-{card["parameters"]:,} parameters, `{card["model_type"]}` in Transformers. Trained from nothing with
+{card["parameters"]:,} parameters, `{card["model_type"]}` in Transformers. Trained from scratch with
 `python -m tools.zoo train {card["name"]}`.
 
 ## Data
@@ -215,7 +242,7 @@ In windows of {WINDOW} tokens:
 |---|---|---|---|
 {measured}
 
-Three quarters of `novels_es.valid.txt` are an English glossary; its Spanish is the line below it.
+Three quarters of `novels_es.valid.txt` are an English glossary; the row below it is its Spanish.
 
 ## Sample
 
@@ -223,12 +250,12 @@ Three quarters of `novels_es.valid.txt` are an English glossary; its Spanish is 
 
 > {quoted}
 
-A small model: it knows the manner of its books, not the world.
+A small model: it has learned the style of its books, and little about the world.
 """
 
 
 def machine() -> str:
-    """The hardware in words, for a card."""
+    """Name of the hardware, for a card."""
     if torch.cuda.is_available():
         return f"one {torch.cuda.get_device_name()}"
     name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or "CPU"

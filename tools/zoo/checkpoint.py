@@ -1,4 +1,4 @@
-"""Training state in one file that is either the old one or the new one, never half of it."""
+"""Training state in one file, which is replaced as a whole: it is never half-written."""
 
 import os
 from pathlib import Path
@@ -9,12 +9,12 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from tools.zoo.recipes import Recipe
+from tools.zoo.recipes import ZooRecipe
 
 CHECKPOINT_FILE = "checkpoint.pt"
 
-# What may differ between the run that wrote a checkpoint and the one that goes on from it: `steps`
-# moves only what lies ahead (see Recipe), the words describe and do not train.
+# May differ between the run that wrote a checkpoint and the one that continues from it: `steps`
+# moves only what lies ahead (see ZooRecipe), and texts for people do not change the training.
 _FREE_FIELDS = {"steps", "summary", "prompt"}
 
 
@@ -25,7 +25,7 @@ class RecipeMismatchError(ValueError):
 def save_checkpoint(
     folder: Path,
     *,
-    recipe: Recipe,
+    recipe: ZooRecipe,
     model: nn.Module,
     optimizer: Optimizer,
     scheduler: LRScheduler,
@@ -35,11 +35,16 @@ def save_checkpoint(
 ) -> None:
     """Write everything that the rest of training depends on.
 
-    Batches are a function of the step, so that `step` is the data's position too.
+    Batches are a function of the step, so that `step` is the position in the data, too.
 
     Args:
-        step: steps done.
-        seconds: time trained so far.
+        folder: Folder of the checkpoint; created if it does not exist.
+        recipe: Recipe of the component.
+        model: The component in training.
+        optimizer: Its optimizer.
+        scheduler: Schedule of its learning rate.
+        step: Number of steps done.
+        seconds: Time trained so far.
         losses: (step, nats per token) so far.
     """
     state = {
@@ -66,19 +71,26 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path,
     *,
-    recipe: Recipe,
+    recipe: ZooRecipe,
     model: nn.Module,
     optimizer: Optimizer,
     scheduler: LRScheduler,
 ) -> dict[str, Any] | None:
-    """Put a saved state back, in place.
+    """Load a saved state into model, optimizer and schedule, in place.
+
+    Args:
+        folder: Folder of the checkpoint.
+        recipe: Recipe of the component.
+        model: The component in training.
+        optimizer: Its optimizer.
+        scheduler: Schedule of its learning rate.
 
     Returns:
-        The state (a caller needs `step`, `seconds`, `losses`), or None where there is none.
+        The state (a caller needs `step`, `seconds`, `losses`), or None if there is none.
 
     Raises:
-        RecipeMismatchError: the checkpoint is of another recipe, or is past a stretch of training
-            that the new number of steps would change.
+        RecipeMismatchError: The checkpoint is of another recipe, or is past a step from which on
+            the new number of steps would change the training.
     """
     file = folder / CHECKPOINT_FILE
     if not file.is_file():
@@ -94,19 +106,19 @@ def load_checkpoint(
     return state
 
 
-def _check_recipe(saved: dict[str, Any], recipe: Recipe, step: int, file: Path) -> None:
+def _check_recipe(saved: dict[str, Any], recipe: ZooRecipe, step: int, file: Path) -> None:
     wanted = recipe.model_dump(mode="json")
     changed = sorted(
         key for key in wanted if key not in _FREE_FIELDS and wanted[key] != saved.get(key)
     )
     if changed:
         raise RecipeMismatchError(
-            f"{file} was written with another {', '.join(changed)}: remove the file to start anew"
+            f"{file} was written with another {', '.join(changed)}. Remove the file to start again."
         )
     old = recipe.model_copy(update={"steps": saved["steps"]})
     shared = min(recipe.fixed_until(), old.fixed_until())
     if recipe.steps != old.steps and step > shared:
         raise RecipeMismatchError(
-            f"{file} is at step {step} of {old.steps}: {recipe.steps} steps would have gone "
-            f"otherwise from step {shared} on; keep {old.steps}, or remove the file to start anew"
+            f"{file} is at step {step} of {old.steps}, and a training of {recipe.steps} steps "
+            f"differs from step {shared} on. Keep {old.steps}, or remove the file to start again."
         )

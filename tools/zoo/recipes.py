@@ -1,7 +1,7 @@
-"""How every bundled component is made: architecture, data mix and schedule, frozen and typed.
+"""How every bundled component is trained: architecture, data and schedule.
 
-Widths and depths are unlike on purpose: a hybrid of any two has to be bridged by projectors and cut
-into blocks of unequal depth.
+Widths and depths differ on purpose: a hybrid of any two needs projectors, and blocks of unequal
+depth.
 """
 
 from typing import Any
@@ -18,29 +18,29 @@ class _Frozen(BaseModel):
 
 
 class Share(_Frozen):
-    """One text's part of the training tokens."""
+    """One text's share of the training tokens."""
 
-    source: str = Field(description="file inside the data folder, or bundled:stories-en|stories-es")
-    fraction: float = Field(gt=0, le=1, description="of all training tokens")
+    source: str = Field(description="file in the data folder, or bundled:stories-LANGUAGE")
+    fraction: float = Field(gt=0, le=1, description="share of all training tokens")
     tokens: int | None = Field(
-        gt=0, default=None, description="generated text only: how many are made, then reread"
+        gt=0, default=None, description="number of generated tokens, which are read repeatedly"
     )
 
 
 class Phase(_Frozen):
-    """A stretch of training at one sequence length. Tokens per step are `rows * seq_len`."""
+    """A part of training with one sequence length. A step has `rows * seq_len` tokens."""
 
-    until: float = Field(gt=0, le=1, description="end, as a fraction of all steps")
+    until: float = Field(gt=0, le=1, description="end of the phase, as a fraction of all steps")
     seq_len: int = Field(ge=2, description="tokens per row")
     rows: int = Field(ge=1, description="rows per step")
 
 
-class Recipe(_Frozen):
+class ZooRecipe(_Frozen):
     """Everything that decides the weights of a bundled component.
 
     The learning rate rises for `warmup` steps, stays, and falls along a cosine to a tenth over the
-    last `decay` of all steps. Unlike one cosine over the whole run, the flat middle does not depend
-    on where training ends, so that a run may be lengthened before its decay without redoing it.
+    last `decay` of all steps. Unlike a single cosine, the flat middle does not depend on where
+    training ends, so that a run can be lengthened before its decay without repeating it.
     """
 
     name: str
@@ -61,23 +61,27 @@ class Recipe(_Frozen):
     prompt: str = Field(description="start of the card's sample")
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Recipe":
+    def _consistent(self) -> "ZooRecipe":
         total = sum(share.fraction for share in self.data)
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"{self.name}: data fractions add up to {total}, not 1")
+            raise ValueError(
+                f"The data fractions of {self.name} add up to {total}. Make them add up to 1."
+            )
         for share in self.data:
             if share.source.startswith("bundled:") != (share.tokens is not None):
                 raise ValueError(
-                    f"{self.name}: {share.source} has tokens={share.tokens}: give a number to "
-                    "generated text, and none to a file"
+                    f"{share.source} in {self.name} has tokens={share.tokens}. Give a number to "
+                    "generated text and none to a file."
                 )
         ends = [phase.until for phase in self.phases]
         if not ends or ends != sorted(ends) or ends[-1] != 1:
-            raise ValueError(f"{self.name}: phases end at {ends}: they must rise, the last to 1")
+            raise ValueError(
+                f"The phases of {self.name} end at {ends}. Give rising numbers, the last one 1."
+            )
         return self
 
     def config(self) -> PretrainedConfig:
-        """Transformers' configuration of the component, special tokens and vocabulary set."""
+        """Transformers' configuration of the component, with special tokens and vocabulary size."""
         return AutoConfig.for_model(
             self.model_type,
             vocab_size=VOCAB_SIZE,
@@ -88,7 +92,7 @@ class Recipe(_Frozen):
         )
 
     def tokens_seen(self) -> int:
-        """Tokens of all steps together, repeats counted."""
+        """Number of tokens in all steps, including repeated ones."""
         ends = [0, *(round(phase.until * self.steps) for phase in self.phases)]
         return sum(
             (end - start) * phase.rows * phase.seq_len
@@ -96,20 +100,27 @@ class Recipe(_Frozen):
         )
 
     def fixed_until(self) -> int:
-        """Steps that would be the same if the run were longer: before the decay and phase 1."""
+        """Number of steps that a longer run would share: those before the decay and in phase 0."""
         ends = [self.steps - round(self.decay * self.steps)]
         ends += [round(phase.until * self.steps) for phase in self.phases]
         return min(ends)
 
     def phase_at(self, step: int) -> tuple[int, Phase, int]:
-        """Phase of a step, as (its index, the phase, steps since it began)."""
+        """Phase of a step.
+
+        Returns:
+            Index of the phase, the phase, and the number of steps since it began.
+
+        Raises:
+            ValueError: The step is past the last one.
+        """
         start = 0
         for index, phase in enumerate(self.phases):
             end = round(phase.until * self.steps)
             if step < end:
                 return index, phase, step - start
             start = end
-        raise ValueError(f"step {step} is past the last one, {self.steps - 1}")
+        raise ValueError(f"Step {step} is past the last one. Use at most {self.steps - 1}.")
 
 
 _STORY_TOKENS = 3_000_000
@@ -125,10 +136,10 @@ def _english(rest: float) -> tuple[Share, ...]:
 _TALE_PROMPT = "Once upon a time there was a king who had three daughters,"
 _PHASES = (Phase(until=0.7, seq_len=256, rows=16), Phase(until=1.0, seq_len=512, rows=8))
 
-RECIPES: dict[str, Recipe] = {
+RECIPES: dict[str, ZooRecipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe(
+        ZooRecipe(
             name="tales-neox",
             summary="GPT-NeoX (full attention, rotary positions) that writes English fairy tales.",
             language="en",
@@ -153,7 +164,7 @@ RECIPES: dict[str, Recipe] = {
             seed=11,
             prompt=_TALE_PROMPT,
         ),
-        Recipe(
+        ZooRecipe(
             name="tales-neo",
             summary="GPT-Neo (global and local attention in turn) that writes English fairy tales.",
             language="en",
@@ -176,7 +187,7 @@ RECIPES: dict[str, Recipe] = {
             seed=12,
             prompt=_TALE_PROMPT,
         ),
-        Recipe(
+        ZooRecipe(
             name="tales-mamba",
             summary="Mamba (selective state space) that writes English fairy tales.",
             language="en",
@@ -196,7 +207,7 @@ RECIPES: dict[str, Recipe] = {
             seed=13,
             prompt=_TALE_PROMPT,
         ),
-        Recipe(
+        ZooRecipe(
             name="novelas-mamba",
             summary="Mamba (selective state space) that writes Spanish.",
             language="es",
@@ -223,8 +234,11 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def get_recipe(name: str) -> Recipe:
+def get_recipe(name: str) -> ZooRecipe:
     """The recipe of a bundled component.
+
+    Args:
+        name: Name of the component.
 
     Raises:
         UnknownNameError: No recipe has that name; the message suggests the nearest.

@@ -1,7 +1,7 @@
 """The one tokenizer that every bundled component uses: a byte-level BPE of 4,096 entries.
 
-English tales are five times as long as the Spanish novels, so the Spanish text is read several
-times over: merges follow frequency, and Spanish would otherwise be cut into letters.
+The English tales are five times as long as the Spanish novels, so the Spanish text is read several
+times: merges follow frequency, and Spanish would otherwise be cut into letters.
 """
 
 import logging
@@ -22,13 +22,13 @@ END_OF_TEXT = "<|endoftext|>"
 PAD = "<|pad|>"
 MAX_LENGTH = 1024
 STORIES = 1500
-"""Generated stories per language that the tokenizer learns from: they repeat few words."""
+"""Generated stories per language that the tokenizer learns from, which repeat few words."""
 STORY_SEED = 10_000
 SPANISH_WEIGHT = 0.7
-"""Spanish text that the tokenizer reads, as a part of the English."""
+"""Amount of Spanish text that the tokenizer reads, relative to the English."""
 
-# Words keep one leading space; a mark keeps the line breaks that follow it, so that the end of a
-# paragraph is one token; digits stand alone.
+# Words keep one leading space; a punctuation mark keeps the line breaks that follow it, so that the
+# end of a paragraph is one token; digits stand alone.
 WORD_PATTERN = (
     r"['’](?:[sdmt]|ll|ve|re)(?!\p{L})| ?\p{L}+| ?\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -45,15 +45,16 @@ def train_tokenizer(
     """Learn the merges and wrap them as Transformers loads them.
 
     Args:
-        texts: documents; repeat one to give it more weight.
-        vocab_size: entries, the 256 bytes and the two special tokens included.
+        texts: Documents; repeat one to give it more weight.
+        vocab_size: Number of tokens, including the 256 bytes and the two special tokens.
 
     Raises:
         ValueError: `vocab_size` leaves no room for bytes and special tokens.
     """
     if vocab_size < 258:
         raise ValueError(
-            f"vocab_size={vocab_size} is too small: 256 bytes and 2 special tokens need 258"
+            f"vocab_size={vocab_size} is too small. Use at least 258, for 256 bytes and 2 special "
+            "tokens."
         )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -70,7 +71,7 @@ def train_tokenizer(
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    logger.info("tokenizer of %d entries trained", tokenizer.get_vocab_size())
+    logger.info("Trained a tokenizer of %d tokens.", tokenizer.get_vocab_size())
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=END_OF_TEXT,
@@ -85,11 +86,15 @@ def train_tokenizer(
 def shared_tokenizer(*, data_dir: Path, work_dir: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of every bundled component.
 
-    It is taken from `work_dir/tokenizer`, else from a bundled component (a component trained anew
-    has to share it with the others), else trained and kept in `work_dir/tokenizer`.
+    It is taken from `work_dir/tokenizer`; or else from a bundled component, as a component that is
+    trained again has to share it with the others; or else trained and kept in `work_dir/tokenizer`.
+
+    Args:
+        data_dir: Folder with the texts to train it on.
+        work_dir: Folder in which it is kept.
 
     Raises:
-        FileNotFoundError: it has to be trained and `data_dir` lacks a text.
+        FileNotFoundError: It has to be trained and `data_dir` lacks a text.
     """
     folder = work_dir / "tokenizer"
     if not (folder / "tokenizer.json").is_file():
@@ -107,10 +112,10 @@ def tokenizer_texts(data_dir: Path) -> Iterator[str]:
     """The weighted reading list that the shared tokenizer is trained on.
 
     Args:
-        data_dir: folder with `tales_en.train.txt` and `novels_es.train.txt`.
+        data_dir: Folder with `tales_en.train.txt` and `novels_es.train.txt`.
 
     Raises:
-        FileNotFoundError: one of the two texts is missing.
+        FileNotFoundError: One of the two texts is missing.
     """
     english, spanish = (
         read_text(data_dir / name) for name in ("tales_en.train.txt", "novels_es.train.txt")
@@ -126,30 +131,36 @@ def tokenizer_texts(data_dir: Path) -> Iterator[str]:
 def read_text(path: Path) -> str:
     """A UTF-8 text file, whole.
 
+    Args:
+        path: The file.
+
     Raises:
-        FileNotFoundError: the file is missing; the message says where it was looked for.
+        FileNotFoundError: The file is missing; the message says where it was expected.
     """
     check_text(path)
     return path.read_text(encoding="utf-8")
 
 
 def check_text(path: Path) -> None:
-    """Refuse a text that is not there.
+    """Refuse a text that does not exist.
+
+    Args:
+        path: The file.
 
     Raises:
-        FileNotFoundError: the message says where it was looked for.
+        FileNotFoundError: The file is missing; the message says where it was expected.
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: pass the folder that holds it as data_dir (`--data`)"
+            f"{path} is missing. Pass the folder that holds it as data_dir (`--data`)."
         )
 
 
 def spanish_prose(text: str) -> str:
-    """Spanish prose alone: drops the English notes and glossary of an annotated edition.
+    """Spanish prose alone, without the English notes and glossary of an annotated edition.
 
     Args:
-        text: paragraphs separated by blank lines.
+        text: Paragraphs separated by blank lines.
     """
     kept = [
         paragraph

@@ -1,4 +1,4 @@
-"""Training of a bundled component: deterministic by seed, and resumable after any kind of death."""
+"""Training of a bundled component: deterministic by seed, and resumable however it ended."""
 
 import logging
 import time
@@ -26,17 +26,17 @@ from manticore.components.mixers.fast import use_fast_mixers
 from tools.zoo.blend import STORY_PREFIX, training_phases
 from tools.zoo.cards import VALIDATION_TEXTS, export_component
 from tools.zoo.checkpoint import load_checkpoint, save_checkpoint
-from tools.zoo.recipes import Recipe, get_recipe
+from tools.zoo.recipes import ZooRecipe, get_recipe
 from tools.zoo.tokenizer import check_text, shared_tokenizer
 
 logger = logging.getLogger(__name__)
 
 FINAL_LEARNING_RATE = 0.1
-"""Of the peak, at the last step."""
+"""Learning rate of the last step, relative to the highest one."""
 
 
 def train_component(
-    name: str | Recipe,
+    name: str | ZooRecipe,
     *,
     data_dir: Path,
     out_dir: Path,
@@ -49,34 +49,34 @@ def train_component(
 ) -> Path | None:
     """Train a bundled component from its recipe and write it where `zoo_path` finds it.
 
-    A second call with the same `work_dir` goes on from the last checkpoint. On a CPU in float32 a
+    A second call with the same `work_dir` continues from the last checkpoint. On a CPU in float32 a
     run that was interrupted has the losses and weights of one that was not, bit for bit.
 
     Args:
-        name: a name in RECIPES, or a recipe of your own.
-        data_dir: folder with the texts that the recipe names.
-        out_dir: the component is written to `out_dir/NAME`.
-        work_dir: checkpoints, encoded texts and the tokenizer are kept here.
-        device: "cpu", "cuda" or None for the best there is.
-        steps: instead of the recipe's.
+        name: Name in RECIPES, or a recipe of your own.
+        data_dir: Folder with the texts of the recipe.
+        out_dir: Folder; the component is written to `out_dir/NAME`.
+        work_dir: Folder for checkpoints, encoded texts and the tokenizer.
+        device: "cpu", "cuda" or None for the best one available.
+        steps: Number of steps, instead of the recipe's.
         precision: "bf16" (autocast) or "no" (float32); None takes bf16 where the hardware has it.
-        checkpoint_every: steps between checkpoints.
-        stop_after: stop, with a checkpoint, after this many steps in all; nothing is exported.
+        checkpoint_every: Number of steps between checkpoints.
+        stop_after: Number of steps to stop after, with a checkpoint and without an export.
 
     Returns:
         The component's folder, or None if `stop_after` ended the run.
 
     Raises:
         UnknownNameError: No recipe has that name.
-        FileNotFoundError: a text is not in `data_dir`.
+        FileNotFoundError: A text is not in `data_dir`.
         RecipeMismatchError: `work_dir` holds a checkpoint of another recipe.
-        FloatingPointError: the loss is not finite.
-        ValueError: a device that is not there, or texts too short for the recipe's rows.
+        FloatingPointError: The loss is not finite.
+        ValueError: The device is not available, or texts are too short for the recipe's rows.
     """
-    recipe = name if isinstance(name, Recipe) else get_recipe(name)
+    recipe = name if isinstance(name, ZooRecipe) else get_recipe(name)
     if steps is not None:
-        recipe = Recipe.model_validate({**recipe.model_dump(), "steps": steps})
-    # Now rather than in hours, when they are read.
+        recipe = ZooRecipe.model_validate({**recipe.model_dump(), "steps": steps})
+    # A missing validation text is reported now rather than in hours, when it is read.
     sources = [share.source for share in recipe.data if not share.source.startswith(STORY_PREFIX)]
     for text in (*sources, *VALIDATION_TEXTS):
         check_text(data_dir / text)
@@ -104,7 +104,7 @@ class _TrainingRun:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: ZooRecipe,
         *,
         data_dir: Path,
         work_dir: Path,
@@ -140,10 +140,15 @@ class _TrainingRun:
         self.scheduler = scheduler
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         if state:
-            logger.info("%s: going on from step %d", recipe.name, self.step)
+            logger.info("%s: continuing from step %d.", recipe.name, self.step)
 
     def train(self, *, until: int, checkpoint_every: int) -> None:
-        """Take steps up to `until`, with a checkpoint every so many and at the end."""
+        """Train up to a step, with checkpoints.
+
+        Args:
+            until: Step to stop at.
+            checkpoint_every: Number of steps between checkpoints; there is one at the end, too.
+        """
         self.model.train()
         columns = (
             TextColumn("{task.description}"),
@@ -187,8 +192,8 @@ class _TrainingRun:
         value = loss.item()
         if not value < float("inf"):
             raise FloatingPointError(
-                f"{self.recipe.name}: the loss is {value} at step {self.step}: lower the learning "
-                f"rate ({self.recipe.learning_rate}) or train in float32 (precision='no')"
+                f"The loss of {self.recipe.name} is {value} at step {self.step}. Lower the "
+                f"learning rate ({self.recipe.learning_rate}) or train in float32 (precision='no')."
             )
         return value, ids.numel()
 
@@ -206,41 +211,47 @@ class _TrainingRun:
 
 
 def choose_device(device: str | None) -> str:
-    """Device to train on, cpu or cuda; None takes CUDA where there is one.
+    """Device to train on.
+
+    Args:
+        device: "cpu", "cuda", or None for CUDA where it is available.
 
     Raises:
-        ValueError: another device, or CUDA where there is none.
+        ValueError: Any other device, or CUDA where it is not available.
     """
     has_cuda = torch.cuda.is_available()
     if device is None:
         return "cuda" if has_cuda else "cpu"
     if device not in ("cpu", "cuda") or (device == "cuda" and not has_cuda):
         raise ValueError(
-            f"device={device!r} cannot be trained on here: give "
-            f"{'cpu or cuda' if has_cuda else 'cpu'}, or leave it out"
+            f"device={device!r} is not available for training. Use "
+            f"{'cpu or cuda' if has_cuda else 'cpu'}, or leave it out."
         )
     return device
 
 
 def best_precision(device: str) -> str:
-    """Mixed precision that pays on a device: "bf16" where matrix units have it, else "no".
+    """Fastest precision on a device: "bf16" where its matrix units support that, otherwise "no".
 
     On a CPU with AMX tiles, bfloat16 products are several times as fast as float32 ones.
+
+    Args:
+        device: "cpu" or "cuda".
     """
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
     return "bf16" if torch.cpu.get_capabilities().get("amx_bf16") else "no"
 
 
-def build_model(recipe: Recipe) -> PreTrainedModel:
-    """A component with random weights, its Mamba mixers on the fast scan."""
+def build_model(recipe: ZooRecipe) -> PreTrainedModel:
+    """A component with random weights, its Mamba mixers using the fast scan."""
     model = AutoModelForCausalLM.from_config(recipe.config(), dtype=torch.float32)
     use_fast_mixers(model)
     return model
 
 
-def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW that decays matrices only: norms, biases and Mamba's A and D are left alone."""
+def build_optimizer(model: nn.Module, recipe: ZooRecipe) -> torch.optim.AdamW:
+    """AdamW with weight decay for matrices only, not for norms, biases and Mamba's A and D."""
     decayed, free = [], []
     for name, parameter in model.named_parameters():
         is_matrix = parameter.dim() >= 2 and not name.endswith("A_log")
@@ -260,8 +271,8 @@ def next_token_loss(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy in nats of every token after the first.
 
     Args:
-        logits: (B, T, V).
-        ids: (B, T).
+        logits: Logits, (B, T, V).
+        ids: Token ids, (B, T).
     """
     # Targets are shifted rather than logits: slicing the logits would copy all of them.
     targets = torch.roll(ids, -1, dims=1)

@@ -11,7 +11,6 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 
 from numba import njit, types
-from numba.core.typing import Signature
 
 STRIDED = types.Array(types.float32, 3, "A")
 MATRIX = types.Array(types.float32, 2, "C")
@@ -41,7 +40,7 @@ def compiled_kernel(*argument_types: types.Type) -> Callable[[Callable], Callabl
     Args:
         argument_types: Numba types of the kernel's arguments; it returns nothing.
     """
-    signature: Signature = types.void(*argument_types)
+    signature = types.void(*argument_types)
 
     def compile_kernel(function: Callable) -> Callable:
         function.__qualname__ += f"_{SOURCE}"

@@ -56,8 +56,6 @@ from manticore.ops.cpu.simd import (
 
 CHUNK = 64
 
-# Numba's cache on disk goes by this file's date and size. Edition of simd.py: 2.
-
 _FORWARD = (
     *(STRIDED, STRIDED, CUBE, CUBE, CUBE, MATRIX, STRIDED, MATRIX, CUBE),
     *(FLAG, FLAG, FLAG),
@@ -139,11 +137,10 @@ def scan_forward(
 ):  # fmt: skip
     """Scan the blocks start..stop-1; write y, last_state and, if `keep`, the checkpoints.
 
-    Args:
-        u, delta, z, y: (rows, channels, T), any strides; z is read only if has_gate.
-        A: (groups, channels, N). B, C: (rows, N, T). D, bias: (groups, channels).
-        state, last_state: (rows, channels, N); state is read only if has_state.
-        checkpoints: (rows * blocks, chunks, N, LANES), the state at the start of every chunk.
+    Shapes: u, delta, z, y (rows, channels, T), any strides; A (groups, channels, N); B, C (rows, N,
+    T); D, bias (groups, channels); state, last_state (rows, channels, N); checkpoints (rows *
+    blocks, chunks, N, LANES), the state at the start of every chunk. z is read only if has_gate,
+    state only if has_state.
     """
     channels, steps = u.shape[1], u.shape[2]
     groups, n_states = A.shape[0], A.shape[2]
@@ -203,9 +200,9 @@ def scan_backward(
 ):  # fmt: skip
     """Gradients of the blocks start..stop-1, from those of y and of the last state.
 
-    Inputs as in `scan_forward`. du, ddelta, dz have the shape of u; dA, dstate
-    (rows, channels, N); dD, dbias (rows, channels). dB, dC (rows, N, T) are *added to*: give every
-    worker its own, zeroed, and sum them.
+    Shapes: inputs as in `scan_forward`; du, ddelta, dz that of u; dA, dstate (rows, channels, N);
+    dD, dbias (rows, channels). dB, dC (rows, N, T) are *added to*: give every worker its own,
+    zeroed, and sum them.
     """
     channels, steps = u.shape[1], u.shape[2]
     groups, n_states = A.shape[0], A.shape[2]

@@ -1,4 +1,4 @@
-"""The selective scan on a CPU through the compiled kernels of `numba_kernels`: buffers and workers.
+"""The selective scan on a CPU through the kernels of `kernels`: buffers and workers.
 
 Importing this module compiles the kernels (seconds, once per machine) or loads them from the cache.
 """
@@ -36,20 +36,28 @@ def _kernel_inputs(inputs: ScanInputs) -> tuple[np.ndarray, ...]:
 def forward(
     inputs: ScanInputs, keep: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """y, the last state, and (if `keep`) the checkpoints that `backward` asks for."""
+    """Scan.
+
+    Args:
+        inputs: Inputs of the scan, float32 on the CPU.
+        keep: Whether to keep the states before every chunk, for `backward`.
+
+    Returns:
+        y, the last state, and the kept states or None.
+    """
     rows, channels, steps = inputs.u.shape
     n_states = inputs.A.shape[2]
     y = torch.empty_like(inputs.u)
     last_state = inputs.A.new_empty(rows, channels, n_states)
     shape = (_blocks(inputs), -(-steps // CHUNK), n_states, LANES) if keep else (1, 1, 1, 1)
     checkpoints = inputs.A.new_empty(shape)
-    has_state = inputs.initial_state is not None
+    state = inputs.initial_state
     arguments = (
         *_kernel_inputs(inputs),
-        inputs.initial_state.numpy() if has_state else _NO_SEQUENCE,
+        _NO_SEQUENCE if state is None else state.numpy(),
         inputs.z is not None,
         inputs.delta_softplus,
-        has_state,
+        state is not None,
         y.numpy(),
         last_state.numpy(),
         checkpoints.numpy(),
@@ -69,7 +77,14 @@ def backward(
     y_gradient: torch.Tensor,
     state_gradient: torch.Tensor,
 ) -> ScanGradients:
-    """Gradients of all inputs from those of y and of the last state."""
+    """Gradients of all inputs.
+
+    Args:
+        inputs: Inputs of the scan.
+        checkpoints: The kept states, from `forward`.
+        y_gradient: Gradient of y.
+        state_gradient: Gradient of the last state.
+    """
     rows, channels, _ = inputs.u.shape
     groups, _, n_states = inputs.A.shape
     n_workers = _workers(inputs)

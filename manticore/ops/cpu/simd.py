@@ -2,26 +2,25 @@
 
 Numba leaves vectorisation to LLVM's loop vectoriser, which gives up on kernels such as the
 selective scan: it cannot prove that the many small buffers do not overlap, and it has no vector
-`exp`. Here a vector of sixteen float32 is a type of its own, so that what is written is what is
+`exp`. Here a vector of sixteen float32 is a type of its own, and what is written is what is
 executed: `h = fma(a, h, x)` is one instruction with AVX-512, two with AVX2, four with NEON or SSE
 (LLVM splits the vector to what the processor has).
 
 All functions below work inside `numba.njit` code only. None of them uses fast-math flags: the
 range reduction in `exp2` relies on exact rounding, and a NaN that goes in must come out.
-
-The compiled kernels are cached on disk by Numba, which looks at the kernels' own file and not at
-this one: raise the edition noted in `numba_kernels.py` when the code here changes.
 """
 
 # ruff: noqa: ANN201, ANN202  (Numba infers the types of compiled functions)
 
 import operator
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import extending, njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import models, overload, register_model
 
 LANES = 16
 LOG2_E = np.float32(1.4426950408889634)
@@ -50,6 +49,11 @@ _ATANH_COEFFICIENTS = (
     0.2817833442681087,
 )
 _ROUNDING_MAGIC = 12582912.0  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
+
+
+def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Numba's decorator, typed as what it makes: called without the typing context."""
+    return extending.intrinsic(function)
 
 
 class Float32Lanes(types.Type):

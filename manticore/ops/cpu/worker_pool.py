@@ -1,7 +1,7 @@
 """Python threads for kernels that release the interpreter lock.
 
 Numba's own parallel loops are not used: their default threading layer aborts the process when two
-Python threads enter it at once, as a training thread and a sampling thread do.
+Python threads enter it at the same time, as a training thread and a sampling thread do.
 """
 
 import os
@@ -29,7 +29,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _submit(size: int, calls: list[Callable[[], None]]) -> list:
-    """Hand the calls to a pool of at least `size` threads (grown, never shrunk)."""
+    """Hand the calls to a pool of at least `size` threads, which grows and never shrinks."""
     global _pool, _pool_size
     with _lock:
         if _pool is None or _pool_size < size:
@@ -40,9 +40,13 @@ def _submit(size: int, calls: list[Callable[[], None]]) -> list:
 
 
 def worker_count(n_tasks: int, work: int) -> int:
-    """How many workers share n_tasks: as many as torch's own operations use threads.
+    """Number of workers that share a scan: as many threads as torch's own operations use.
 
-    One if there is little work (state updates in all), which is done sooner than a thread wakes.
+    A single one if there is little work, which is done before a thread wakes up.
+
+    Args:
+        n_tasks: Number of tasks; no worker is without one.
+        work: State updates in all tasks together.
     """
     return max(1, min(torch.get_num_threads(), n_tasks)) if work >= _SMALLEST_SHARED_WORK else 1
 
@@ -52,6 +56,11 @@ def run_ranges(kernel: Callable[[int, int, int], None], n_tasks: int, n_workers:
 
     The calling thread takes the first range itself. An exception in any worker is raised here,
     after all of them have ended.
+
+    Args:
+        kernel: Function of a worker's index and its range of tasks.
+        n_tasks: Number of tasks.
+        n_workers: Number of workers, at most n_tasks.
     """
     bounds = [n_tasks * worker // n_workers for worker in range(n_workers + 1)]
     if n_workers == 1:

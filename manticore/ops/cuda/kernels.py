@@ -1,14 +1,14 @@
 """The selective scan as Triton kernels: one program works on some channels of one row.
 
-The maths, and what the gradients are called, is in `numba_kernels`. A program keeps the state of
+The maths and the names of the gradients are in `cpu.kernels`. A program keeps the state of
 its channels in registers, as a tile (N, channels) whose channels lie side by side on the lanes of a
 warp, and takes one step of time after the other. The forward pass keeps the states before every
 chunk of steps; the backward pass takes the chunks from the last to the first and writes the states
 of one chunk at a time into a scratch space, which is small enough for the second-level cache.
 
-What several programs have a share in (gradients of B and C, and of the parameters, which all rows
-of a group share) is stored share by share and summed afterwards, so that the same inputs give the
-same bits each time, which atomic additions would not.
+Gradients to which several programs contribute (those of B and C, and of the parameters, which all
+rows of a group share) are stored one contribution at a time and summed afterwards, so that the same
+inputs give the same bits each time; atomic additions would not.
 
 Rows are (batch, group) pairs: arrays have shape (rows, channels, T) and any strides. All else lies
 as the tile wants to read it, or Triton would move whole tiles between threads at every step: A and
@@ -32,9 +32,11 @@ def _softplus(x):
 
 @triton.jit
 def _place(groups, channels, states, STATES: tl.constexpr, CHANNELS: tl.constexpr):
-    """Where a program works: its row, channels and state indices; which of these there are; where
-    its entries lie in a tile, and in (N, channels); which of them there are; and its group's place
-    in parameters."""
+    """Where a program works.
+
+    Its row, channels and state indices; which of these exist; the offsets of its entries in a tile
+    and in (N, channels); which of them exist; and the offset of its group in parameters.
+    """
     row = tl.program_id(0).to(tl.int64)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     n = tl.arange(0, STATES)
@@ -47,7 +49,7 @@ def _place(groups, channels, states, STATES: tl.constexpr, CHANNELS: tl.constexp
 
 @triton.jit
 def _parameter(pointer, channel, there, GIVEN: tl.constexpr):
-    """One value for each channel: zeros where there is no such parameter."""
+    """One value for each channel; zeros for a parameter that is absent."""
     if GIVEN:
         return tl.load(pointer + channel, there, other=0.0)
     return tl.zeros(there.shape, tl.float32)
@@ -58,7 +60,7 @@ def _step(
     t, u_ptr, u_time, delta_ptr, delta_time, bias, B_ptr, states, there, used,
     SOFTPLUS: tl.constexpr,
 ):  # fmt: skip
-    """Of one step of time: u, the step size before and after softplus, and B."""
+    """Load one step of time: u, the step size before and after softplus, and B."""
     u = tl.load(u_ptr + t * u_time, there, other=0.0)
     raw = tl.load(delta_ptr + t * delta_time, there, other=0.0) + bias
     B = tl.load(B_ptr + t * states, used, other=0.0)
@@ -81,7 +83,7 @@ def forward_kernel(
     KEEP: tl.constexpr,
     STATES: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """y and the last state; with KEEP also the states before every chunk.
+    """Write y and the last state; with KEEP also the states before every chunk.
 
     Checkpoints are (rows, blocks of channels, chunks, STATES, CHANNELS).
     """
@@ -140,8 +142,11 @@ def backward_kernel(
     HAS_D: tl.constexpr, HAS_Z: tl.constexpr, HAS_BIAS: tl.constexpr,
     STATES: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """All gradients. Of dA (rows, N, channels), dD and dbias (rows, channels), each row's share; of
-    dB and dC (blocks of channels, rows, T, N), each block's."""
+    """Write all gradients.
+
+    dA (rows, N, channels), dD and dbias (rows, channels) get each row's contribution; dB and dC
+    (blocks of channels, rows, T, N) each block's.
+    """
     row, c, n, there, used, tile, own, inside, parameters = _place(
         groups, channels, states, STATES, CHANNELS
     )

@@ -1,10 +1,11 @@
-"""The selective scan on CUDA by our own kernels, which Triton compiles when they are first used.
+"""The selective scan on CUDA with our own kernels, which Triton compiles when they are first used.
 
-Nothing has to be built for it: PyTorch for CUDA on Linux brings Triton. Unlike mamba-ssm's kernel
-it takes an initial state and has a gradient through the last one.
+Nothing has to be built: PyTorch for CUDA on Linux brings Triton. Unlike mamba-ssm's kernel it takes
+an initial state and has a gradient through the last one.
 """
 
 import math
+from typing import Any
 
 import torch
 import triton
@@ -14,19 +15,19 @@ from manticore.ops.scan_inputs import ScanGradients, ScanInputs, sum_over_batch
 
 if torch.cuda.is_available():
     if torch.cuda.get_device_capability() < (7, 0):
-        raise ImportError("Triton has no code for GPUs older than compute capability 7.0")
-    # Builds what launches kernels: without a C compiler this fails here, not in the first scan.
+        raise ImportError("Triton has no code for GPUs older than compute capability 7.0.")
+    # Builds the launcher of kernels: without a C compiler this fails here, not in the first scan.
     triton.runtime.driver.active.get_current_target()
 
 _TILE = 512
 """Entries of a state tile (N, channels) that a warp keeps: 16 in each lane's registers.
 
-Of 256 and 512 the faster one in both directions on an H200, in the backward pass by half.
+On an H200, 512 is faster than 256 in both directions, in the backward pass by half.
 """
 
 
-def _tiles(inputs: ScanInputs) -> tuple[dict[str, int], int]:
-    """Sizes of a program's tile, as the kernels take them, and how many blocks of channels."""
+def _tiles(inputs: ScanInputs) -> tuple[dict[str, Any], int]:
+    """Sizes of a program's tile, as the kernels take them, and the number of blocks of channels."""
     channels, states = inputs.A.shape[1:]
     padded = triton.next_power_of_2(states)
     width = min(max(_TILE // padded, 16), triton.next_power_of_2(channels))
@@ -48,21 +49,21 @@ def _contiguous(tensor: torch.Tensor | None) -> torch.Tensor | None:
     return None if tensor is None else tensor.contiguous()
 
 
-def _turned(tensor: torch.Tensor | None) -> torch.Tensor | None:
-    """With the last two axes exchanged, as the kernels want what has no time axis, or N and T."""
+def _transposed(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    """With the last two axes exchanged: the kernels want channels, and N of B and C, to be last."""
     return None if tensor is None else tensor.transpose(1, 2).contiguous()
 
 
-def _common(inputs: ScanInputs) -> tuple[list, list, list, dict[str, bool]]:
-    """What both kernels take, in their order: sequences, parameters, sizes and flags."""
+def _common(inputs: ScanInputs) -> tuple[list, list, list, dict[str, Any]]:
+    """Arguments of both kernels, in their order: sequences, parameters, sizes and flags."""
     groups, channels, states = inputs.A.shape
     if max(t.stride(-1) for t in (inputs.u, inputs.delta)) * inputs.u.shape[-1] >= 2**31:
         raise ValueError(
             f"{inputs.u.shape[-1]} steps of {channels} channels are more than the kernels can "
-            "address: scan them in parts, each from the state after the last."
+            "address. Scan them in parts, each from the last state of the one before."
         )
     sequences = [part for t in (inputs.u, inputs.delta, inputs.z) for part in _strided(t)]
-    parameters = [_turned(inputs.A), _turned(inputs.B), _turned(inputs.C)]
+    parameters = [_transposed(inputs.A), _transposed(inputs.B), _transposed(inputs.C)]
     parameters += [_contiguous(inputs.D), _contiguous(inputs.delta_bias)]
     sizes = [groups, channels, inputs.u.shape[-1], states, _chunk_length(inputs)]
     flags = {
@@ -77,7 +78,15 @@ def _common(inputs: ScanInputs) -> tuple[list, list, list, dict[str, bool]]:
 def forward(
     inputs: ScanInputs, keep: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """y, the last state, and (if `keep`) the states before every chunk, for `backward`."""
+    """Scan.
+
+    Args:
+        inputs: Inputs of the scan, float32 on a GPU.
+        keep: Whether to keep the states before every chunk, for `backward`.
+
+    Returns:
+        y, the last state, and the kept states or None.
+    """
     rows, channels, length = inputs.u.shape
     sequences, parameters, sizes, flags = _common(inputs)
     tile, blocks = _tiles(inputs)
@@ -87,20 +96,13 @@ def forward(
     if keep:
         chunks = triton.cdiv(length, _chunk_length(inputs))
         checkpoints = y.new_empty(rows, blocks, chunks, tile["STATES"], tile["CHANNELS"])
+    arguments: list[Any] = [
+        *(*sequences, *_strided(y), *parameters, _transposed(inputs.initial_state)),
+        *(last_state, checkpoints, *sizes),
+    ]
+    flags |= {"HAS_INITIAL": inputs.initial_state is not None, "KEEP": keep}
     with torch.cuda.device_of(y):
-        forward_kernel[(rows, blocks)](
-            *sequences,
-            *_strided(y),
-            *parameters,
-            _turned(inputs.initial_state),
-            last_state,
-            checkpoints,
-            *sizes,
-            HAS_INITIAL=inputs.initial_state is not None,
-            KEEP=keep,
-            **flags,
-            **tile,
-        )
+        forward_kernel[(rows, blocks)](*arguments, **flags, **tile)
     return y, last_state.transpose(1, 2), checkpoints
 
 
@@ -110,7 +112,14 @@ def backward(
     y_gradient: torch.Tensor,
     state_gradient: torch.Tensor,
 ) -> ScanGradients:
-    """Gradients of all inputs from those of y and of the last state."""
+    """Gradients of all inputs.
+
+    Args:
+        inputs: Inputs of the scan.
+        checkpoints: The kept states, from `forward`.
+        y_gradient: Gradient of y.
+        state_gradient: Gradient of the last state.
+    """
     rows, channels, length = inputs.u.shape
     groups, _, states = inputs.A.shape
     sequences, parameters, sizes, flags = _common(inputs)
@@ -125,19 +134,13 @@ def backward(
         for parameter in (inputs.D, inputs.delta_bias)
     )
     scratch = new(rows, blocks, _chunk_length(inputs), tile["STATES"], tile["CHANNELS"])
+    arguments: list[Any] = [
+        *(*sequences, *(part for t in (y_gradient, du, ddelta, dz) for part in _strided(t))),
+        *(*parameters, checkpoints, scratch, _transposed(state_gradient)),
+        *(dA, dB, dC, dD, dbias, dinitial, *sizes),
+    ]
     with torch.cuda.device_of(du):
-        backward_kernel[(rows, blocks)](
-            *sequences,
-            *(part for t in (y_gradient, du, ddelta, dz) for part in _strided(t)),
-            *parameters,
-            checkpoints,
-            scratch,
-            _turned(state_gradient),
-            *(dA, dB, dC, dD, dbias, dinitial),
-            *sizes,
-            **flags,
-            **tile,
-        )
+        backward_kernel[(rows, blocks)](*arguments, **flags, **tile)
     return ScanGradients(
         u=du,
         delta=ddelta,
