@@ -9,7 +9,7 @@ from tools.zoo.__main__ import commands
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["tales-nex", "--data", "."], "did you mean"),
+        (["tales-nex", "--data", "."], "Did you mean"),
         (["tales-neox", "--data", "nowhere"], "nowhere"),
     ],
 )

@@ -6,12 +6,13 @@ import math
 import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import transformers
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from torch.utils.data import Dataset
+from transformers import GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from manticore.components.zoo import CARD_FILE
 from manticore.data.packing import IGNORED, pack
@@ -158,7 +159,7 @@ def measure_perplexity(
     """
     ids = encode_documents(documents, tokenizer)
     windows = list(pack([ids], WINDOW, end_of_text_id(tokenizer)))
-    nats = mean_loss(model, windows)
+    nats = mean_loss(model, cast("Dataset", windows))  # a list is all that a loader needs
     n_bytes = sum(len(text.encode()) for text in documents)
     return {
         "tokens": sum(int((window["labels"][1:] != IGNORED).sum()) for window in windows),
@@ -187,7 +188,7 @@ def sample_text(
     """
     set_seed(seed)
     inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False).to(model.device)
-    output = model.generate(
+    output = cast("GenerationMixin", model).generate(
         **inputs,
         do_sample=True,
         temperature=0.8,
@@ -196,7 +197,7 @@ def sample_text(
         pad_token_id=tokenizer.pad_token_id,
     )
     new = output[0, inputs["input_ids"].shape[1] :]
-    return tokenizer.decode(new, skip_special_tokens=True)
+    return cast("str", tokenizer.decode(new, skip_special_tokens=True))
 
 
 def render_card(card: dict[str, Any]) -> str:
