@@ -9,6 +9,7 @@ from pydantic import BaseModel
 import manticore.evaluate  # noqa: F401  before the function of this name takes its place
 from manticore.config.programming import ProgramConfig
 from manticore.config.training import EvaluateConfig, FinetuneConfig, PretrainConfig
+from manticore.names import STAGES
 from manticore.runs import Run, RunConfig, get_run, start_run
 from manticore.runs import runs as list_runs
 from manticore.search import SearchConfig
@@ -246,7 +247,11 @@ def start_stage(
         options: Of the stage.
         root: See `search`, like `launch`.
         fields: Of `RunConfig`, that neither the hybrid, nor the text, nor the options tell.
+
+    Raises:
+        TypeError: What was passed as a hybrid or a text is not one.
     """
+    _check_kinds(stage, hybrid, data)
     config = RunConfig(
         stage=stage,
         components=tuple(hybrid.config.component_sources),
@@ -260,6 +265,21 @@ def start_stage(
         **fields,
     )
     return start_run(config, hybrid=hybrid, root=root, launch=launch)
+
+
+def _check_kinds(stage: str, hybrid: object, data: object) -> None:
+    """Refuse what is not a hybrid, or not a text where the stage needs one."""
+    from manticore.data import TextData
+
+    if not hasattr(getattr(hybrid, "config", None), "component_sources"):
+        raise TypeError(
+            f"{hybrid!r:.80} is not a hybrid. Pass one from mc.build_hybrid or run.hybrid()."
+        )
+    if STAGES[stage].needs_text and not isinstance(data, TextData):
+        raise TypeError(
+            f"data={data!r:.80} is not a text. Pass one from mc.load_text, with "
+            "tokenizer=hybrid.tokenizer."
+        )
 
 
 def _as_built(hybrid: "ManticoreForCausalLM") -> dict[str, Any]:
