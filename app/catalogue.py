@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from manticore.components.zoo import zoo_card, zoo_names
+from manticore.stories import LANGUAGES
 from manticore.views.plots import component_colour
 
 log = logging.getLogger(__name__)
 
 MAX_BLOCKS = 48
 TEXTS = [
-    ("Stories in English", "bundled:stories-en"),
-    ("Stories in Spanish", "bundled:stories-es"),
-    ("Stories in both languages", "bundled:stories-mixed"),
+    (f"Stories in {name}", f"bundled:stories-{language}") for language, name in LANGUAGES.items()
 ]
-LANGUAGES = {"en": "English", "es": "Spanish", "mixed": "English and Spanish"}
 
 
 def component_choices() -> list[tuple[str, str]]:

@@ -87,7 +87,7 @@ def open_source(spec: dict[str, Any]) -> TextSource:
 
 
 def _files_of_folder(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Text files and tables in a folder; beside tables, a README is not a text to train on."""
+    """Text files and tables in a folder; a README next to tables is not a text to train on."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     texts = [path for path in files if data_suffix(path) in TEXT_SUFFIXES]
     tables = [path for path in files if data_suffix(path) in READERS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -134,12 +135,17 @@ class RowSource:
         Raises:
             ValueError: A row holds something else than text.
         """
-        enough = math.ceil(1 / self.valid_fraction)
-        few = sum(1 for _ in islice(self.rows(), enough))
-        fraction = at_least_one(self.valid_fraction, few) if few else self.valid_fraction
+        fraction = self._fraction
         for i, (place, value) in enumerate(self.rows()):
             if is_held_out(i, fraction, self.seed) == (part == "valid") and value is not None:
                 yield from cut_pieces([self._text(place, value)])
+
+    @cached_property
+    def _fraction(self) -> float:
+        """The held-out fraction, of which the first rows tell whether it is one row at least."""
+        enough = math.ceil(1 / self.valid_fraction)
+        few = sum(1 for _ in islice(self.rows(), enough))
+        return at_least_one(self.valid_fraction, few) if few else self.valid_fraction
 
     def _text(self, place: str, value: object) -> str:
         if not isinstance(value, str):

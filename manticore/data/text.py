@@ -100,7 +100,7 @@ class TextData:
             return False
         try:
             return digest(open_source(spec).fingerprint()) != spec["fingerprint"]
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # gone, or not a text any more
             return True
 
     @cached_property

@@ -17,12 +17,16 @@ from typing import NamedTuple
 
 from manticore.names import choose
 from manticore.stories.grammar import Sampler, derivations
-from manticore.stories.lexicon import SPOKEN
+from manticore.stories.lexicon import SPOKEN, lexicon
 from manticore.stories.plot import tell
 
 BLENDED = ("en", "es")
 """Languages of "mixed", which the bundled components know; a new language changes nothing there."""
-LANGUAGES = (*SPOKEN, "mixed")
+LANGUAGES = {
+    **{code: lexicon(code).language for code in SPOKEN},
+    "mixed": " and ".join(lexicon(code).language for code in BLENDED),
+}
+"""What stories can be told in, with its name for people."""
 
 
 class Story(NamedTuple):

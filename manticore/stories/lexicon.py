@@ -30,6 +30,7 @@ class Lexicon:
     """The words and sentences of one language.
 
     Attributes:
+        language: Name of the language in English.
         names: Names of people and animals, by gender.
         words: Lists of words that people, things and so on are made of, by name.
         things: Nouns of things that people own.
@@ -39,6 +40,7 @@ class Lexicon:
         rules: Sentences and all other lists of words, as rules of the grammar.
     """
 
+    language: str
     names: Mapping[str, Sequence[str]]
     words: Mapping[str, Sequence[str]]
     things: Nouns
@@ -100,6 +102,7 @@ def read_lexicon(text: str, name: str) -> Lexicon:
                 raise ValueError(f"[sentences] {key} has more than the {len(pool)} of [words]")
         slots = {key: lists[key] for key in lists.keys() - pools.keys() - nouns.keys()}
         return Lexicon(
+            language=tables["name"],
             names={gender: _listed(words["names"][gender]) for gender in ("f", "m")},
             words=pools,
             things=nouns["things"],

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import pickle
 
 import pyarrow
 import pytest
@@ -146,6 +147,15 @@ def test_rows_without_text_are_left_out(tmp_path, tokenizer, kind, streaming):
     data = load_text(path, tokenizer=tokenizer, seq_len=8, valid_fraction=0.1, streaming=streaming)
     ids = [int(t) for part in (data.train, data.valid) for item in part for t in item["labels"]]
     assert ids.count(tokenizer.eos_token_id) == 20
+
+
+def test_streamed_rows_go_to_other_processes(tmp_path, tokenizer):
+    path = tmp_path / "t.jsonl"
+    write(path, ["The fox had a lantern."] * 30)
+    data = load_text(path, tokenizer=tokenizer, seq_len=8, streaming=True)
+    again = pickle.loads(pickle.dumps(data.train))
+    pairs = zip(data.train, again, strict=True)
+    assert all(one["input_ids"].equal(other["input_ids"]) for one, other in pairs)
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])

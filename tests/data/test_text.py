@@ -274,6 +274,17 @@ def test_folders_and_dangling_links_with_the_name_of_a_text_are_passed_over(tmp_
     assert len(data.valid) > 0
 
 
+def test_a_source_that_is_gone_or_broken_has_changed(tmp_path, tokenizer):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text": "The fox had a lantern."}\n' * 40)
+    spec = load_text(path, tokenizer=tokenizer, seq_len=8).spec
+    assert not TextData.has_changed(spec)
+    path.write_text('{"text": "The fox')
+    assert TextData.has_changed(spec)
+    path.unlink()
+    assert TextData.has_changed(spec)
+
+
 @pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS)
 def test_bad_arguments_are_named(prose, tokenizer, arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -7,6 +7,7 @@ from importlib import resources
 
 import pytest
 
+from manticore.stories import LANGUAGES
 from manticore.stories.grammar import Sampler, derivations
 from manticore.stories.lexicon import SPOKEN, agree, lexicon, read_lexicon
 from manticore.stories.plot import Plot
@@ -30,6 +31,10 @@ def test_every_rule_can_be_told(language):
         parts = {part for template in found.rules[rule] for part in template}
         todo |= {part[1] for part in parts if part[0] == "rule"} - reached
     assert reached == set(found.rules)
+
+
+def test_languages_have_names_for_people():
+    assert LANGUAGES == {"en": "English", "es": "Spanish", "mixed": "English and Spanish"}
 
 
 def test_words_agree_by_gender():
