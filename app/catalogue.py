@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from manticore.components.zoo import zoo_card, zoo_names
+from manticore.names import UnknownNameError
 from manticore.stories import LANGUAGES
 from manticore.views.plots import component_colour
 
@@ -39,7 +40,7 @@ def card_of(component: str) -> dict[str, Any] | None:
         return None
     try:
         return zoo_card(component)
-    except (LookupError, OSError):
+    except (UnknownNameError, OSError):
         return None
 
 
