@@ -250,7 +250,7 @@ STAGES: Registry[Stage] = Registry(
     "stage",
     {
         "pretrain-projectors": Stage(
-            home="manticore.train.training:train",
+            home="manticore.train.stage:train",
             options="manticore.config.training:PretrainConfig",
             about="Train the projectors of a hybrid on general text, its components frozen.",
         ),
@@ -261,12 +261,12 @@ STAGES: Registry[Stage] = Registry(
             needs_text=False,
         ),
         "search": Stage(
-            home="manticore.train.training:train",
+            home="manticore.train.stage:train",
             options="manticore.config.search:SearchConfig",
             about="Learn the mixture weights of a hybrid by gradient descent.",
         ),
         "finetune": Stage(
-            home="manticore.train.training:train",
+            home="manticore.train.stage:train",
             options="manticore.config.training:FinetuneConfig",
             about="Train everything but the mixture weights.",
             starts_from="run",

@@ -2,6 +2,7 @@
 
 import importlib.resources
 import os
+import re
 from pathlib import Path
 
 import manticore
@@ -85,15 +86,29 @@ def absolute(name: str, base: Path = Path()) -> str:
     return name
 
 
-def worker_environment() -> dict[str, str]:
-    """The environment of a worker, which finds the same manticore from any working directory.
+_OF_SEVERAL_PROCESSES = re.compile(
+    "(LOCAL_|GROUP_|ROLE_|NODE_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)|ROLE_NAME|"
+    "(TORCHELASTIC|ACCELERATE|FSDP|PMI|OMPI_COMM_WORLD|MV2_COMM_WORLD)_.*"
+)
+"""Variables by which torchrun, accelerate and MPI tell a process that it is one of several."""
 
-    With a safe path, files of the working directory do not stand in for modules of the same name.
+
+def worker_environment() -> dict[str, str]:
+    """The environment of a worker: this one, with the same manticore in any working directory.
+
+    A worker is a process of its own, whatever started the program that starts it: what tells that
+    program that it is one of several is left out. With a safe path, files of the working directory
+    do not stand in for modules of the same name.
     """
     package_parent = str(Path(manticore.__file__).resolve().parent.parent)
     paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not _OF_SEVERAL_PROCESSES.fullmatch(name)
+    }
     return {
-        **os.environ,
+        **own,
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",

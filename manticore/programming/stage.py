@@ -20,21 +20,18 @@ from manticore.config.programming import Combination, ProgramConfig, TaskSearch
 from manticore.programming.combining import above_chance, best_task, fit_lengths, weighted_mean
 from manticore.programming.fresh import check_length, hybrid_for_task
 from manticore.programming.trust import alphas_by_task, task_agreement
-from manticore.store.events import EventWriter, Section, read_events
+from manticore.store.events import Events
 from manticore.store.files import write_json
 from manticore.store.layout import CHECKPOINTS_FOLDER, HYBRID_FOLDER, RESULT_FOLDER, TASKS_FOLDER
 from manticore.tasks.data import make_task
 from manticore.tasks.measuring import chance_accuracy, measure
 from manticore.train.devices import use_device
+from manticore.train.results import save_whole, write_metrics
+from manticore.train.section import Section
 from manticore.train.sharding import sharding_is_asked_for
+from manticore.train.starting import starting_hybrid, stop_before_training
 from manticore.train.tracking import require_trackers, tracked
-from manticore.train.training import (
-    Training,
-    save_whole,
-    starting_hybrid,
-    stop_before_training,
-    write_metrics,
-)
+from manticore.train.trainer import Trainer
 
 if TYPE_CHECKING:
     from manticore.config.run import RunConfig
@@ -48,7 +45,7 @@ Found = dict[str, dict[str, Any]]
 
 
 def program(
-    folder: Path, config: "RunConfig", events: EventWriter, should_stop: Callable[[], bool]
+    folder: Path, config: "RunConfig", events: Events, should_stop: Callable[[], bool]
 ) -> bool:
     """Search on each task, combine the mixture weights, and carry them to the hybrid.
 
@@ -84,7 +81,7 @@ def program(
         check_length(target, make_task(small.task, small, config.seed))
     total = len(searches) * options.steps
     events.emit("stage", name="program", total_steps=total)
-    if options.lengths and not any(event["kind"] == "step" for event in read_events(folder)[0]):
+    if options.lengths and not any(event["kind"] == "step" for event in events.earlier):
         _warn_of_lengths(options, events)
     found: Found = {}
     for index, search in enumerate(searches):
@@ -122,7 +119,7 @@ def program(
     return True
 
 
-def _warn_of_lengths(options: ProgramConfig, events: EventWriter) -> None:
+def _warn_of_lengths(options: ProgramConfig, events: Events) -> None:
     """Warn where the target is more than one doubling away from the lengths that are searched."""
     least, most = min(options.lengths), max(options.lengths)
     if options.target_length and not least / 2 <= options.target_length <= 2 * most:
@@ -133,7 +130,7 @@ def _warn_of_lengths(options: ProgramConfig, events: EventWriter) -> None:
         )
 
 
-def _warn_if_not_learned(name: str, accuracy: float, chance: float, events: EventWriter) -> None:
+def _warn_if_not_learned(name: str, accuracy: float, chance: float, events: Events) -> None:
     """Warn where a task is learned no better than by luck."""
     if above_chance(accuracy, chance) < NOTHING_LEARNED:
         events.emit(
@@ -149,7 +146,7 @@ def _search(
     target: "ManticoreForCausalLM",
     folder: Path,
     config: "RunConfig",
-    events: EventWriter,
+    events: Events,
     should_stop: Callable[[], bool],
     section: Section,
 ) -> dict[str, Any] | None:
@@ -165,12 +162,12 @@ def _search(
         return found
     data = make_task(search.setting.task, search.setting, config.seed)
     hybrid = hybrid_for_task(target, data, config.seed, from_scratch=config.options.from_scratch)
-    training = Training(hybrid, data, config, folder, events, {}, measure, section)
-    metrics = training.run(should_stop)
+    trainer = Trainer(hybrid, data, config, folder, events, {}, measure, section)
+    metrics = trainer.run(should_stop)
     if metrics is not None:
         # A task is judged by all of its test examples, however few are used for evaluations.
-        metrics |= training.watcher.measure_all(config.options.steps)
-    training.close_trackers()
+        metrics |= trainer.reporter.measure_all(config.options.steps)
+    trainer.close_trackers()
     if metrics is None:
         return None
     chance = chance_accuracy(data)

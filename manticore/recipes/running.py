@@ -13,7 +13,7 @@ from manticore.data import TextData, load_text
 from manticore.data.cache import digest
 from manticore.recipes.recipe import Recipe
 from manticore.runs import Run, RunError, runs, runs_root
-from manticore.train.training import build_of
+from manticore.train.starting import build_from
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -150,4 +150,4 @@ def _hybrid(recipe: Recipe, stage: str, before: Run | None) -> "ManticoreForCaus
     """What the stage starts from: what the stage before has made, or the components."""
     if before is not None:
         return before.hybrid_to_finetune() if stage == "finetune" else before.hybrid()
-    return build_of(recipe)
+    return build_from(recipe)

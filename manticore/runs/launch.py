@@ -6,16 +6,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from manticore.config.run import RunConfig, Start
 from manticore.extras import require
 from manticore.paths import worker_environment
+from manticore.store.disk import writing
 from manticore.store.files import write_json
 from manticore.store.folder import (
     CONFIG_FILE,
     LOG_FILE,
-    STATUS_FILE,
     STOP_FILE,
     new_run_id,
     runs_root,
@@ -29,6 +29,61 @@ if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
 
 
+class WorkerProcess(Protocol):
+    """A worker that was started: what its launcher needs of it."""
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        ...
+
+    def wait(self) -> Any:
+        """Wait for its end, and clear it from the process table."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+
+def start_process(folder: Path, output: BinaryIO) -> WorkerProcess:
+    """Start a worker in a session of its own, by a fresh interpreter.
+
+    Args:
+        folder: Folder of the run.
+        output: File that the worker's output goes to.
+
+    Raises:
+        OSError: The process cannot be started.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "manticore.runs.worker", str(folder)],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=worker_environment(),
+        start_new_session=True,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+    )
+
+
+def require_device(name: str) -> None:
+    """Refuse a device that this machine does not have.
+
+    Args:
+        name: Name of the device, as in `RunConfig.device`.
+
+    Raises:
+        ValueError: There is no such device.
+    """
+    if name in ("auto", "cpu"):
+        return
+    # Here, because it needs torch, which takes seconds to import.
+    from manticore.train.devices import find_device
+
+    find_device(name)
+
+
 def make_run_folder(
     config: RunConfig,
     hybrid: "ManticoreForCausalLM | None" = None,
@@ -37,12 +92,13 @@ def make_run_folder(
     """Make the folder of a new run, queued; it appears under its name only when it is whole.
 
     Args:
-        config: what the run does.
-        hybrid: the hybrid to start from, saved under `start/`; None: the worker builds one.
-        root: the folder of all runs; default $MANTICORE_RUNS, else ./runs. Made if missing.
+        config: Configuration of the run.
+        hybrid: Hybrid to start from, saved under `start/`; if None, the worker builds one.
+        root: Folder of all runs; $MANTICORE_RUNS or ./runs if None. Made if missing.
 
     Raises:
-        OSError: the folder cannot be written.
+        DiskFullError: The disk is full.
+        OSError: The folder cannot be written.
         ModuleNotFoundError: A tracker, or peft for LoRA, is not installed.
     """
     require_trackers(config.trackers)
@@ -53,19 +109,20 @@ def make_run_folder(
     run_id = new_run_id(config.name or config.stage)
     # A leading dot is no run id, so nobody takes the half-made folder for a run.
     making = base / f".{run_id}"
-    making.mkdir()
     try:
-        if hybrid is not None:
-            # Here, because it needs torch, which takes seconds to import.
-            from manticore.runs.hybrids import weights_digest
+        with writing(making):
+            making.mkdir()
+            if hybrid is not None:
+                # Here, because it needs torch, which takes seconds to import.
+                from manticore.runs.hybrids import weights_digest
 
-            start = Start(digest=weights_digest(hybrid), **hybrid.origin)
-            config = config.model_copy(update={"start": start})
-            hybrid.save_pretrained(making / START_FOLDER)
-        write_json(making / CONFIG_FILE, config.with_absolute_paths().model_dump(mode="json"))
-        # Until the worker has a process, the run is as alive as the process that launches it.
-        write_status(making, "queued")
-        making.rename(base / run_id)
+                start = Start(digest=weights_digest(hybrid), **hybrid.origin)
+                config = config.model_copy(update={"start": start})
+                hybrid.save_pretrained(making / START_FOLDER)
+            write_json(making / CONFIG_FILE, config.with_absolute_paths().model_dump(mode="json"))
+            # Until the worker has a process, the run is as alive as the process that launches it.
+            write_status(making, "queued")
+            making.rename(base / run_id)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
         raise
@@ -75,26 +132,30 @@ def make_run_folder(
 def spawn_worker(folder: Path) -> int:
     """Start a worker on a run folder in its own session; the process's id.
 
-    It goes on when this process, its terminal or its notebook ends. Output goes to `worker.log`.
+    It continues when this process, its terminal or its notebook ends. Output goes to `worker.log`.
+
+    Args:
+        folder: Folder of the run.
 
     Raises:
-        filelock.Timeout: another worker is still at work in the folder.
-        OSError: the process cannot be started.
+        filelock.Timeout: Another worker is still at work in the folder.
+        DiskFullError: The disk is full; no worker was started.
+        OSError: The process cannot be started.
     """
-    with run_lock(folder).acquire(timeout=10.0), (folder / LOG_FILE).open("ab") as output:
-        created = read_status(folder).created if (folder / STATUS_FILE).exists() else None
+    with (
+        writing(folder),
+        run_lock(folder).acquire(timeout=10.0),
+        (folder / LOG_FILE).open("ab") as output,
+    ):
+        created = read_status(folder).created
         (folder / STOP_FILE).unlink(missing_ok=True)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "manticore.runs.worker", str(folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=worker_environment(),
-            start_new_session=True,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
-        # The worker waits for the lock, so it cannot have written its own status before this.
-        write_status(folder, "queued", pid=process.pid, created=created)
-    # A child that nobody waits for stays in the process table as a zombie.
-    threading.Thread(target=process.wait, name=f"wait {process.pid}", daemon=True).start()
+        process = start_process(folder, output)
+        # A child that nobody waits for stays in the process table as a zombie.
+        threading.Thread(target=process.wait, name=f"wait {process.pid}", daemon=True).start()
+        try:
+            # The worker waits for the lock, so it cannot have written its own status before this.
+            write_status(folder, "queued", pid=process.pid, created=created)
+        except OSError:
+            process.kill()
+            raise
     return process.pid

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from manticore.config.run import RunConfig
 from manticore.store.events import (
@@ -28,18 +29,33 @@ class RunRecord:
     """One background job as those who watch it see it, in any number of processes."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        """Look at `folder`.
+        """Look at a folder.
+
+        Args:
+            folder: Folder of the run.
 
         Raises:
-            FileNotFoundError: it is not a run folder.
+            FileNotFoundError: `folder` is not a run folder.
         """
         self.folder = Path(folder).resolve()
-        for name in (CONFIG_FILE, STATUS_FILE):
-            if not (self.folder / name).is_file():
-                raise FileNotFoundError(f"{self.folder} is not a run folder: it has no {name}")
+        if not (self.folder / CONFIG_FILE).is_file():
+            raise FileNotFoundError(f"{self.folder} is not a run folder: it has no {CONFIG_FILE}.")
+        if not (self.folder / STATUS_FILE).is_file() and not self._has_a_configuration():
+            # A model has a config.json too.
+            raise FileNotFoundError(
+                f"{self.folder} is not a run folder: it has no {STATUS_FILE}, and its "
+                f"{CONFIG_FILE} is not a run's."
+            )
         self._events: list[dict[str, Any]] = []
         self._offset = 0
         self._reading = threading.Lock()
+
+    def _has_a_configuration(self) -> bool:
+        try:
+            _ = self.config
+        except ValidationError:
+            return False
+        return True
 
     @property
     def id(self) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+from filelock import Timeout
 
-from manticore.runs.launch import spawn_worker
+from manticore.runs.launch import require_device, spawn_worker
 from manticore.runs.record import RunRecord, state_message
 from manticore.store.folder import (
     CONFIG_FILE,
@@ -236,17 +237,25 @@ class Run(RunRecord):
             return  # it has just ended
 
     def resume(self) -> "Run":
-        """Start a worker that goes on from the last checkpoint, and return the run.
+        """Start a worker that continues from the last checkpoint, and return the run.
 
         Raises:
-            RunError: the run is at work, or done.
+            RunError: The run is at work, or done.
+            ValueError: This machine does not have the device that the run uses.
+            DiskFullError: The disk is full; no worker was started.
         """
         state = self.status.state
         if self.is_alive:
-            raise RunError(f"run {self.id} is {state}: stop it and wait before you resume it")
+            raise RunError(f"Run {self.id} is {state}: stop it and wait before you resume it.")
         if state == "done":
-            raise RunError(f"run {self.id} is done: there is nothing to resume; start a new run")
-        spawn_worker(self.folder)
+            raise RunError(f"Run {self.id} is done: there is nothing to resume; start a new run.")
+        require_device(self.config.device)
+        try:
+            spawn_worker(self.folder)
+        except Timeout as error:
+            raise RunError(
+                f"A worker of run {self.id} has not ended yet: wait, or kill() it, then resume."
+            ) from error
         return self
 
     def delete(self) -> None:

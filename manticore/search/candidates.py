@@ -10,18 +10,19 @@ from typing import Any
 import torch
 
 from manticore.search.parameterisations import GivenMixture
-from manticore.search.strategy import Strategy
+from manticore.search.strategy import Batch, Strategy
 
 
 class _Candidates(Strategy):
     needs_held_out = True
+    follows_gradient = False
     parameterisation = GivenMixture
 
     def candidates(self) -> torch.Tensor:
         """(M, rows, K): the points to choose from."""
         raise NotImplementedError
 
-    def before_step(self, step: int, batches: list[dict[str, torch.Tensor]]) -> None:
+    def before_step(self, step: int, batches: list[Batch]) -> None:
         points = self.candidates()
         self.mixture.assign(points[step % len(points)])
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from manticore.search.strategy import Strategy
+from manticore.search.strategy import Batch, Strategy, TrainingLoop
 
 if TYPE_CHECKING:
     from manticore.search.held_out import HeldOut
-    from manticore.train.loop import Loop
 
 _BETAS = (0.5, 0.999)
 """DARTS' own, for the optimizer of the architecture."""
@@ -37,7 +36,7 @@ class BilevelDarts(Strategy):
     def shared_parameters(self) -> list[nn.Parameter]:
         return []
 
-    def attach(self, loop: "Loop", held_out: "HeldOut | None") -> None:
+    def attach(self, loop: TrainingLoop, held_out: "HeldOut | None") -> None:
         super().attach(loop, held_out)
         if self.options.second_order and loop.accelerator.mixed_precision != "no":
             raise ValueError(
@@ -47,7 +46,7 @@ class BilevelDarts(Strategy):
         optimizer = torch.optim.Adam([self.mixture.row], lr=self.options.mixture_lr, betas=_BETAS)
         self.optimizer, self.schedule = loop.prepared(optimizer, self.options.mixture_schedule)
 
-    def before_step(self, step: int, batches: list[dict[str, torch.Tensor]]) -> None:
+    def before_step(self, step: int, batches: list[Batch]) -> None:
         valid = self.loop.held_out_parts(self.held_out, step)
         if self.options.second_order and self._weights():
             self._look_ahead(valid, batches)
@@ -64,7 +63,7 @@ class BilevelDarts(Strategy):
         # The training batch moves the other weights alone.
         self.mixture.row.grad = None
 
-    def _descend(self, batches: list[dict[str, torch.Tensor]]) -> None:
+    def _descend(self, batches: list[Batch]) -> None:
         """Gradients of the loss on batches together, added to those that are there."""
         of = self.loop.n_predicted(batches)
         for batch in batches:
@@ -74,7 +73,7 @@ class BilevelDarts(Strategy):
         for parameter in self.hybrid.parameters():
             parameter.grad = None
 
-    def _gradients(self, batches: list[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
+    def _gradients(self, batches: list[Batch]) -> list[torch.Tensor]:
         """Of the logits and of the other weights, in that order."""
         self._forget()
         device = self.loop.accelerator.device
@@ -93,7 +92,7 @@ class BilevelDarts(Strategy):
             parameter.add_(direction, alpha=factor)
 
     def _look_ahead(
-        self, valid: list[dict[str, torch.Tensor]], batches: list[dict[str, torch.Tensor]]
+        self, valid: list[Batch], batches: list[Batch]
     ) -> None:
         before = [parameter.detach().clone() for parameter in self._weights()]
         rates = [group["lr"] for group in self.loop.groups for _ in group["params"]]

@@ -1,9 +1,8 @@
 """DASH (arXiv 2204.07554): Gumbel-softmax whose temperature falls over the search."""
 
-import torch
 
 from manticore.search.parameterisations import GumbelMixture
-from manticore.search.strategy import Strategy
+from manticore.search.strategy import Batch, Strategy
 
 
 class Dash(Strategy):
@@ -11,7 +10,7 @@ class Dash(Strategy):
 
     parameterisation = GumbelMixture
 
-    def before_step(self, step: int, batches: list[dict[str, torch.Tensor]]) -> None:
+    def before_step(self, step: int, batches: list[Batch]) -> None:
         self.mixture.draw(self.seed, step, self.temperature(step))
 
     def temperature(self, step: int) -> float:

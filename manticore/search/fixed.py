@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class Fixed(Strategy):
     """The strategy `fixed`."""
 
+    follows_gradient = False
+
     def begin(self, hybrid: "ManticoreForCausalLM") -> None:
         self.hybrid = hybrid
 

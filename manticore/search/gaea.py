@@ -6,11 +6,10 @@ from torch import nn
 
 from manticore.search.optimizers import ExponentiatedGradient
 from manticore.search.parameterisations import SimplexMixture
-from manticore.search.strategy import Strategy
+from manticore.search.strategy import Strategy, TrainingLoop
 
 if TYPE_CHECKING:
     from manticore.search.held_out import HeldOut
-    from manticore.train.loop import Loop
 
 
 class Gaea(Strategy):
@@ -21,7 +20,7 @@ class Gaea(Strategy):
     def shared_parameters(self) -> list[nn.Parameter]:
         return []
 
-    def attach(self, loop: "Loop", held_out: "HeldOut | None") -> None:
+    def attach(self, loop: TrainingLoop, held_out: "HeldOut | None") -> None:
         super().attach(loop, held_out)
         optimizer = ExponentiatedGradient([self.mixture.row], self.options.mixture_lr)
         self.optimizer, self.schedule = loop.prepared(optimizer, self.options.mixture_schedule)

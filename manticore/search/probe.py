@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from manticore.search.parameterisations import GivenMixture
-from manticore.search.strategy import Strategy
+from manticore.search.strategy import Batch, Strategy
 
 FIRST_REACH = 1.0
 SHORTEST_REACH = 1 / 64
@@ -40,9 +40,10 @@ class Probe(Strategy):
     """The strategy `probe`."""
 
     needs_held_out = True
+    follows_gradient = False
     parameterisation = ProbedMixture
 
-    def before_step(self, step: int, batches: list[dict[str, torch.Tensor]]) -> None:
+    def before_step(self, step: int, batches: list[Batch]) -> None:
         if step % self.options.probe_every == 0:
             self._round(step // self.options.probe_every)
 

@@ -1,17 +1,83 @@
 """What a search strategy is: how mixture weights are parameterised, and what moves them."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from manticore.config.search import SearchConfig
 from manticore.search.parameterisations import SearchedMixture, SoftmaxMixture
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from accelerate.optimizer import AcceleratedOptimizer
+    from accelerate.scheduler import AcceleratedScheduler
+
     from manticore.hybrid import ManticoreForCausalLM
     from manticore.search.held_out import HeldOut
-    from manticore.train.loop import Loop
+
+Batch = dict[str, torch.Tensor]
+"""`input_ids` and `labels`, (B, T) each."""
+
+
+class TrainingLoop(Protocol):
+    """What a strategy needs of the loop that trains the hybrid.
+
+    Attributes:
+        accelerator: Accelerator that has prepared the hybrid.
+    """
+
+    accelerator: "Accelerator"
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """Parameter groups of the loop's own optimizer, with the learning rates of the moment."""
+        ...
+
+    def prepared(
+        self, optimizer: Optimizer, *schedules: str
+    ) -> "tuple[AcceleratedOptimizer, AcceleratedScheduler]":
+        """An optimizer of the strategy's own under the accelerator, with its learning rates.
+
+        Args:
+            optimizer: Optimizer of parameters of the mixture.
+            schedules: Name of a schedule for each of its groups.
+        """
+        ...
+
+    def loss(self, batches: Sequence[Batch], n_predicted: torch.Tensor | None = None) -> torch.Tensor:
+        """The training loss of batches together, (), with graph.
+
+        Args:
+            batches: Batches whose tokens all count alike.
+            n_predicted: Predicted tokens that the sum is divided by; those of `batches` if None.
+        """
+        ...
+
+    def n_predicted(self, batches: Sequence[Batch]) -> torch.Tensor:
+        """Predicted tokens of batches, (), divided by the number of processes."""
+        ...
+
+    def held_out_loss(self, held_out: "HeldOut", n_batches: int, number: int = 0) -> float:
+        """Mean loss per token over held-out batches, in nats; the same on every process.
+
+        Args:
+            held_out: Held-out text.
+            n_batches: Number of batches.
+            number: Which: batches `number * n_batches` and the following.
+        """
+        ...
+
+    def held_out_parts(self, held_out: "HeldOut", number: int) -> list[Batch]:
+        """This process's share of a held-out batch, in the parts that a step is taken in.
+
+        Args:
+            held_out: Held-out text.
+            number: Number of the batch.
+        """
+        ...
 
 
 class Strategy:
@@ -20,16 +86,19 @@ class Strategy:
     A strategy installs its parameterisation into the hybrid (`begin`), takes part in every step of
     the training loop, and at the end fixes what was found (`finish`). Everything it remembers
     between steps is in the parameterisation, in an optimizer that the accelerator has prepared, or
-    a function of seed and step, so that a resumed search goes on as if nothing had happened.
+    a function of seed and step, so that a resumed search is the same as an uninterrupted one.
 
     Args:
-        options: Of the search.
-        seed: Of the run.
+        options: Options of the search.
+        seed: Random seed of the run.
     """
 
     needs_held_out = False
     """Whether a part of the training text is kept from the other weights."""
+    follows_gradient = True
+    """Whether the mixture weights follow a gradient, which may drive them to a corner."""
     always_tied = False
+    """Whether all blocks have the same mixture weights, whatever the options say."""
     parameterisation: type[SearchedMixture] = SoftmaxMixture
 
     def __init__(self, options: SearchConfig, seed: int = 0) -> None:
@@ -48,26 +117,44 @@ class Strategy:
         """Parameters of the mixture that the loop's own optimizer updates."""
         return [parameter for parameter in self.mixture.parameters() if parameter.requires_grad]
 
-    def attach(self, loop: "Loop", held_out: "HeldOut | None") -> None:
-        """Make optimizers of one's own, through the loop's accelerator."""
+    def attach(self, loop: TrainingLoop, held_out: "HeldOut | None") -> None:
+        """Make optimizers of one's own, through the loop's accelerator.
+
+        Args:
+            loop: Loop that trains the hybrid.
+            held_out: Held-out text; None where the strategy does not need it.
+        """
         self.loop = loop
         self.held_out = held_out
 
-    def before_step(self, step: int, batches: list[dict[str, torch.Tensor]]) -> None:
-        """Called before the step number `step`, counted from 0, with the batches it will use."""
+    def before_step(self, step: int, batches: list[Batch]) -> None:
+        """Called before each step.
+
+        Args:
+            step: Number of the step, counted from 0.
+            batches: Batches that the step will use.
+        """
 
     def penalty(self) -> torch.Tensor | None:
-        """What the loss gets on top: the entropy of the rows, in nats, times its weight."""
+        """What is added to the loss: the entropy of the rows, in nats, times its weight."""
         if not self.options.entropy:
             return None
         rows = self.mixture.expected()
         return self.options.entropy * -(rows * rows.clamp_min(1e-12).log()).sum(dim=-1).mean()
 
     def after_backward(self, step: int) -> None:
-        """Called when gradients are there, before the loop's optimizer moves."""
+        """Called when gradients are there, before the loop's optimizer moves.
+
+        Args:
+            step: Number of the step, counted from 0.
+        """
 
     def after_step(self, step: int) -> None:
-        """Called after step number `step`: prune what has stayed under the threshold."""
+        """Called after each step: prune what has stayed under the threshold.
+
+        Args:
+            step: Number of the step, counted from 0.
+        """
         if self.options.prune_below and step >= self.options.prune_after:
             self.mixture.prune(self.options.prune_below, self.options.prune_steps)
 
@@ -75,7 +162,7 @@ class Strategy:
         """Settle on the mixture weights that were found, after the last step.
 
         Returns:
-            More that was found out, for the result; most strategies have nothing more.
+            What else was found, for the result; nothing in most strategies.
         """
         self.fix()
         return {}

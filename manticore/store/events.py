@@ -11,21 +11,24 @@ JSON has no NaN and no infinity: every non-finite number is written as `null`, a
 None.
 """
 
-import errno
 import json
 import logging
 import math
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from manticore.store.disk import DiskFullError, disk_is_full
 
 log = logging.getLogger(__name__)
 
 EVENTS_FILE = "events.jsonl"
+
+Event = Mapping[str, Any]
+"""`time`, `kind` and the kind's own fields."""
 
 # What each kind must carry. More fields are welcome; fewer, or an unknown kind, is a mistake of the
 # caller's.
@@ -45,28 +48,17 @@ EVENT_KINDS: tuple[str, ...] = tuple(EVENT_FIELDS)
 _SYNCED_KINDS = frozenset({"done", "failed"})
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of a run that counts its own steps; in events the whole run's are counted.
+class Events(Protocol):
+    """Where a run's events go, whoever writes them and whatever happens to them on the way."""
 
-    Attributes:
-        first_step: Steps of the run before this part.
-        name: Of the folder of its checkpoints, inside that of the run's.
-        labels: Fields that each event of it gets.
-        later: How much comes after this part, in steps of this part.
-    """
+    @property
+    def earlier(self) -> Sequence[Event]:
+        """Events that earlier workers of the run have written, oldest first."""
+        ...
 
-    first_step: int = 0
-    name: str = ""
-    labels: Mapping[str, Any] = field(default_factory=dict)
-    later: float = 0.0
-
-    def place(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """An event's fields as the run has them."""
-        placed = {**self.labels, **fields}
-        if "step" in placed:
-            placed["step"] += self.first_step
-        return placed
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Write one event; see `EventWriter.emit`."""
+        ...
 
 
 class EventWriter:
@@ -77,20 +69,25 @@ class EventWriter:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        """Open the stream of `folder`, which must exist.
+        """Open the stream of a folder.
+
+        Args:
+            folder: Folder of the run; it must exist.
 
         Raises:
             FileNotFoundError: `folder` does not exist.
-            OSError: the file cannot be opened for writing.
+            OSError: The file cannot be opened for writing.
         """
         self.path = Path(folder) / EVENTS_FILE
         if not self.path.parent.is_dir():
             raise FileNotFoundError(
-                f"no run folder at {self.path.parent}: make it before opening its event stream"
+                f"There is no run folder {self.path.parent}: create it before you open its events."
             )
         self._lock = threading.Lock()
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._repair()
+        # Read once: who works on the run must not read the growing file again and again.
+        self.earlier: Sequence[Event] = read_events(folder)[0]
 
     def emit(self, kind: str, **fields: Any) -> None:
         """Write one event.
@@ -99,15 +96,15 @@ class EventWriter:
         null.
 
         Args:
-            kind: one of `EVENT_KINDS`.
-            fields: the kind's fields (see `EVENT_FIELDS`) and any others that JSON can hold.
+            kind: One of `EVENT_KINDS`.
+            fields: Fields of the kind (see `EVENT_FIELDS`) and any others that JSON can hold.
 
         Raises:
-            ValueError: unknown kind, a missing field, a field named like a reserved one, or a
-                closed writer.
-            TypeError: a field that JSON cannot hold.
-            OSError: the line could not be written, for instance because the disk is full (errno
-                ENOSPC); nothing of the line stays in the file.
+            ValueError: An unknown kind, a missing field, a field with a reserved name, or a closed
+                writer.
+            TypeError: A field that JSON cannot hold.
+            DiskFullError: The disk is full; nothing of the line stays in the file.
+            OSError: The line could not be written.
         """
         _check(kind, fields)
         event = {"time": time.time(), "kind": kind, **fields}
@@ -116,7 +113,7 @@ class EventWriter:
         data = line.encode("utf-8", errors="replace")
         with self._lock:
             if self._fd < 0:
-                raise ValueError(f"the event stream {self.path} is closed: open a new EventWriter")
+                raise ValueError(f"The event stream {self.path} is closed: open a new EventWriter.")
             self._write(kind, data)
             if kind in _SYNCED_KINDS:
                 os.fsync(self._fd)
@@ -139,12 +136,16 @@ class EventWriter:
         try:
             written = os.write(self._fd, data)
         except OSError as error:
-            raise _write_error(error.errno, kind, self.path) from error
+            if disk_is_full(error):
+                raise DiskFullError(self.path) from error
+            raise OSError(
+                error.errno, f"The event {kind!r} was not written: {error.strerror}", str(self.path)
+            ) from error
         if written < len(data):
             # The disk filled up in the middle of the line: take the half line back, so the file
             # stays whole.
             os.ftruncate(self._fd, start)
-            raise _write_error(errno.ENOSPC, kind, self.path)
+            raise DiskFullError(self.path)
 
     def _repair(self) -> None:
         size = os.fstat(self._fd).st_size
@@ -163,7 +164,14 @@ class EventWriter:
 
 
 class SilentEvents:
-    """In place of an `EventWriter` on all processes of a run but the first: it writes nothing."""
+    """Stands for an `EventWriter` on all processes of a run but the first: it writes nothing.
+
+    Args:
+        folder: Folder of the run.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.earlier: Sequence[Event] = read_events(folder)[0]
 
     def emit(self, kind: str, **fields: Any) -> None:
         """Check the event and drop it."""
@@ -179,9 +187,9 @@ def read_events(
     skipped and logged. A folder without a stream has no events.
 
     Args:
-        folder: the run folder.
-        since_offset: bytes already read, as returned by an earlier call; 0 reads from the start. An
-            offset beyond the end (the stream was made anew) reads from the start.
+        folder: Folder of the run.
+        since_offset: Bytes already read, as returned by an earlier call; 0 reads from the start. So
+            does an offset beyond the end, where the stream was replaced by a shorter one.
 
     Returns:
         The events in the order they were written, and the offset to pass next time.
@@ -191,7 +199,7 @@ def read_events(
     """
     if since_offset < 0:
         raise ValueError(
-            f"since_offset is {since_offset}: it must be 0 or an offset returned before"
+            f"since_offset is {since_offset}: give 0, or an offset that an earlier call returned."
         )
     path = Path(folder) / EVENTS_FILE
     try:
@@ -211,6 +219,15 @@ def read_events(
         else:
             events.append(event)
     return events, since_offset + len(whole)
+
+
+def is_done(events: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a run came to its end: nothing is left to do, whatever its status says.
+
+    Args:
+        events: All events of the run.
+    """
+    return any(event["kind"] == "done" for event in events)
 
 
 def last_per_step(events: Iterable[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
@@ -240,12 +257,12 @@ def last_per_step_by_task(
 
 def _check(kind: str, fields: Mapping[str, Any]) -> None:
     if kind not in EVENT_FIELDS:
-        raise ValueError(f"unknown event kind {kind!r}: use one of {', '.join(EVENT_KINDS)}")
+        raise ValueError(f"There is no event kind {kind!r}: use one of {', '.join(EVENT_KINDS)}.")
     missing = EVENT_FIELDS[kind] - fields.keys()
     if missing:
-        raise ValueError(f"the event {kind!r} needs {', '.join(sorted(missing))} as well")
+        raise ValueError(f"The event {kind!r} lacks {', '.join(sorted(missing))}: give these fields too.")
     if "time" in fields:
-        raise ValueError("the field 'time' is set by the writer: give yours another name")
+        raise ValueError("The field 'time' is set by the writer: give yours another name.")
 
 
 def _plain(value: Any) -> Any:
@@ -283,11 +300,3 @@ def _after_last_newline(path: Path, size: int, chunk: int = 65536) -> int:
                 return start + found + 1
             end = start
     return 0
-
-
-def _write_error(code: int | None, kind: str, path: Path) -> OSError:
-    if code == errno.ENOSPC:
-        text = f"the disk is full, the event {kind!r} was not written: free space, resume the run"
-    else:
-        text = f"the event {kind!r} was not written: {os.strerror(code or 0)}"
-    return OSError(code, text, str(path))

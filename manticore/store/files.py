@@ -6,25 +6,31 @@ from pathlib import Path
 from typing import Any
 
 
-def write_json(path: Path, value: Any, *, durable: bool = True, allow_nan: bool = False) -> None:
+def write_json(path: Path, value: Any, *, allow_nan: bool = False) -> None:
     """Replace `path` by `value` as JSON; a reader sees the old file or the new one, never a part.
+
+    The disk has the whole file before it takes the name: a file that is renamed first may be empty
+    after a power cut.
 
     Only one process may write a given path at a time (for a run folder: the holder of its lock).
 
     Args:
-        path: the file; its folder must exist.
-        value: what JSON can hold.
-        durable: wait until the disk has it (a heartbeat need not).
-        allow_nan: write numbers that are not finite as Python reads them; JSON has none.
+        path: File to write; its folder must exist.
+        value: Anything that JSON can hold.
+        allow_nan: Write numbers that are not finite as Python reads them; JSON has none.
 
     Raises:
-        ValueError: a number is not finite, and `allow_nan` is off.
+        ValueError: A number is not finite, and `allow_nan` is off.
+        OSError: The file cannot be written, for instance because the disk is full.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=allow_nan, indent=1) + "\n"
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        if durable:
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
-    os.replace(temporary, path)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

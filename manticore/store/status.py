@@ -1,20 +1,26 @@
-"""How a run goes, and whether its process still lives.
+"""The state of a run, and whether its process is still alive.
 
 The worker writes `status.json`; a process that was killed could not write its end, so readers
-derive `died` from a state that claims a process which is not there.
+derive `died` from a state that claims a process which is not there. A status that is lost or
+damaged does not cost the run: its events tell whether it came to its end, and if they do not, it
+counts as `died` and can be resumed.
 """
 
+import logging
 import os
 import socket
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from manticore.store.events import is_done, read_events
 from manticore.store.files import write_json
-from manticore.store.folder import STATUS_FILE, STOP_FILE
+from manticore.store.folder import CONFIG_FILE, STATUS_FILE, STOP_FILE
+
+log = logging.getLogger(__name__)
 
 State = Literal["queued", "running", "stopping", "stopped", "done", "failed", "died"]
 ACTIVE_STATES: frozenset[State] = frozenset({"queued", "running", "stopping"})
@@ -22,8 +28,11 @@ ACTIVE_STATES: frozenset[State] = frozenset({"queued", "running", "stopping"})
 # How old the heartbeat of a process on another machine may be before it counts as dead, in seconds.
 # (On this machine the process table answers.)
 STALE_AFTER = 60.0
-# A process's start is told relative to the clock, which may be set in between; seconds.
+# A process's start is reported relative to the clock, which may be set in between; seconds.
 START_TOLERANCE = 2.0
+
+# Up to the last year that the calendar functions of Python know.
+Time = Annotated[float, Field(ge=0, lt=253_402_300_800, allow_inf_nan=False)]
 
 
 class Status(BaseModel):
@@ -33,10 +42,10 @@ class Status(BaseModel):
 
     state: State
     pid: int
-    pid_started: float
+    pid_started: Time
     host: str
-    created: float
-    heartbeat: float
+    created: Time
+    heartbeat: Time
     message: str = ""
 
     @property
@@ -46,7 +55,7 @@ class Status(BaseModel):
 
     @property
     def is_here(self) -> bool:
-        """Whether it is of a process on this machine."""
+        """Whether the process is on this machine."""
         return self.host == socket.gethostname()
 
     def process_is_alive(self) -> bool:
@@ -78,9 +87,19 @@ def write_status(
     pid: int | None = None,
     message: str = "",
     created: float | None = None,
-    durable: bool = True,
 ) -> Status:
-    """Write `status.json` on behalf of process `pid` (default: this one)."""
+    """Write `status.json` on behalf of a process.
+
+    Args:
+        folder: Folder of the run.
+        state: State to write.
+        pid: Process id of the worker; this process if None.
+        message: What to add to the state, for people.
+        created: When the run was created, in seconds since the epoch; now if None.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     pid = os.getpid() if pid is None else pid
     now = time.time()
     status = Status(
@@ -92,30 +111,58 @@ def write_status(
         heartbeat=now,
         message=message,
     )
-    write_json(folder / STATUS_FILE, status.model_dump(), durable=durable)
+    write_json(folder / STATUS_FILE, status.model_dump())
     return status
 
 
 def read_status(folder: Path) -> Status:
     """The status of a run now, with `stopping` and `died` derived.
 
-    Raises:
-        FileNotFoundError: the folder has no status.
-        ValueError: the status cannot be read.
+    A status that is missing or damaged, as a power cut may leave it, is made up from what else the
+    folder holds.
+
+    Args:
+        folder: Folder of the run.
     """
-    path = folder / STATUS_FILE
-    try:
-        status = Status.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise ValueError(f"{path} is damaged: restore it, or delete the run folder") from error
+    status = _written_status(folder)
+    if status is None:
+        return _status_without_file(folder)
     if not status.is_active:
         return status
     if not status.process_is_alive():
         # The worker may have written its end between our two looks.
-        again = Status.model_validate_json(path.read_bytes())
+        again = _written_status(folder)
         if again == status:
             return status.model_copy(update={"state": "died"})
-        return again if not again.is_active or again.process_is_alive() else read_status(folder)
+        return read_status(folder)
     if (folder / STOP_FILE).exists():
         return status.model_copy(update={"state": "stopping"})
     return status
+
+
+def _written_status(folder: Path) -> Status | None:
+    """The status as it is in the file; None if the file is missing or damaged."""
+    path = folder / STATUS_FILE
+    try:
+        return Status.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        log.debug("%s is damaged", path)
+        return None
+
+
+def _status_without_file(folder: Path) -> Status:
+    """What the events tell of a run whose status is lost; without an end in them, it died."""
+    events, _ = read_events(folder)
+    failed = events[-1] if events and events[-1]["kind"] == "failed" else {}
+    config = folder / CONFIG_FILE
+    return Status(
+        state="done" if is_done(events) else failed.get("kind", "died"),
+        pid=0,
+        pid_started=0.0,
+        host=socket.gethostname(),
+        created=config.stat().st_mtime if config.is_file() else 0.0,
+        heartbeat=0.0,
+        message=failed.get("cause", ""),
+    )

@@ -119,8 +119,7 @@ class _Course:
     ) -> None:
         self.cell, self.data, self.folder, self.device = cell, data, folder, device
         self.events, self.report = events, report
-        earlier = read_events(folder)[0]
-        steps, measured = last_per_step(earlier, "step"), last_per_step(earlier, "eval")
+        steps, measured = (last_per_step(events.earlier, kind) for kind in ("step", "eval"))
         self.step = steps[-1]["step"] if steps else 0
         self.last: dict[str, Any] | None = measured[-1]["metrics"] if measured else None
         # So seldom that measuring takes at most a sixth of the time, a forward pass being a third
@@ -171,7 +170,7 @@ class _Course:
             strategy,
         )
 
-    def _step_done(self, step: int) -> None:
+    def _step_done(self, step: int, loss: float) -> None:
         self.step = step
         if step % self.measure_every == 0 or step == self.cell.steps:
             self._measure(step)

@@ -1,24 +1,33 @@
 """Checkpoints of a run: whole folders that appear in one rename, so a killed run never leaves half
-of one where a reader looks."""
+of one where a reader looks.
+"""
 
 import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import SAFE_WEIGHTS_NAME, broadcast_object_list
 
+from manticore.store.disk import writing
+from manticore.store.files import write_json
 from manticore.train.sharding import is_sharded, whole_state
 
 logger = logging.getLogger(__name__)
 
 KEPT = 2
 _DONE_FILE = "progress.json"
+_DIGEST = "digest"
 _PARTIAL = "partial"
+
+
+Settings = Mapping[str, Any]
+"""Values by name, nested as JSON nests them."""
 
 
 class BrokenCheckpointError(Exception):
@@ -29,21 +38,28 @@ class Checkpoints:
     """The `checkpoints/` folder of one run.
 
     A checkpoint holds weights, mixture logits, optimizer, schedule and random states, written by
-    accelerate, and a digest of each of its files. Batches are a function of the step, so the step
-    is the data's position too.
+    accelerate, and `progress.json`: the step, a digest of each file, the settings of the training
+    and a digest of all that. Batches are a function of the step, so the step is the data's position
+    too.
 
     Args:
-        folder: Where they are; made if missing.
-        accelerator: Has prepared the model, the optimizer and the schedule.
-        warn: Told of a checkpoint that is broken.
+        folder: Folder of the checkpoints; made if missing.
+        accelerator: Accelerator that has prepared the model, the optimizer and the schedule.
+        warn: Called with a message about each checkpoint that is broken.
+        settings: Settings of the training, which a checkpoint must share to be continued from.
     """
 
     def __init__(
-        self, folder: Path, accelerator: Accelerator, warn: Callable[[str], None] = logger.warning
+        self,
+        folder: Path,
+        accelerator: Accelerator,
+        warn: Callable[[str], None] = logger.warning,
+        settings: Settings | None = None,
     ) -> None:
         self.folder = folder
         self.accelerator = accelerator
         self.warn = warn
+        self.settings = settings or {}
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -52,29 +68,37 @@ class Checkpoints:
         return is_sharded(self.accelerator)
 
     def save(self, step: int) -> None:
-        """Write the state after `step` steps, and drop all but the newest few.
+        """Write the state of the training, and drop all but the newest few checkpoints.
+
+        Args:
+            step: Number of steps done.
 
         Raises:
-            OSError: The disk is full; earlier checkpoints are untouched.
+            DiskFullError: The disk is full; earlier checkpoints are untouched.
         """
         partial = self.folder / _PARTIAL
         if self.accelerator.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
         self.accelerator.wait_for_everyone()
         try:
-            with _tied_weights_are_known():
-                self.accelerator.save_state(str(partial))
-            self.save_whole_weights(partial)
-            self.accelerator.wait_for_everyone()
-            if self.accelerator.is_main_process:
-                self._publish(partial, step)
+            with writing(self.folder):
+                with _tied_weights_are_known():
+                    self.accelerator.save_state(str(partial))
+                self.save_whole_weights(partial)
+                self.accelerator.wait_for_everyone()
+                if self.accelerator.is_main_process:
+                    self._publish(partial, step)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         self.accelerator.wait_for_everyone()
 
     def save_whole_weights(self, partial: Path) -> None:
-        """Beside shards, which only these processes can put together: what a reader loads."""
+        """Write the weights that a reader loads, next to shards that only these processes can join.
+
+        Args:
+            partial: Folder of the checkpoint that is being written.
+        """
         if not self.sharded:
             return
         (model,) = self.accelerator._models
@@ -89,9 +113,14 @@ class Checkpoints:
             )
 
     def _publish(self, partial: Path, step: int) -> None:
-        progress = {"step": step, "sharded": self.sharded, "files": _digests(partial)}
-        (partial / _DONE_FILE).write_text(json.dumps(progress), encoding="utf-8")
-        final = self.folder / f"step-{step:08d}"
+        progress = {
+            "step": step,
+            "sharded": self.sharded,
+            "settings": self.settings,
+            "files": _digests(partial),
+        }
+        write_json(partial / _DONE_FILE, sealed(progress))
+        final = self.folder / _name(step)
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         for old in saved_checkpoints(self.folder)[KEPT:]:
@@ -107,39 +136,52 @@ class Checkpoints:
             The number of steps done; 0 where there is no whole checkpoint.
 
         Raises:
-            ValueError: The checkpoint is of FSDP, and this is not, or the other way round.
+            ValueError: The checkpoint was written with other settings, or under FSDP while this
+                process is not, or the other way round.
         """
         # One process decides for all, who would otherwise part ways.
         chosen = [self._newest_whole() if self.accelerator.is_main_process else None]
-        name, step = broadcast_object_list(chosen)[0]
-        if name:
-            self._check_kind(self.folder / name)
-            self.accelerator.load_state(str(self.folder / name))
+        progress = broadcast_object_list(chosen)[0]
+        if progress is None:
+            return 0
+        step = progress["step"]
+        self._check_kind(_name(step), progress)
+        self._check_settings(_name(step), progress)
+        self.accelerator.load_state(str(self.folder / _name(step)))
         return step
 
-    def _check_kind(self, checkpoint: Path) -> None:
-        progress = json.loads((checkpoint / _DONE_FILE).read_text(encoding="utf-8"))
-        # Checkpoints have not always said it.
+    def _check_kind(self, name: str, progress: Mapping[str, Any]) -> None:
+        # Checkpoints have not always recorded it.
         if progress.get("sharded", self.sharded) == self.sharded:
             return
         if self.sharded:
-            raise ValueError(
-                f"The checkpoint {checkpoint.name} was written without FSDP: resume it without."
-            )
+            raise ValueError(f"The checkpoint {name} was written without FSDP: resume it without.")
         raise ValueError(
-            f"The checkpoint {checkpoint.name} was written under FSDP, and only FSDP can read its "
-            "shards: go on with accelerate launch --use_fsdp --fsdp_version 2 -m "
-            "manticore.runs.worker FOLDER, FOLDER being the run's."
+            f"The checkpoint {name} was written under FSDP, and only FSDP can read its shards: "
+            "resume with accelerate launch --use_fsdp --fsdp_version 2 -m manticore.runs.worker "
+            "FOLDER, where FOLDER is the run's."
         )
 
-    def _newest_whole(self) -> tuple[str, int]:
-        """Name and step of the newest checkpoint whose files are as they were written."""
+    def _check_settings(self, name: str, progress: Mapping[str, Any]) -> None:
+        # Checkpoints have not always recorded them.
+        changed = [
+            f"{path} was {before!r} and is {now!r}"
+            for path, before, now in _differences(progress.get("settings", {}), self.settings)
+        ]
+        if changed:
+            raise ValueError(
+                f"The run's settings have changed since its checkpoint {name} was written: "
+                f"{'; '.join(changed)}. Change them back in config.json, or start a new run."
+            )
+
+    def _newest_whole(self) -> dict[str, Any] | None:
+        """`progress.json` of the newest checkpoint whose files are as they were written."""
         for folder in sorted(self.folder.glob("step-*"), reverse=True):
             try:
-                return folder.name, _steps_of_whole(folder)
+                return _progress_of_whole(folder)
             except BrokenCheckpointError as error:
                 self._pass_over(folder, str(error))
-        return "", 0
+        return None
 
     def _pass_over(self, folder: Path, why: str) -> None:
         """Put a broken checkpoint aside, where nobody takes it for the newest."""
@@ -148,7 +190,7 @@ class Checkpoints:
         folder.rename(aside)
         self.warn(
             f"The checkpoint {folder.name} is broken ({why}): it was put aside as {aside.name}, "
-            "and the run goes on from an earlier one, or from the start."
+            "and the run continues from an earlier one, or from the start."
         )
 
 
@@ -167,19 +209,38 @@ def _tied_weights_are_known() -> Iterator[None]:
         accelerate.removeFilter(other)
 
 
-def _steps_of_whole(folder: Path, files: str = "*") -> int:
-    """The steps of a checkpoint whose files are as they were written.
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def sealed(progress: Mapping[str, Any]) -> dict[str, Any]:
+    """What `progress.json` holds, with a digest of it.
 
     Args:
-        folder: The checkpoint.
-        files: Of which names; others are not read.
+        progress: Values that JSON can hold; an earlier digest is replaced.
+    """
+    rest = {name: value for name, value in progress.items() if name != _DIGEST}
+    text = json.dumps(rest, sort_keys=True)
+    return {**rest, _DIGEST: hashlib.blake2b(text.encode()).hexdigest()}
+
+
+def _progress_of_whole(folder: Path, files: str = "*") -> dict[str, Any]:
+    """`progress.json` of a checkpoint whose files are as they were written.
+
+    Args:
+        folder: Folder of the checkpoint.
+        files: Pattern of names; other files are not read.
 
     Raises:
-        BrokenCheckpointError: They are not.
+        BrokenCheckpointError: One of the files is not as it was written.
     """
     try:
         progress = json.loads((folder / _DONE_FILE).read_text(encoding="utf-8"))
         step, written = progress["step"], progress["files"]
+        # Checkpoints have not always had a digest of their progress.
+        changed = progress != sealed(progress) if _DIGEST in progress else False
+        if changed or type(step) is not int or _name(step) != folder.name:
+            raise BrokenCheckpointError(f"not as it was written: {_DONE_FILE}")
         found = _digests(folder, files)
         broken = [
             name
@@ -187,14 +248,32 @@ def _steps_of_whole(folder: Path, files: str = "*") -> int:
             if PurePath(name).match(files) and found.get(name) != written[name]
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BrokenCheckpointError(str(error)) from error
+        raise BrokenCheckpointError(f"{type(error).__name__}: {error}") from error
     if broken:
         raise BrokenCheckpointError(f"not as it was written: {', '.join(broken)}")
-    return step
+    return progress
+
+
+def _differences(before: Settings, now: Settings, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Path, value before and value now of each setting that both have, and that differs.
+
+    A setting that only one has was not there when the checkpoint was written, or is not any more.
+    """
+    for name in sorted(before.keys() & now.keys()):
+        path, old, new = f"{prefix}{name}", before[name], now[name]
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differences(old, new, f"{path}.")
+        elif old != new:
+            yield path, old, new
 
 
 def _digests(folder: Path, files: str = "*") -> dict[str, str]:
-    """BLAKE2 of a checkpoint's files of such names, but the one that they are written to."""
+    """BLAKE2 of a checkpoint's files by name, but for the file that holds them.
+
+    Args:
+        folder: Folder of the checkpoint.
+        files: Pattern of names.
+    """
     digests = {}
     for path in sorted(folder.rglob(files)):
         name = path.relative_to(folder).as_posix()
@@ -205,18 +284,26 @@ def _digests(folder: Path, files: str = "*") -> dict[str, str]:
 
 
 def newest_weights(folder: Path) -> Path | None:
-    """The newest checkpoint in a folder whose weights can be loaded; None where there is none."""
+    """The newest checkpoint whose weights can be loaded; None where there is none.
+
+    Args:
+        folder: Folder of the checkpoints of a run.
+    """
     for checkpoint in saved_checkpoints(folder):
         try:
-            _steps_of_whole(checkpoint, "*.safetensors")
+            _progress_of_whole(checkpoint, "*.safetensors")
         except BrokenCheckpointError as error:
-            logger.warning("%s is passed over: %s", checkpoint, error)
+            logger.warning("The checkpoint %s is passed over: %s", checkpoint, error)
         else:
             return checkpoint
     return None
 
 
 def saved_checkpoints(folder: Path) -> list[Path]:
-    """The whole checkpoints in a folder, newest first."""
+    """The complete checkpoints, newest first.
+
+    Args:
+        folder: Folder of the checkpoints of a run.
+    """
     whole = [path.parent for path in folder.glob(f"step-*/{_DONE_FILE}")]
     return sorted(whole, reverse=True)

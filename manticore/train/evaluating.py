@@ -10,18 +10,19 @@ from accelerate import PartialState
 
 from manticore.data import TextData
 from manticore.evaluate import alignment_error, perplexity
-from manticore.store.events import EventWriter
+from manticore.store.events import Events
 from manticore.train.devices import use_device
+from manticore.train.results import write_metrics
 from manticore.train.signs import misaligned, worse
+from manticore.train.starting import measure_components, starting_hybrid
 from manticore.train.tracking import TrackedEvents, require_trackers, tracked
-from manticore.train.training import alone, starting_hybrid, write_metrics
 
 if TYPE_CHECKING:
     from manticore.config.run import RunConfig
 
 
 def evaluate(
-    folder: Path, config: "RunConfig", events: EventWriter, should_stop: Callable[[], bool]
+    folder: Path, config: "RunConfig", events: Events, should_stop: Callable[[], bool]
 ) -> bool:
     """Measure the hybrid of a run on the held-out part of its text.
 
@@ -62,7 +63,14 @@ def _measure(
     measured = perplexity(
         hybrid, data.valid, batch_size=options.batch_size, max_batches=options.eval_batches
     )
-    components = alone(folder, hybrid, data, options.batch_size, options.eval_batches, should_stop)
+    components = measure_components(
+        hybrid,
+        data,
+        events,
+        should_stop,
+        batch_size=options.batch_size,
+        max_batches=options.eval_batches,
+    )
     if components is None or should_stop():
         return False
     metrics = {

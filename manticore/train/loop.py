@@ -19,12 +19,13 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
 from manticore.config.training import TrackerName, check_parts
-from manticore.store.events import EventWriter, Section
+from manticore.store.events import Events
 from manticore.store.layout import CHECKPOINTS_FOLDER
 from manticore.train.batches import Batch, Batches
 from manticore.train.checkpoints import Checkpoints
 from manticore.train.clock import Clock
 from manticore.train.schedules import learning_rate_factor
+from manticore.train.section import Section, SectionEvents
 from manticore.train.sharding import (
     average_gradients,
     clip_gradients,
@@ -103,7 +104,7 @@ class Loop:
         dataset: Dataset,
         options: LoopOptions,
         folder: Path,
-        events: EventWriter,
+        events: Events,
         strategy: "Strategy | None" = None,
         held_out: "HeldOut | None" = None,
         section: Section | None = None,
@@ -121,7 +122,8 @@ class Loop:
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
             **tracker_arguments(folder, options.trackers),
         )
-        self.events = TrackedEvents(events, self.accelerator, folder, self.section)
+        tracked = TrackedEvents(events, self.accelerator, folder, self.section.first_step)
+        self.events: Events = SectionEvents(tracked, self.section)
         self.sharded = is_sharded(self.accelerator)
         self._prepare(model, groups)
         self.batches = Batches(self.accelerator, dataset, options.batch_size // options.accumulate)
@@ -185,7 +187,7 @@ class Loop:
     def run(
         self,
         watch: Callable[[int], None],
-        step_done: Callable[[int], None],
+        step_done: Callable[[int, float], None],
         stop: Callable[[], bool],
     ) -> int:
         """Train from the newest checkpoint, or from the start, to the end or until told to stop.
@@ -193,7 +195,7 @@ class Loop:
         Args:
             watch: Called with the number of steps done every `watch_every` steps and at the end;
                 must not change the model or draw from the global random state.
-            step_done: Called with the number of steps done after each.
+            step_done: Called after each step with the number of steps done and its loss.
             stop: Asked after each step; a checkpoint is written before the loop leaves.
 
         Returns:
@@ -229,7 +231,7 @@ class Loop:
                 tokens_per_s=rate,
                 eta_s=clock.left(options.steps - step + self.section.later, n_tokens),
             )
-            step_done(step)
+            step_done(step, loss)
             stopping = self._any(stop())
             if step % options.watch_every == 0 or step == options.steps:
                 watch(step)
@@ -241,16 +243,19 @@ class Loop:
                 break
         return step
 
-    def loss(self, batches: list[Batch], of: int | None = None) -> torch.Tensor:
-        """The training loss of batches together, for the optimizer: with graph.
+    def loss(
+        self, batches: Sequence[Batch], n_predicted: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The training loss of batches together, (), for the optimizer: with graph.
 
         Args:
-            batches: Their tokens all count alike.
-            of: Predicted tokens that the sum is divided by; those of `batches` if not given.
+            batches: Batches whose tokens all count alike.
+            n_predicted: Predicted tokens that the sum is divided by; those of `batches` if None.
         """
         self.model.train()
-        of = self.n_predicted(batches) if of is None else of
-        return sum(self.model(**batch, num_items_in_batch=of).loss for batch in batches)
+        of = self.n_predicted(batches) if n_predicted is None else n_predicted
+        losses = [self.model(**batch, num_items_in_batch=of).loss for batch in batches]
+        return torch.stack(losses).sum()
 
     @torch.no_grad()
     def held_out_loss(self, held_out: "HeldOut", n_batches: int, number: int = 0) -> float:
@@ -327,7 +332,11 @@ class Loop:
                     self.accelerator.backward(loss)
         return self.accelerator.reduce(total, reduction="mean").item()
 
-    def n_predicted(self, batches: list[Batch]) -> torch.Tensor:
-        """Predicted tokens of a step, divided by the processes, whose gradients are averaged."""
-        counts = sum((batch["labels"][:, 1:] != -100).sum() for batch in batches)
-        return self.accelerator.reduce(counts.float(), reduction="mean")
+    def n_predicted(self, batches: Sequence[Batch]) -> torch.Tensor:
+        """Predicted tokens of batches, (), divided by the processes, whose gradients are averaged.
+
+        Args:
+            batches: Batches of one step.
+        """
+        counts = torch.stack([(batch["labels"][:, 1:] != -100).sum() for batch in batches])
+        return self.accelerator.reduce(counts.sum().float(), reduction="mean")

@@ -1,11 +1,9 @@
-"""Signs of failure that a run says while it goes on: what is wrong, where, and what to do."""
+"""Signs of failure that a run reports while it trains: what is wrong, where, and what to do."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 import torch
-
-from manticore.names import STRATEGIES
 
 COLLAPSED = 0.95
 POOR_ALIGNMENT = 1.0
@@ -15,17 +13,15 @@ _LEAST_LOSSES = 5
 
 
 def collapsed(
-    alpha: torch.Tensor, before: torch.Tensor, names: Sequence[str], strategy: str
+    alpha: torch.Tensor, before: torch.Tensor, names: Sequence[str]
 ) -> dict[str, str]:
-    """Rows that a gradient has driven to a corner, by block: not those that were given or pruned.
+    """Rows that a gradient has driven to a corner: not those that were given or pruned.
 
     Args:
-        alpha, before: (N, K), now and at the start.
+        alpha: (N, K) mixture weights now.
+        before: (N, K) mixture weights at the start.
         names: K names of components.
-        strategy: Of the search.
     """
-    if not STRATEGIES[strategy].gradient:
-        return {}
     said = {}
     for block, (row, first) in enumerate(zip(alpha.tolist(), before.tolist(), strict=True)):
         if len(row) > 1 and 1 > max(row) > COLLAPSED >= max(first):
@@ -40,8 +36,9 @@ def misaligned(errors: torch.Tensor, alpha: torch.Tensor, names: Sequence[str]) 
     """Components that are handed states far from their own.
 
     Args:
-        errors: (N, K) of what enters each block: see `manticore.evaluate.alignment_error`.
-        alpha: (N, K).
+        errors: (N, K) relative errors of the states that enter each block, from
+            `manticore.evaluate.alignment_error`.
+        alpha: (N, K) mixture weights.
         names: K names of components.
     """
     # A component that takes no part in a block, or is alone, does not use its projectors.
@@ -59,7 +56,7 @@ def rising(losses: Sequence[float | None]) -> dict[str, str]:
     """Training losses whose last quarter is above the one before.
 
     Args:
-        losses: Of all steps so far, oldest first; None where one was not finite.
+        losses: Losses of all steps so far, oldest first; None where one was not finite.
     """
     known = [loss for loss in losses if loss is not None]
     quarter = len(known) // 4
@@ -75,19 +72,19 @@ def rising(losses: Sequence[float | None]) -> dict[str, str]:
     }
 
 
-def worse(perplexity: float, alone: Mapping[str, float]) -> dict[str, str]:
+def worse(perplexity: float, baselines: Mapping[str, float]) -> dict[str, str]:
     """A hybrid that is worse than its best component.
 
     Args:
-        perplexity: Of the hybrid.
-        alone: Of each component, by name; empty if that says nothing.
+        perplexity: Perplexity of the hybrid.
+        baselines: Perplexity of each component alone, by name; empty where that means nothing.
     """
-    if not alone:
+    if not baselines:
         return {}
-    best = min(alone, key=alone.get)
-    if math.isfinite(perplexity) and perplexity <= alone[best]:
+    best = min(baselines, key=lambda name: baselines[name])
+    if math.isfinite(perplexity) and perplexity <= baselines[best]:
         return {}
     return {
         "worse": f"The hybrid's perplexity {perplexity:.2f} is worse than that of '{best}' alone, "
-        f"{alone[best]:.2f}: train for more steps."
+        f"{baselines[best]:.2f}: train for more steps."
     }

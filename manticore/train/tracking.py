@@ -6,13 +6,13 @@ accelerate.
 
 import importlib.util
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manticore.extras import EXTRAS, require
-from manticore.store.events import EventWriter, Section, SilentEvents, read_events
+from manticore.store.events import Event, Events
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -48,31 +48,28 @@ def tracker_arguments(folder: Path, names: Iterable[str]) -> dict[str, Any]:
 
 
 class TrackedEvents:
-    """An event stream whose events go to the accelerator's trackers too.
+    """Events that go to the accelerator's trackers too.
 
-    A resumed run repeats the steps after its checkpoint, with the same numbers: what the stream
-    held when this worker began is not logged a second time.
+    A resumed run repeats the steps after its checkpoint, with the same numbers: what earlier
+    workers have logged is not logged a second time.
 
     Args:
-        events: The stream.
-        accelerator: Made with `tracker_arguments`; where it has no tracker, nothing is logged.
-        folder: The run's folder, whose name becomes that of the trackers' run.
-        section: The part of the run that the events are of; all of it if None.
+        events: Events of the run.
+        accelerator: Accelerator made with `tracker_arguments`; where it has no tracker, nothing is
+            logged.
+        folder: Folder of the run; the trackers' run gets its name.
+        step: Step of the run that is logged with events that name none, before the first that does.
     """
 
     def __init__(
-        self,
-        events: EventWriter | SilentEvents,
-        accelerator: "Accelerator",
-        folder: Path,
-        section: Section | None = None,
+        self, events: Events, accelerator: "Accelerator", folder: Path, step: int = 0
     ) -> None:
         self.events = events
         self.accelerator = accelerator
-        self.section = section
-        earlier = [event for event in read_events(folder)[0] if "step" in event]
-        self.logged = {_key(event["kind"], event) for event in earlier}
-        self.step = max((event["step"] for event in earlier), default=0)
+        self.earlier: Sequence[Event] = events.earlier
+        placed = [event for event in events.earlier if "step" in event]
+        self.logged = {_key(event["kind"], event) for event in placed}
+        self.step = max([step, *(event["step"] for event in placed)])
         accelerator.init_trackers(
             PROJECT,
             init_kwargs={
@@ -82,9 +79,7 @@ class TrackedEvents:
         )
 
     def emit(self, kind: str, **fields: Any) -> None:
-        """Write an event as `EventWriter.emit` does, and log what it says."""
-        if self.section is not None:
-            fields = self.section.place(fields)
+        """Write an event as `EventWriter.emit` does, and log its numbers."""
         self.events.emit(kind, **fields)
         self.step = fields.get("step", self.step)
         if _key(kind, fields) not in self.logged:
@@ -94,13 +89,13 @@ class TrackedEvents:
 
 
 @contextmanager
-def tracked(events: EventWriter, folder: Path, config: "RunConfig") -> Iterator[TrackedEvents]:
-    """A run's stream with its trackers, for what belongs to no training.
+def tracked(events: Events, folder: Path, config: "RunConfig") -> Iterator[TrackedEvents]:
+    """A run's events with its trackers, for what belongs to no training.
 
     Args:
-        events: The stream.
-        folder: The run's.
-        config: The run's.
+        events: Events of the run.
+        folder: Folder of the run.
+        config: Configuration of the run.
     """
     # Here, because they need torch, and a run is started without it.
     from accelerate import Accelerator

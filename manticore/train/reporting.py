@@ -1,0 +1,205 @@
+"""What a stage reports while it trains: mixture weights, held-out perplexity, samples, warnings."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from manticore.evaluate import alignment_error, measure_text
+from manticore.hybrid.sampling import sample_text
+from manticore.store.events import Events, last_per_step
+from manticore.train.signs import collapsed, misaligned, rising, worse
+
+if TYPE_CHECKING:
+    from manticore.config.training import TrainConfig
+    from manticore.hybrid import ManticoreForCausalLM
+
+_ALIGNMENT_SEQUENCES = 16
+
+
+class Sequences(Protocol):
+    """A data set that is measured on: items with `input_ids` and `labels`, (T,) each."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> dict[str, torch.Tensor]: ...
+
+
+class Data(Protocol):
+    """What a hybrid is trained and measured on.
+
+    Attributes:
+        train: Data set or stream with items like those of `valid`.
+        valid: Held-out part.
+        floor: Nats per token that no mean loss can be below; None where that is not known.
+    """
+
+    train: Any
+    valid: Sequences
+    floor: float | None
+
+
+class Measure(Protocol):
+    """Measures a model on a data set."""
+
+    def __call__(
+        self, model: Any, dataset: Any, *, batch_size: int, max_batches: int | None
+    ) -> dict[str, float]:
+        """Numbers by name, `perplexity` among them."""
+        ...
+
+
+class Reporter:
+    """Turns what happens in training into events.
+
+    Args:
+        hybrid: Hybrid that is trained.
+        data: Data set; its held-out part is what is measured on.
+        options: Options of the stage.
+        events: Events of the training. What earlier workers said in them is not said again.
+        baselines: Perplexity of each component alone, before the run; empty where that means
+            nothing.
+        by_gradient: Whether the mixture weights follow a gradient.
+        measure: Function that measures.
+        whole: Whether all weights are in this process: shards cannot be run block by block.
+    """
+
+    def __init__(
+        self,
+        hybrid: "ManticoreForCausalLM",
+        data: Data,
+        options: "TrainConfig",
+        events: Events,
+        baselines: Mapping[str, float],
+        *,
+        by_gradient: bool = False,
+        measure: Measure = measure_text,
+        whole: bool = True,
+    ) -> None:
+        self.hybrid, self.data, self.options = hybrid, data, options
+        self.events, self.baselines = events, baselines
+        self.by_gradient, self.measure, self.whole = by_gradient, measure, whole
+        self.measured: dict[str, float] | None = None
+        self.first = hybrid.mixture_weights.cpu()
+        earlier = events.earlier
+        self.said = {event["sign"] for event in earlier if "sign" in event}
+        self.losses = [event["loss"] for event in last_per_step(earlier, "step")]
+
+    def step_done(self, step: int, loss: float) -> None:
+        """Report the mixture weights after a step.
+
+        Args:
+            step: Number of steps done.
+            loss: Training loss of the step, in nats per token.
+        """
+        # A resumed run repeats the steps after its checkpoint.
+        del self.losses[step - 1 :]
+        self.losses.append(loss)
+        self._report_mixture(step)
+
+    def watch(self, step: int) -> None:
+        """Report what is measured on the held-out part, and a sample.
+
+        Args:
+            step: Number of steps done.
+        """
+        if step == 0:
+            self._report_mixture(0)
+        self._evaluate(step)
+        self._say(self._signs() if step else self._misaligned(learning=True))
+        prompt = self.options.sample_prompt
+        if prompt:
+            text = sample_text(self.hybrid, prompt, self.options.sample_tokens)
+            self.events.emit("sample", step=step, prompt=prompt, text=text)
+
+    def settled(self, step: int, found: Mapping[str, Any]) -> None:
+        """Report the mixture weights that the strategy chose in the end, and measure them.
+
+        Args:
+            step: Number of steps done.
+            found: What the strategy measured to choose by; it is reported too.
+        """
+        self._report_mixture(step)
+        self._evaluate(step, found)
+
+    def measure_all(self, step: int) -> dict[str, Any]:
+        """Report what is measured on all of the held-out part, and return it.
+
+        Args:
+            step: Number of steps done.
+        """
+        if len(self.data.valid) > self.options.batch_size * self.options.eval_batches:
+            self._evaluate(step, max_batches=None)
+        return self.metrics(step)
+
+    def metrics(self, step: int) -> dict[str, Any]:
+        """What was measured of the hybrid, with the perplexity of each component alone.
+
+        Args:
+            step: Number of steps done.
+        """
+        return {
+            "step": step,
+            **self._last_measured(),
+            "components": self.baselines,
+            "floor": None if self.data.floor is None else float(self.data.floor),
+        }
+
+    def warn(self) -> None:
+        """Report the signs of failure that show at the end."""
+        perplexity = self._last_measured()["perplexity"]
+        self._say(self._signs() | worse(perplexity, self.baselines))
+        self._say(self._misaligned(learning=False))
+
+    def _report_mixture(self, step: int) -> None:
+        self.events.emit(
+            "mixture",
+            step=step,
+            weights=self.hybrid.mixture_weights,
+            components=self.hybrid.component_names,
+        )
+
+    def _evaluate(
+        self, step: int, found: Mapping[str, Any] | None = None, **options: int | None
+    ) -> None:
+        self.measured = self._measure(**options)
+        self.events.emit("eval", step=step, metrics={**self.metrics(step), **(found or {})})
+
+    def _last_measured(self) -> dict[str, float]:
+        """What was measured last; measured now if nothing was before."""
+        if self.measured is None:
+            self.measured = self._measure()
+        return self.measured
+
+    def _measure(self, **options: int | None) -> dict[str, float]:
+        few = {"batch_size": self.options.batch_size, "max_batches": self.options.eval_batches}
+        return self.measure(self.hybrid, self.data.valid, **{**few, **options})
+
+    def _signs(self) -> dict[str, str]:
+        alpha, names = self.hybrid.mixture_weights.cpu(), self.hybrid.component_names
+        signs = rising(self.losses)
+        return signs | collapsed(alpha, self.first, names) if self.by_gradient else signs
+
+    def _misaligned(self, learning: bool) -> dict[str, str]:
+        """What is misaligned in a hybrid whose components learn, or in one where they are frozen.
+
+        Components that have learned with the hybrid have other states of their own than they had,
+        so where they learn the start is looked at, and elsewhere the end.
+        """
+        if (self.options.component_lr > 0) != learning or not self.whole:
+            return {}
+        alpha = self.hybrid.mixture_weights.cpu()
+        # Components know nothing of tasks; and not every mixture has use for projectors.
+        if not self.baselines or not ((alpha > 0) & (alpha < 1)).any():
+            return {}
+        some = range(min(len(self.data.valid), _ALIGNMENT_SEQUENCES))
+        sequences = [self.data.valid[index]["input_ids"] for index in some]
+        errors = alignment_error(self.hybrid, torch.stack(sequences).to(self.hybrid.device))
+        return misaligned(errors.into, alpha, self.hybrid.component_names)
+
+    def _say(self, signs: Mapping[str, str]) -> None:
+        """Report each sign once."""
+        for sign, message in signs.items():
+            if sign not in self.said:
+                self.said.add(sign)
+                self.events.emit("warning", message=message, sign=sign)

@@ -1,0 +1,150 @@
+"""One hybrid trained on one data set, whatever the stage: resumable, and reported as events."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils import set_seed
+
+from manticore.evaluate import measure_text
+from manticore.hybrid import ManticoreForCausalLM
+from manticore.search.fixed import Fixed
+from manticore.search.held_out import hold_out
+from manticore.store.events import Events
+from manticore.train.assembly import Assembly
+from manticore.train.devices import use_device
+from manticore.train.groups import parameter_groups
+from manticore.train.loop import Loop, LoopOptions
+from manticore.train.reporting import Data, Measure, Reporter
+from manticore.train.section import Section
+from manticore.train.starting import starting_hybrid
+
+if TYPE_CHECKING:
+    from manticore.config.run import RunConfig
+
+
+class Trainer:
+    """One hybrid trained on one data set, as a stage's options say: resumable, and reported.
+
+    Args:
+        hybrid: Hybrid to train; it is changed in place.
+        data: Data set that it learns from and is measured on.
+        config: Configuration of the run.
+        folder: Folder of the run.
+        events: Events of the run.
+        baselines: Perplexity of each component alone, before the run; empty where that means
+            nothing.
+        measure: Function that measures the hybrid on the held-out part.
+        section: Part of the run that this training is; all of it if None.
+
+    Raises:
+        ValueError: Nothing would learn.
+    """
+
+    def __init__(
+        self,
+        hybrid: ManticoreForCausalLM,
+        data: Data,
+        config: "RunConfig",
+        folder: Path,
+        events: Events,
+        baselines: Mapping[str, float],
+        measure: Measure = measure_text,
+        section: Section | None = None,
+    ) -> None:
+        self.config, self.folder = config, folder
+        options = config.options
+        # Adapters start at random: alike on every process.
+        set_seed(config.seed)
+        self.assembly = Assembly(hybrid, config)
+        strategy = self.assembly.strategy
+        if options.gradient_checkpointing:
+            hybrid.gradient_checkpointing_enable()
+        text, held_out = data.train, None
+        if strategy.needs_held_out:
+            text, held_out = hold_out(text, options.held_out, config.seed, options.batch_size)
+        groups = parameter_groups(hybrid, options, strategy.shared_parameters())
+        if not groups and isinstance(strategy, Fixed):
+            raise ValueError(
+                "Nothing would learn: give component_lr (with adapters, theirs) or projector_lr "
+                "above 0, and for projectors kind linear or mlp."
+            )
+        self.loop = Loop(
+            hybrid,
+            groups,
+            text,
+            _loop_options(config),
+            folder,
+            events,
+            strategy,
+            held_out,
+            section,
+        )
+        self.reporter = Reporter(
+            hybrid,
+            data,
+            options,
+            self.loop.events,
+            baselines,
+            by_gradient=strategy.follows_gradient,
+            measure=measure,
+            whole=not self.loop.sharded,
+        )
+
+    @property
+    def hybrid(self) -> ManticoreForCausalLM:
+        """What was trained: after `run`, an ordinary hybrid."""
+        return self.reporter.hybrid
+
+    def run(self, should_stop: Callable[[], bool]) -> dict[str, Any] | None:
+        """Train to the end.
+
+        Args:
+            should_stop: Called after every step.
+
+        Returns:
+            What was measured at the end; None if the training was stopped before.
+        """
+        steps = self.config.options.steps
+        if self.loop.run(self.reporter.watch, self.reporter.step_done, should_stop) < steps:
+            return None
+        before = self.hybrid.mixture_weights.clone()
+        found = self._finish()
+        if found or not torch.equal(before, self.hybrid.mixture_weights):
+            self.reporter.settled(steps, found)
+        metrics = self.reporter.metrics(steps) | found
+        self.reporter.warn()
+        return metrics | {"mixture_weights": self.hybrid.mixture_weights.tolist()}
+
+    def close_trackers(self) -> None:
+        """Let trackers write what they still hold; the processes stay together, for more."""
+        for tracker in self.loop.accelerator.trackers:
+            tracker.finish()
+
+    def _finish(self) -> dict[str, Any]:
+        """Make an ordinary hybrid of what was trained, and hand it to the reporter."""
+        if not self.loop.sharded:
+            return self.assembly.finish()
+        whole = starting_hybrid(self.folder, self.config, self.loop.events).to(
+            self.loop.accelerator.device
+        )
+        self.reporter.hybrid, self.reporter.whole = whole, True
+        return self.assembly.finish_on(Assembly(whole, self.config))
+
+
+def _loop_options(config: "RunConfig") -> LoopOptions:
+    options = config.options
+    return LoopOptions(
+        steps=options.steps,
+        batch_size=options.batch_size,
+        accumulate=options.accumulate,
+        warmup_steps=options.warmup_steps,
+        max_grad_norm=options.max_grad_norm,
+        watch_every=options.eval_every,
+        checkpoint_every=options.checkpoint_every,
+        seed=config.seed,
+        mixed_precision=config.mixed_precision,
+        cpu=use_device(config.device).type == "cpu",
+        trackers=config.trackers,
+    )
