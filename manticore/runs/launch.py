@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
 
 
+LOCK_TIMEOUT = 10.0
+"""How long an earlier worker may take to let go of the folder, in seconds."""
+
+
 class WorkerProcess(Protocol):
     """A worker that was started: what its launcher needs of it."""
 
@@ -144,7 +148,7 @@ def spawn_worker(folder: Path) -> int:
     """
     with (
         writing(folder),
-        run_lock(folder).acquire(timeout=10.0),
+        run_lock(folder).acquire(timeout=LOCK_TIMEOUT),
         (folder / LOG_FILE).open("ab") as output,
     ):
         created = read_status(folder).created

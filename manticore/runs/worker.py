@@ -245,7 +245,9 @@ def rank_here() -> int:
     what = ", ".join(f"{name}={value}" for name, value in given.items())
     remedy = f"unset {', '.join(given)}, or start the worker with accelerate launch."
     try:
-        rank, size = (int(given.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+        rank, size = (
+            int(given.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1))
+        )
     except ValueError as error:
         raise ValueError(f"The environment has {what}, which are not numbers: {remedy}") from error
     missing = [name for name in (*RANKS, *MEETING_POINT) if name not in os.environ]

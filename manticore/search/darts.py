@@ -91,9 +91,7 @@ class BilevelDarts(Strategy):
         for parameter, direction, factor in zip(self._weights(), by, factors, strict=True):
             parameter.add_(direction, alpha=factor)
 
-    def _look_ahead(
-        self, valid: list[Batch], batches: list[Batch]
-    ) -> None:
+    def _look_ahead(self, valid: list[Batch], batches: list[Batch]) -> None:
         before = [parameter.detach().clone() for parameter in self._weights()]
         rates = [group["lr"] for group in self.loop.groups for _ in group["params"]]
         with torch.enable_grad():

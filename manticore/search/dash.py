@@ -1,6 +1,5 @@
 """DASH (arXiv 2204.07554): Gumbel-softmax whose temperature falls over the search."""
 
-
 from manticore.search.parameterisations import GumbelMixture
 from manticore.search.strategy import Batch, Strategy
 

@@ -47,7 +47,9 @@ class TrainingLoop(Protocol):
         """
         ...
 
-    def loss(self, batches: Sequence[Batch], n_predicted: torch.Tensor | None = None) -> torch.Tensor:
+    def loss(
+        self, batches: Sequence[Batch], n_predicted: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """The training loss of batches together, (), with graph.
 
         Args:

@@ -87,7 +87,7 @@ class EventWriter:
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._repair()
         # Read once: who works on the run must not read the growing file again and again.
-        self.earlier: Sequence[Event] = read_events(folder)[0]
+        self.earlier: Sequence[Event] = read_events(folder)[0] if os.fstat(self._fd).st_size else []
 
     def emit(self, kind: str, **fields: Any) -> None:
         """Write one event.
@@ -260,7 +260,9 @@ def _check(kind: str, fields: Mapping[str, Any]) -> None:
         raise ValueError(f"There is no event kind {kind!r}: use one of {', '.join(EVENT_KINDS)}.")
     missing = EVENT_FIELDS[kind] - fields.keys()
     if missing:
-        raise ValueError(f"The event {kind!r} lacks {', '.join(sorted(missing))}: give these fields too.")
+        raise ValueError(
+            f"The event {kind!r} lacks {', '.join(sorted(missing))}: give these fields too."
+        )
     if "time" in fields:
         raise ValueError("The field 'time' is set by the writer: give yours another name.")
 

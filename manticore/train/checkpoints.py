@@ -254,7 +254,9 @@ def _progress_of_whole(folder: Path, files: str = "*") -> dict[str, Any]:
     return progress
 
 
-def _differences(before: Settings, now: Settings, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _differences(
+    before: Settings, now: Settings, prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
     """Path, value before and value now of each setting that both have, and that differs.
 
     A setting that only one has was not there when the checkpoint was written, or is not any more.

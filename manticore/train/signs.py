@@ -12,9 +12,7 @@ _RISE = 1.05
 _LEAST_LOSSES = 5
 
 
-def collapsed(
-    alpha: torch.Tensor, before: torch.Tensor, names: Sequence[str]
-) -> dict[str, str]:
+def collapsed(alpha: torch.Tensor, before: torch.Tensor, names: Sequence[str]) -> dict[str, str]:
     """Rows that a gradient has driven to a corner: not those that were given or pruned.
 
     Args:

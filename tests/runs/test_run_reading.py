@@ -9,10 +9,12 @@ import numpy as np
 import psutil
 import pytest
 
-from manticore.runs import Run, RunConfig, RunError, get_run, runs
+from manticore.runs import Run, RunConfig, RunError, get_run, launch, runs
+from manticore.runs import run as run_module
 from manticore.runs.launch import make_run_folder
 from manticore.store.events import EventWriter
 from manticore.store.folder import CONFIG_FILE, STATUS_FILE
+from manticore.store.lock import run_lock
 from manticore.store.status import write_status
 
 CONFIG = RunConfig(
@@ -161,7 +163,7 @@ def test_delete_removes_the_folder(run, tmp_path):
 
 def test_runs_are_newest_first_and_broken_ones_are_skipped_aloud(tmp_path, caplog):
     folders = [make_run_folder(CONFIG, root=tmp_path) for _ in range(4)]
-    (folders[1] / STATUS_FILE).write_text("{")
+    (folders[1] / CONFIG_FILE).unlink()
     (folders[2] / CONFIG_FILE).write_text('{"n_blocks": "many"}')
     # Not a run at all, and nobody needs to hear of it.
     (tmp_path / "notes").mkdir()
@@ -172,6 +174,27 @@ def test_runs_are_newest_first_and_broken_ones_are_skipped_aloud(tmp_path, caplo
     assert [run.folder for run in found] == [folders[3], folders[0]]
     assert all(name in caplog.text for name in (folders[1].name, folders[2].name))
     assert "notes" not in caplog.text
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"created": NaN}', None])
+def test_a_run_whose_status_is_lost_is_listed_and_can_be_resumed(tmp_path, content, monkeypatch):
+    """As a power cut may leave it."""
+    lost, kept = (make_run_folder(CONFIG, root=tmp_path) for _ in range(2))
+    status = lost / STATUS_FILE
+    status.unlink() if content is None else status.write_text(content)
+    assert [run.folder for run in runs(tmp_path)] == [kept, lost]
+    run = get_run(lost.name, tmp_path)
+    assert run.summary()["state"] == "died"
+    started = []
+    monkeypatch.setattr(run_module, "spawn_worker", started.append)
+    assert run.resume() is run
+    assert started == [lost]
+
+
+def test_a_run_whose_worker_has_not_let_go_is_not_resumed(run, monkeypatch):
+    monkeypatch.setattr(launch, "LOCK_TIMEOUT", 0.05)
+    with run_lock(run.folder), pytest.raises(RunError, match=r"has not ended yet: wait, or kill"):
+        run.resume()
 
 
 def test_no_runs_folder_means_no_runs(tmp_path):

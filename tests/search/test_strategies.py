@@ -12,7 +12,7 @@ from manticore.runs.launch import make_run_folder
 from manticore.search.parameterisations import GumbelMixture
 from manticore.store.events import EventWriter
 from manticore.train.loop import Loop
-from manticore.train.training import train
+from manticore.train.stage import train
 from manticore.views.plots import outcome_figure
 from tests.tiny_runs import run_config
 

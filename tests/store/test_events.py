@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +148,7 @@ def test_a_resumed_writer_survives_any_cut(tmp_path_factory, cut, text):
     assert read_events(folder, offset)[0] == after[len(before) :]
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full to meet a full disk")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full to meet a full disk")
 def test_full_disk_is_named_with_its_remedy(tmp_path):
     (tmp_path / EVENTS_FILE).symlink_to("/dev/full")
     with EventWriter(tmp_path) as writer, pytest.raises(OSError, match="disk is full") as error:

@@ -1,14 +1,17 @@
 """A state that claims a process is believed only while that very process exists."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 
 import pytest
 
+from manticore.store.events import EventWriter
 from manticore.store.files import write_json
-from manticore.store.folder import STATUS_FILE, STOP_FILE
+from manticore.store.folder import CONFIG_FILE, STATUS_FILE, STOP_FILE
 from manticore.store.status import STALE_AFTER, process_started, read_status, write_status
 
 
@@ -67,8 +70,34 @@ def test_on_another_machine_the_heartbeat_decides(tmp_path):
     assert read_status(tmp_path).state == "died"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "dancing"}'])
-def test_a_damaged_status_names_its_file(tmp_path, content):
-    (tmp_path / STATUS_FILE).write_text(content)
-    with pytest.raises(ValueError, match=r"status\.json is damaged"):
-        read_status(tmp_path)
+DAMAGES = ["", "{", "[]", '{"state": "dancing"}', None]
+
+
+@pytest.mark.parametrize("content", DAMAGES)
+@pytest.mark.parametrize(
+    ("kinds", "state"),
+    [([], "died"), (["step"], "died"), (["step", "done"], "done"), (["step", "failed"], "failed")],
+)
+def test_a_lost_status_is_made_up_from_the_events(tmp_path, content, kinds, state):
+    (tmp_path / CONFIG_FILE).write_text("{}")
+    fields = {"step": {"step": 1, "loss": 2.0, "lr": {}}, "failed": {"cause": "too wide"}}
+    with EventWriter(tmp_path) as events:
+        for kind in kinds:
+            events.emit(kind, **fields.get(kind, {}))
+    if content is not None:
+        (tmp_path / STATUS_FILE).write_text(content)
+    status = read_status(tmp_path)
+    assert status.state == state
+    assert status.message == ("too wide" if state == "failed" else "")
+    assert abs(status.created - time.time()) < 600
+    assert not status.is_active
+
+
+@pytest.mark.parametrize("field", ["created", "heartbeat", "pid_started"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e300", "-1", '"soon"'])
+def test_a_time_that_no_calendar_has_is_a_damage(tmp_path, field, value):
+    status = write_status(tmp_path, "stopped")
+    text = status.model_dump() | {field: "TIME"}
+    (tmp_path / STATUS_FILE).write_text(json.dumps(text).replace('"TIME"', value))
+    assert read_status(tmp_path).state == "died"
+    datetime.fromtimestamp(read_status(tmp_path).created)

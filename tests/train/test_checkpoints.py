@@ -11,7 +11,7 @@ from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.store.events import EventWriter
 from manticore.train.checkpoints import Checkpoints
-from manticore.train.training import train
+from manticore.train.stage import train
 from tests.tiny_runs import run_config
 
 STEPS = 8

@@ -59,7 +59,7 @@ def _train(
     done: list[int] = []
     with EventWriter(folder) as events:
         loop = Loop(model, groups, dataset, options, folder, events)
-        loop.run(watch, done.append, lambda: done[-1] == stop_at)
+        loop.run(watch, lambda step, loss: done.append(step), lambda: done[-1] == stop_at)
     return [event["loss"] for event in read_events(folder)[0] if event["kind"] == "step"]
 
 

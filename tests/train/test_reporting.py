@@ -7,10 +7,15 @@ from tempfile import mkdtemp
 import pytest
 
 import manticore as mc
+from manticore.runs.launch import make_run_folder
+from manticore.runs.stages import run_stage
 from manticore.search import SearchConfig
+from manticore.search.strategies import STRATEGIES
 from manticore.store.events import EventWriter, read_events
-from manticore.train.watcher import Watcher
+from manticore.train.reporting import Reporter
+from manticore.train.section import Section, SectionEvents
 from tests.tiny import TEXT
+from tests.tiny_runs import run_config
 
 FALLING = [3.0 - 0.01 * step for step in range(40)]
 RISING = [*FALLING[:30], *([4.0] * 10)]
@@ -18,7 +23,7 @@ RISING = [*FALLING[:30], *([4.0] * 10)]
 
 @pytest.fixture
 def warned(component: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
-    """All that a watcher warns of, in one text."""
+    """All that a reporter warns of, in one text."""
     text = tmp_path / "text.txt"
     text.write_text("\n\n".join(TEXT * 30))
     parts = [component("gpt_neox"), component("mamba", width=24)]
@@ -27,7 +32,7 @@ def warned(component: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
         alpha: list[float],
         losses: list[float] = FALLING,
         init: str = "identity",
-        alone: float = 1e9,
+        baseline: float = 1e9,
         first: list[float] | None = None,
         **options: object,
     ) -> str:
@@ -41,12 +46,15 @@ def warned(component: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
         folder = Path(mkdtemp(dir=tmp_path))
         with EventWriter(folder) as events:
             settings = SearchConfig(batch_size=4, eval_batches=1, sample_prompt="", **options)
-            components = dict.fromkeys(hybrid.component_names, alone)
-            watcher = Watcher(hybrid, data, settings, events, components, lambda: losses)
-            watcher.watch(0)
+            components = dict.fromkeys(hybrid.component_names, baseline)
+            gradient = STRATEGIES[settings.strategy].follows_gradient
+            reporter = Reporter(hybrid, data, settings, events, components, by_gradient=gradient)
+            reporter.watch(0)
             hybrid.set_mixture_weights(alpha)
-            watcher.watch(5)
-            watcher.warn()
+            for step, loss in enumerate(losses, start=1):
+                reporter.step_done(step, loss)
+            reporter.watch(len(losses))
+            reporter.warn()
         warnings = [e["message"] for e in read_events(folder)[0] if e["kind"] == "warning"]
         assert len(set(warnings)) == len(warnings)
         return " ".join(warnings)
@@ -94,4 +102,55 @@ def test_a_loss_that_rises(warned: Callable[..., str]) -> None:
 
 
 def test_a_hybrid_that_is_worse_than_its_best_component(warned: Callable[..., str]) -> None:
-    assert "is worse than that of 'gpt_neox" in warned([0.6, 0.4], alone=1.5)
+    assert "is worse than that of 'gpt_neox" in warned([0.6, 0.4], baseline=1.5)
+
+
+def test_a_resumed_reporter_knows_what_earlier_ones_said_and_measured(
+    component: Callable[..., str], tmp_path: Path
+) -> None:
+    parts = [component("gpt_neox"), component("mamba", width=24)]
+    hybrid = mc.build_hybrid(parts, 2, projector_init="identity")
+    options = SearchConfig(batch_size=4, sample_prompt="")
+
+    def made(events: EventWriter) -> Reporter:
+        return Reporter(hybrid, None, options, events, {}, by_gradient=True)
+
+    with EventWriter(tmp_path) as events:
+        for step, loss in enumerate(RISING, start=1):
+            events.emit("step", step=step, loss=loss, lr={})
+        events.emit("warning", message="The training loss rose.", sign="rising")
+    with EventWriter(tmp_path) as events:
+        reporter = made(events)
+        assert reporter.losses == RISING
+        assert reporter.said == {"rising"}
+        # A resumed run repeats the steps after its checkpoint, and knows none that come later.
+        reporter.step_done(31, 2.0)
+        assert reporter.losses == [*RISING[:30], 2.0]
+    part = Section(first_step=35, labels={"task": "recall"})
+    with EventWriter(tmp_path) as events:
+        events.emit("step", step=36, loss=1.5, lr={}, task="recall")
+    with EventWriter(tmp_path) as events:
+        assert made(SectionEvents(events, part)).losses == [1.5]
+
+
+def test_the_events_are_read_once_however_long_the_run(
+    component: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    open_path = Path.open
+
+    def noted(path: Path, mode: str = "r", **options: object) -> object:
+        if path.name == "events.jsonl" and "r" in mode:
+            read.append(path)
+        return open_path(path, mode, **options)
+
+    search = {"steps": 6, "batch_size": 2, "eval_every": 1, "eval_batches": 1, "sample_prompt": ""}
+    parts = [component("gpt_neox"), component("mamba", width=24)]
+    config = run_config(tmp_path, parts, "search", search)
+    folder = make_run_folder(config, root=tmp_path)
+    monkeypatch.setattr(Path, "open", noted)
+    with EventWriter(folder) as events:
+        assert len(read) <= 2, "the torn end is looked for, and earlier events are read"
+        read.clear()
+        run_stage(folder, config, events, lambda: False)
+    assert read == []

@@ -1,5 +1,6 @@
 """The stages around a search, each a run: what they train, what they leave alone."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +139,7 @@ def test_a_stopped_run_with_adapters_gives_a_hybrid_and_goes_on(
     run = mc.finetune(hybrid, data, 4000, **options)
     while not run.losses()[0].size:
         assert run.is_alive
+        time.sleep(0.02)
     run.stop()
     run.wait(240)
     assert "components" in changed(hybrid, run.hybrid())

@@ -28,23 +28,23 @@ from pathlib import Path
 from accelerate import PartialState
 from accelerate.utils import DistributedType
 from manticore.runs import worker
-import manticore.train.training as training
-from manticore.train.watcher import Watcher
+import manticore.train.trainer as training
+from manticore.train.reporting import Reporter
 
 folder, die_at, sharded = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "fsdp"
-made, assemble, report = [], training.Assembly, Watcher.step_done
+made, assemble, report = [], training.Assembly, Reporter.step_done
 
 def remember(hybrid, config):
     made.append(hybrid)
     return assemble(hybrid, config)
 
-def report_or_die(watcher, step):
-    report(watcher, step)
+def report_or_die(reporter, step, loss):
+    report(reporter, step, loss)
     if step == die_at:
         os._exit(9)
 
 training.Assembly = remember
-Watcher.step_done = report_or_die
+Reporter.step_done = report_or_die
 if sharded:
     PartialState(cpu=True)
     PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
