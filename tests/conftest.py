@@ -1,6 +1,6 @@
 """Fixtures that every test may use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -9,7 +9,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from manticore.runs import launch
 from manticore.stories import generate_stories
+from tests import forked
 from tests.tiny import save_component
 
 # How long an example takes is the machine's affair.
@@ -18,6 +20,7 @@ hypothesis.settings.load_profile("any machine")
 
 
 END = "<|endoftext|>"
+START_PROCESS = launch.start_process
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +37,20 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
     bpe.train_from_iterator(generate_stories("mixed", n_stories=60), trainer)
     return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=END)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _forked_workers() -> Iterator[None]:
+    """Runs that tests start have workers that need not import everything again."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(launch, "start_process", forked.start_process)
+        yield
+
+
+@pytest.fixture
+def fresh_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers start as outside of tests: by an interpreter of their own."""
+    monkeypatch.setattr(launch, "start_process", START_PROCESS)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """Everything that a run's worker needs, in one frozen object that JSON can hold."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -65,9 +66,7 @@ class HybridConfig(BaseModel):
         description="Initial mixture weights, n_blocks rows of one per component; None = uniform.",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="Random seed.")
-    device: str = Field(
-        "auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda or cuda:N."
-    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Precision of training; the weights stay in float32."
     )
@@ -88,6 +87,13 @@ class HybridConfig(BaseModel):
                     f"{component!r} is not a component: give a hub id, a folder or zoo:NAME."
                 )
         return components
+
+    @field_validator("device")
+    @classmethod
+    def _device_is_one(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device, re.ASCII):
+            raise ValueError(f"{device!r} is not a device: choose auto, cpu, cuda or cuda:N.")
+        return device
 
     @model_validator(mode="after")
     def _mixture_weights_fit(self) -> Self:

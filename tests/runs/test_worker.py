@@ -1,4 +1,4 @@
-"""The worker, for real: a search of two tiny components in its own process, killed and resumed."""
+"""The worker: searches of two tiny components in processes of their own, killed and resumed."""
 
 import os
 import signal
@@ -8,16 +8,21 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
-from manticore.runs import Run, RunError, stages, start_run
+from manticore.runs import Run, RunError, stages, start_run, worker
 from manticore.runs.launch import make_run_folder
 from manticore.runs.worker import _attempt, describe, remedy_for
 from manticore.store.events import EventWriter, read_events
 from manticore.store.folder import LOG_FILE
-from manticore.store.status import process_started
+from manticore.store.status import process_started, read_status, write_status
+from manticore.train import evaluating
+from tests.forked import run_forked
 from tests.tiny_runs import do_here, run_config
 
 TIMEOUT = 240.0
+NOBODY = 2**22 + 1
+"""More than the number of any process."""
 SHORT = {"steps": 12, "batch_size": 2, "eval_every": 6, "checkpoint_every": 3}
 SHORT |= {"eval_batches": 1, "sample_tokens": 4, "warmup_steps": 2}
 KILLED = {
@@ -71,7 +76,11 @@ def kinds(run):
 
 
 @pytest.mark.parametrize("case", KILLED)
-def test_a_killed_worker_is_resumed_and_gives_the_losses_of_an_unbroken_run(config, root, case):
+def test_a_killed_worker_is_resumed_and_gives_the_losses_of_an_unbroken_run(
+    config, root, case, request
+):
+    if case == "search":
+        request.getfixturevalue("fresh_workers")
     whole = do_here(start_run(config(**KILLED[case]), root=root, launch=False))
     broken = start_run(config(**KILLED[case]), root=root)
     until(lambda: step_of(broken) >= 5)
@@ -91,16 +100,22 @@ def test_a_killed_worker_is_resumed_and_gives_the_losses_of_an_unbroken_run(conf
     assert all((one == other).all() for one, other in tensors)
 
 
+def die_measuring(folder):
+    """A worker that is killed in the middle of an evaluation."""
+    evaluating.alignment_error = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    return worker.main([folder])
+
+
 def test_a_killed_evaluation_is_done_again(config, root):
     fields = {"stage": "evaluate", "evaluate": {"batch_size": 2, "alignment_sequences": 4}}
     whole = do_here(start_run(config(**fields), root=root, launch=False))
-    broken = start_run(config(**fields), root=root)
-    until(lambda: "stage" in kinds(broken))
-    broken.kill()
-    until(lambda: broken.status.state in {"died", "done"})
-    if broken.status.state == "died":
-        broken.resume()
-    broken.wait(TIMEOUT)
+    broken = start_run(config(**fields), root=root, launch=False)
+    log = broken.folder / LOG_FILE
+    assert run_forked(die_measuring, str(broken.folder), output=log) == [-signal.SIGKILL]
+    assert broken.status.state == "died"
+    assert "stage" in kinds(broken)
+    assert "eval" not in kinds(broken)
+    broken.resume().wait(TIMEOUT)
     assert kinds(broken).count("done") == 1
     assert broken.metrics() == whole.metrics()
 
@@ -177,7 +192,7 @@ def test_a_second_worker_is_refused(config, root):
         [sys.executable, "-c", code, str(run.folder)], capture_output=True, text=True, check=False
     )
     assert second.returncode == 3
-    assert "another worker" in second.stderr
+    assert "Another worker" in second.stderr
     assert run.status.state == "running"
 
 
@@ -190,6 +205,93 @@ def test_a_failure_says_what_and_what_to_do_and_can_be_looked_up(config, root):
     assert "40" in failed["cause"]
     assert failed["remedy"]
     assert "Traceback" in (run.folder / LOG_FILE).read_text()
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["done", "killed after its last event"])
+def test_a_worker_leaves_a_finished_run_alone(config, root, killed):
+    run = do_here(start_run(config(), root=root, launch=False))
+    weights = run.folder / "result" / "hybrid" / "model.safetensors"
+    before, events = weights.stat().st_mtime_ns, run.events()
+    if killed:
+        write_status(run.folder, "running", pid=NOBODY)
+        assert run.status.state == "died"
+        run.resume().wait(TIMEOUT)
+    else:
+        assert worker.main([str(run.folder)]) == 0
+    assert run.status.state == "done"
+    assert run.events() == events
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_a_run_that_another_worker_has_just_finished_is_left_alone(config, root, monkeypatch):
+    folder = make_run_folder(config(), root=root)
+    with EventWriter(folder) as events:
+        events.emit("done")
+    assert worker.work(folder) == 0
+    assert read_status(folder).state == "done"
+    # Of several processes, those that began before the end must not wait for this one for ever.
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert worker.work(folder) == worker.LOCKED
+    assert [event["kind"] for event in read_events(folder)[0]] == ["done"]
+
+
+STRAY = [
+    {"RANK": "1"},
+    {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"},
+    {"WORLD_SIZE": "2"},
+    {"RANK": "0", "WORLD_SIZE": "2"},
+    {"RANK": "one"},
+    {"RANK": "3", "WORLD_SIZE": "2", "LOCAL_RANK": "3", "MASTER_ADDR": "x", "MASTER_PORT": "1"},
+]
+
+
+@pytest.mark.parametrize("stray", STRAY, ids=str)
+def test_what_another_program_left_in_the_environment_is_said(
+    config, root, monkeypatch, caplog, stray
+):
+    folder = make_run_folder(config(), root=root)
+    for name in (*worker.RANKS, *worker.MEETING_POINT):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in stray.items():
+        monkeypatch.setenv(name, value)
+    assert worker.main([str(folder)]) == worker.REFUSED
+    assert all(f"{name}={stray[name]}" in caplog.text for name in stray if name in worker.RANKS)
+    assert "accelerate launch" in caplog.text
+
+
+def test_a_run_starts_whatever_another_program_left_in_the_environment(config, root, monkeypatch):
+    for name, value in {
+        "RANK": "1",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "1",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": "1",
+        "ACCELERATE_USE_FSDP": "true",
+        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "7",
+    }.items():
+        monkeypatch.setenv(name, value)
+    run = start_run(config(search={"steps": 2}), root=root).wait(TIMEOUT)
+    assert run.status.state == "done"
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "cuda"])
+def test_a_device_that_is_not_there_is_refused_before_the_run_is_made(
+    config, root, monkeypatch, device
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ValueError, match=f"no device '{device}' on this machine: choose"):
+        start_run(config(device=device), root=root)
+    assert not root.exists()
+    # A run for another machine may be made here.
+    elsewhere = start_run(config(device=device), root=root, launch=False)
+    with pytest.raises(ValueError, match="no device"):
+        elsewhere.resume()
+
+
+@pytest.mark.parametrize("device", ["", "float32", "gpu", "cuda:", "cuda:-1"])
+def test_what_is_not_a_device_is_refused(config, device):
+    with pytest.raises(ValueError, match=r"(?s)device.*auto, cpu, cuda or cuda:N"):
+        config(device=device)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
@@ -218,7 +320,7 @@ def test_a_run_whose_launcher_died_before_the_worker_started_can_be_resumed(conf
     assert run.resume().wait(TIMEOUT).status.state == "done"
 
 
-def test_the_worker_leaves_no_zombie(config, root):
+def test_the_worker_leaves_no_zombie(config, root, fresh_workers):
     run = start_run(config(search={"steps": 1}), root=root)
     pid = run.status.pid
     run.wait(TIMEOUT)
@@ -229,7 +331,7 @@ def test_the_worker_leaves_no_zombie(config, root):
     ("error", "cause", "remedy"),
     [
         (MemoryError(), "MemoryError", "smaller batch"),
-        (OSError(28, "No space left on device"), "No space left", "disk space"),
+        (OSError(28, "No space left on device"), "The disk is full.", "disk space"),
         (ImportError("no mamba"), "ImportError: no mamba", "Install"),
         (ValueError("x is 3"), "x is 3", "Correct the value"),
         (RuntimeError("boom"), "RuntimeError: boom", "worker.log"),

@@ -36,7 +36,7 @@ OPTIONS = {
     "darts, tied": {"mixture_lr": 0.3, "tied": True},
     "gaea, pruned": {"mixture_lr": 20.0, "prune_below": 0.45, "prune_after": 3, "prune_steps": 2},
 }
-MOVING = [name for name in OPTIONS if name not in ("fixed",)]
+MOVING = [name for name in OPTIONS if name != "fixed"]
 
 
 @pytest.fixture
