@@ -14,8 +14,6 @@ from manticore.search.strategy import Batch, Strategy
 
 
 class _Candidates(Strategy):
-    needs_held_out = True
-    follows_gradient = False
     parameterisation = GivenMixture
 
     def candidates(self) -> torch.Tensor:

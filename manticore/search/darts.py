@@ -31,8 +31,6 @@ class BilevelDarts(Strategy):
     8, the Hessian product by finite differences); without, the first-order approximation.
     """
 
-    needs_held_out = True
-
     def shared_parameters(self) -> list[nn.Parameter]:
         return []
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Fixed(Strategy):
     """The strategy `fixed`."""
 
-    follows_gradient = False
+    moves_mixture = False
 
     def begin(self, hybrid: "ManticoreForCausalLM") -> None:
         self.hybrid = hybrid

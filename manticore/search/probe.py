@@ -39,8 +39,6 @@ class ProbedMixture(GivenMixture):
 class Probe(Strategy):
     """The strategy `probe`."""
 
-    needs_held_out = True
-    follows_gradient = False
     parameterisation = ProbedMixture
 
     def before_step(self, step: int, batches: list[Batch]) -> None:

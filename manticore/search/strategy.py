@@ -95,10 +95,8 @@ class Strategy:
         seed: Random seed of the run.
     """
 
-    needs_held_out = False
-    """Whether a part of the training text is kept from the other weights."""
-    follows_gradient = True
-    """Whether the mixture weights follow a gradient, which may drive them to a corner."""
+    moves_mixture = True
+    """Whether mixture weights change in training."""
     always_tied = False
     """Whether all blocks have the same mixture weights, whatever the options say."""
     parameterisation: type[SearchedMixture] = SoftmaxMixture

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from manticore.config.run import RunConfig
     from manticore.config.training import LoraConfig as LoraOptions
     from manticore.hybrid import ManticoreForCausalLM
+    from manticore.search.strategy import Strategy
 
 _ADAPTER = "default"
 
@@ -21,14 +22,20 @@ class Assembly:
     """A hybrid with the strategy's parameterisation of the mixture, and with adapters if asked for.
 
     Args:
-        hybrid: It is changed in place.
-        config: Of the run.
+        hybrid: Hybrid to train; it is changed in place.
+        config: Configuration of the run.
+
+    Attributes:
+        entry: What is known of the strategy without making one.
+        strategy: The strategy, begun on the hybrid.
+        adapters: The adapters; None without any.
     """
 
     def __init__(self, hybrid: "ManticoreForCausalLM", config: "RunConfig") -> None:
         self.hybrid = hybrid
         name = getattr(config.options, "strategy", "fixed")
-        self.strategy = STRATEGIES.load(name)(config.options, config.seed)
+        self.entry = STRATEGIES.find(name)
+        self.strategy: Strategy = self.entry.load()(config.options, config.seed)
         self.strategy.begin(hybrid)
         self.adapters: LoraModel | None = None
         lora = getattr(config.options, "lora", None)
@@ -39,17 +46,20 @@ class Assembly:
         """Settle on the mixture weights and merge the adapters: an ordinary hybrid is left.
 
         Returns:
-            What the strategy found out beside the mixture weights.
+            What the strategy found besides the mixture weights.
         """
         found = self.strategy.finish()
         self._merge()
         return found
 
     def finish_on(self, whole: "Assembly") -> dict[str, Any]:
-        """As `finish`, of a sharded hybrid: the ordinary hybrid is that of another assembly.
+        """Finish a sharded hybrid: the ordinary hybrid is that of another assembly.
 
         Args:
-            whole: Of the same start and the same configuration, without shards.
+            whole: Assembly of the same start and the same configuration, without shards.
+
+        Returns:
+            What the strategy found besides the mixture weights.
         """
         found = self.strategy.finish()
         whole.hybrid.set_mixture_weights(self.hybrid.mixture_weights)
@@ -58,7 +68,7 @@ class Assembly:
         return found
 
     def dissolve(self) -> None:
-        """As `finish`, in the middle of training: mixture weights are fixed as they stand."""
+        """Finish in the middle of training: the mixture weights are fixed as they are now."""
         self.strategy.fix()
         self._merge()
 

@@ -178,7 +178,7 @@ class Checkpoints:
         """`progress.json` of the newest checkpoint whose files are as they were written."""
         for folder in sorted(self.folder.glob("step-*"), reverse=True):
             try:
-                return _progress_of_whole(folder)
+                return read_progress(folder)
             except BrokenCheckpointError as error:
                 self._pass_over(folder, str(error))
         return None
@@ -224,7 +224,7 @@ def sealed(progress: Mapping[str, Any]) -> dict[str, Any]:
     return {**rest, _DIGEST: hashlib.blake2b(text.encode()).hexdigest()}
 
 
-def _progress_of_whole(folder: Path, files: str = "*") -> dict[str, Any]:
+def read_progress(folder: Path, files: str = "*") -> dict[str, Any]:
     """`progress.json` of a checkpoint whose files are as they were written.
 
     Args:
@@ -293,7 +293,7 @@ def newest_weights(folder: Path) -> Path | None:
     """
     for checkpoint in saved_checkpoints(folder):
         try:
-            _progress_of_whole(checkpoint, "*.safetensors")
+            read_progress(checkpoint, "*.safetensors")
         except BrokenCheckpointError as error:
             logger.warning("The checkpoint %s is passed over: %s", checkpoint, error)
         else:

@@ -22,7 +22,7 @@ from manticore.config.training import TrackerName, check_parts
 from manticore.store.events import Events
 from manticore.store.layout import CHECKPOINTS_FOLDER
 from manticore.train.batches import Batch, Batches
-from manticore.train.checkpoints import Checkpoints
+from manticore.train.checkpoints import Checkpoints, Settings
 from manticore.train.clock import Clock
 from manticore.train.schedules import learning_rate_factor
 from manticore.train.section import Section, SectionEvents
@@ -91,7 +91,8 @@ class Loop:
         events: Where `step` events go.
         strategy: Moves the mixture weights; None where they stay.
         held_out: Text for the strategy.
-        section: The part of the run that this training is; all of it if None.
+        section: Part of the run that this training is; all of it if None.
+        settings: Settings that a checkpoint must share to be continued from.
 
     Raises:
         ValueError: Fewer sequences than one batch takes; of a stream, none.
@@ -108,6 +109,7 @@ class Loop:
         strategy: "Strategy | None" = None,
         held_out: "HeldOut | None" = None,
         section: Section | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.options = options
         self.section = section or Section()
@@ -130,7 +132,7 @@ class Loop:
         if strategy is not None:
             strategy.attach(self, held_out)
         checkpoints = folder / CHECKPOINTS_FOLDER / self.section.name
-        self.checkpoints = Checkpoints(checkpoints, self.accelerator, self.warn)
+        self.checkpoints = Checkpoints(checkpoints, self.accelerator, self.warn, settings)
 
     def _prepare(self, model: PreTrainedModel, groups: list[dict]) -> None:
         if self.sharded:

@@ -9,7 +9,6 @@ from accelerate.utils import set_seed
 
 from manticore.evaluate import measure_text
 from manticore.hybrid import ManticoreForCausalLM
-from manticore.search.fixed import Fixed
 from manticore.search.held_out import hold_out
 from manticore.store.events import Events
 from manticore.train.assembly import Assembly
@@ -22,6 +21,10 @@ from manticore.train.starting import starting_hybrid
 
 if TYPE_CHECKING:
     from manticore.config.run import RunConfig
+
+
+_DECISIVE = {"stage", "n_blocks", "projector", "head", "seed", "dtype", "data", "options"}
+_WATCHING = {"eval_every", "eval_batches", "checkpoint_every", "sample_prompt", "sample_tokens"}
 
 
 class Trainer:
@@ -62,10 +65,10 @@ class Trainer:
         if options.gradient_checkpointing:
             hybrid.gradient_checkpointing_enable()
         text, held_out = data.train, None
-        if strategy.needs_held_out:
+        if self.assembly.entry.held_out:
             text, held_out = hold_out(text, options.held_out, config.seed, options.batch_size)
         groups = parameter_groups(hybrid, options, strategy.shared_parameters())
-        if not groups and isinstance(strategy, Fixed):
+        if not groups and not strategy.moves_mixture:
             raise ValueError(
                 "Nothing would learn: give component_lr (with adapters, theirs) or projector_lr "
                 "above 0, and for projectors kind linear or mlp."
@@ -80,6 +83,7 @@ class Trainer:
             strategy,
             held_out,
             section,
+            settings_of(config),
         )
         self.reporter = Reporter(
             hybrid,
@@ -87,7 +91,7 @@ class Trainer:
             options,
             self.loop.events,
             baselines,
-            by_gradient=strategy.follows_gradient,
+            by_gradient=self.assembly.entry.gradient,
             measure=measure,
             whole=not self.loop.sharded,
         )
@@ -131,6 +135,23 @@ class Trainer:
         )
         self.reporter.hybrid, self.reporter.whole = whole, True
         return self.assembly.finish_on(Assembly(whole, self.config))
+
+
+def settings_of(config: "RunConfig") -> dict[str, Any]:
+    """What of a run's configuration its checkpoints depend on.
+
+    A run may move to another folder, machine or device, and be watched in another way.
+
+    Args:
+        config: Configuration of the run.
+    """
+    settings = config.model_dump(mode="json", include=_DECISIVE)
+    settings["options"] = {
+        name: value for name, value in settings["options"].items() if name not in _WATCHING
+    }
+    moving = ("source", "cache_dir", "fingerprint")
+    settings["data"] = {name: v for name, v in settings["data"].items() if name not in moving}
+    return settings
 
 
 def _loop_options(config: "RunConfig") -> LoopOptions:

@@ -7,10 +7,10 @@ from tempfile import mkdtemp
 import pytest
 
 import manticore as mc
+from manticore.names import STRATEGIES
 from manticore.runs.launch import make_run_folder
 from manticore.runs.stages import run_stage
 from manticore.search import SearchConfig
-from manticore.search.strategies import STRATEGIES
 from manticore.store.events import EventWriter, read_events
 from manticore.train.reporting import Reporter
 from manticore.train.section import Section, SectionEvents
@@ -47,7 +47,7 @@ def warned(component: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
         with EventWriter(folder) as events:
             settings = SearchConfig(batch_size=4, eval_batches=1, sample_prompt="", **options)
             components = dict.fromkeys(hybrid.component_names, baseline)
-            gradient = STRATEGIES[settings.strategy].follows_gradient
+            gradient = STRATEGIES[settings.strategy].gradient
             reporter = Reporter(hybrid, data, settings, events, components, by_gradient=gradient)
             reporter.watch(0)
             hybrid.set_mixture_weights(alpha)
