@@ -239,7 +239,7 @@ def _search(
             strategy,
             held_out,
         )
-        loop.run(lambda step: None, lambda step: None, lambda: False)
+        loop.run(lambda step: None, lambda step, loss: None, lambda: False)
         strategy.finish()
     return _judge(hybrid, data, best, options.steps)
 

@@ -13,7 +13,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
@@ -235,11 +235,15 @@ class Stage(Entry):
         needs_text: Whether it works on a text.
         starts_from: `components`, where it builds a hybrid or takes a run's; `run`, where it
             continues one.
+        makes: What counts of its result: `weights`, where later stages continue from them;
+            `mixture`, where fine-tuning takes the mixture weights and no others from it; `metrics`,
+            where it leaves the hybrid as it was.
     """
 
     options: Any
     needs_text: bool = True
-    starts_from: str = "components"
+    starts_from: Literal["components", "run"] = "components"
+    makes: Literal["weights", "mixture", "metrics"] = "weights"
 
     def load_options(self) -> Any:
         """The pydantic model of its options."""
@@ -259,11 +263,13 @@ STAGES: Registry[Stage] = Registry(
             options="manticore.config.programming:ProgramConfig",
             about="Get the mixture weights from MAD tasks rather than from the target text.",
             needs_text=False,
+            makes="mixture",
         ),
         "search": Stage(
             home="manticore.train.stage:train",
             options="manticore.config.search:SearchConfig",
             about="Learn the mixture weights of a hybrid by gradient descent.",
+            makes="mixture",
         ),
         "finetune": Stage(
             home="manticore.train.stage:train",
@@ -276,6 +282,7 @@ STAGES: Registry[Stage] = Registry(
             options="manticore.config.training:EvaluateConfig",
             about="Measure a hybrid next to each of its components.",
             starts_from="run",
+            makes="metrics",
         ),
     },
 )

@@ -22,7 +22,6 @@ from manticore.store.events import (
 from manticore.store.folder import CONFIG_FILE, STATUS_FILE
 from manticore.store.layout import METRICS_FILE, RESULT_FOLDER
 from manticore.store.status import Status, read_status
-from manticore.views.wording import phrases, state_words
 
 
 class RunRecord:
@@ -187,5 +186,8 @@ def state_message(status: Status) -> str:
 
 
 def _progress(row: dict[str, Any]) -> str:
-    said = [] if row["step"] is None else phrases(row)
-    return ", ".join([state_words(row), *said])
+    said = [row["state"]]
+    if row["step"] is not None:
+        loss = "not finite" if row["loss"] is None else f"{row['loss']:.3f}"
+        said += [f"step {row['step']} of {row['total_steps']}", f"loss {loss}"]
+    return ", ".join(said)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from filelock import Timeout
 
+from manticore.names import STAGES
 from manticore.runs.launch import require_device, spawn_worker
 from manticore.runs.record import RunRecord, state_message
 from manticore.store.folder import (
@@ -120,7 +121,7 @@ class Run(RunRecord):
     def _before_search(self) -> Path:
         """Folder of the run whose start no search has trained."""
         parent = self._parent()
-        if parent is None or parent.config.stage not in ("search", "program", "evaluate"):
+        if parent is None or STAGES[parent.config.stage].makes == "weights":
             return self.folder
         return parent._before_search()
 
@@ -149,23 +150,23 @@ class Run(RunRecord):
     def hybrid_to_finetune(self) -> "ManticoreForCausalLM":
         """The hybrid that fine-tuning starts from: a search's original one, another run's own.
 
-        An evaluation has made none: what counts is the run that it has evaluated. Programming
-        trains nothing, but may have been asked of a hybrid that a search has trained.
+        An evaluation has made none: what counts is the run whose hybrid it has measured.
+        Programming trains no weights, but may have started with a hybrid that a search has trained.
 
         Raises:
-            RunError: the run is still at work.
-            FileNotFoundError: the run has neither a result nor a checkpoint yet.
-            KeyError: a run before it is not there any more.
+            RunError: The run is still at work.
+            FileNotFoundError: The run has neither a result nor a checkpoint yet.
+            KeyError: A run before it is not there any more.
         """
-        if self.is_alive and self.config.stage != "evaluate":
+        makes = STAGES[self.config.stage].makes
+        if makes == "metrics" and (measured := self._parent()) is not None:
+            return measured.hybrid_to_finetune()
+        if makes != "metrics" and self.is_alive:
             raise RunError(
-                f"run {self.id} is still at work: wait for its end or stop it, or fine-tune "
-                "run.hybrid() as it is now"
+                f"Run {self.id} is still at work: wait for its end or stop it, or fine-tune "
+                "run.hybrid() as it is now."
             )
-        if self.config.stage == "evaluate" and (evaluated := self._parent()) is not None:
-            return evaluated.hybrid_to_finetune()
-        found = self.config.stage in ("search", "program")
-        return self.original_hybrid() if found else self.hybrid()
+        return self.original_hybrid() if makes == "mixture" else self.hybrid()
 
     def programming(self) -> "Run":
         """The run whose tasks have decided the mixture weights: this one, or one before it.
@@ -200,10 +201,9 @@ class Run(RunRecord):
         if checkpoint is not None:
             return checkpoint
         start = self.folder / START_FOLDER
-        if self.config.stage == "evaluate" and (start / "config.json").is_file():
+        if STAGES[self.config.stage].makes == "metrics" and (start / "config.json").is_file():
             return start
-        when = "its end" if self.config.stage == "program" else "its first checkpoint"
-        raise self._nothing_yet("hybrid", when)
+        raise self._nothing_yet("hybrid", "its first checkpoint or its end")
 
     def stop(self) -> None:
         """Ask the worker to checkpoint and end; it does after the step it is in. See `wait`.

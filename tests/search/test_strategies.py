@@ -39,8 +39,13 @@ OPTIONS = {
 MOVING = [name for name in OPTIONS if name != "fixed"]
 
 
-@pytest.fixture
-def config(component: Callable[..., str], tmp_path: Path) -> Callable[..., RunConfig]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("searches")
+
+
+@pytest.fixture(scope="module")
+def config(component: Callable[..., str], folder: Path) -> Callable[..., RunConfig]:
     def make(case: str) -> RunConfig:
         search = {
             "strategy": case.split(",")[0],
@@ -54,9 +59,22 @@ def config(component: Callable[..., str], tmp_path: Path) -> Callable[..., RunCo
             "sample_prompt": "",
         }
         parts = [component("gpt_neox"), component("mamba", width=24)]
-        return run_config(tmp_path, parts, "search", search | OPTIONS[case])
+        return run_config(folder, parts, "search", search | OPTIONS[case])
 
     return make
+
+
+@pytest.fixture(scope="module")
+def whole(config: Callable[..., RunConfig], folder: Path) -> Callable[[str], Run]:
+    """The run of a case, from its start to its end without a break."""
+    done: dict[str, Run] = {}
+
+    def do(case: str) -> Run:
+        if case not in done:
+            done[case] = run_it(config(case), folder / "whole")
+        return done[case]
+
+    return do
 
 
 def run_it(config: RunConfig, root: Path, stop_at: int | None = None) -> Run:
@@ -70,21 +88,19 @@ def run_it(config: RunConfig, root: Path, stop_at: int | None = None) -> Run:
 
 @pytest.mark.parametrize("case", OPTIONS)
 def test_interrupted_and_resumed_is_uninterrupted(
-    config: Callable[..., RunConfig], tmp_path: Path, case: str
+    config: Callable[..., RunConfig], whole: Callable[[str], Run], tmp_path: Path, case: str
 ) -> None:
-    whole = run_it(config(case), tmp_path / "whole")
-    parts = run_it(config(case), tmp_path / "parts", stop_at=4)
-    assert whole.losses()[1].tolist() == parts.losses()[1].tolist()
-    assert whole.mixture_history().tolist() == parts.mixture_history().tolist()
-    one, other = whole.hybrid().state_dict(), parts.hybrid().state_dict()
+    unbroken = whole(case)
+    parts = run_it(config(case), tmp_path, stop_at=4)
+    assert unbroken.losses()[1].tolist() == parts.losses()[1].tolist()
+    assert unbroken.mixture_history().tolist() == parts.mixture_history().tolist()
+    one, other = unbroken.hybrid().state_dict(), parts.hybrid().state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_rows_stay_on_the_simplex(
-    config: Callable[..., RunConfig], tmp_path: Path, case: str
-) -> None:
-    run = run_it(config(case), tmp_path)
+def test_rows_stay_on_the_simplex(whole: Callable[[str], Run], case: str) -> None:
+    run = whole(case)
     history = torch.tensor(run.mixture_history())
     assert history.shape == (STEPS + 1, 2, 2)
     assert (history >= 0).all()
@@ -94,15 +110,13 @@ def test_rows_stay_on_the_simplex(
     assert torch.tensor(result["mixture_weights"]).equal(run.hybrid().mixture_weights)
 
 
-def test_tied_rows_are_alike(config: Callable[..., RunConfig], tmp_path: Path) -> None:
-    history = run_it(config("darts, tied"), tmp_path).mixture_history()
+def test_tied_rows_are_alike(whole: Callable[[str], Run]) -> None:
+    history = whole("darts, tied").mixture_history()
     assert (history[:, 0] == history[:, 1]).all()
 
 
-def test_pruned_components_leave_the_hybrid(
-    config: Callable[..., RunConfig], tmp_path: Path
-) -> None:
-    run = run_it(config("gaea, pruned"), tmp_path)
+def test_pruned_components_leave_the_hybrid(whole: Callable[[str], Run]) -> None:
+    run = whole("gaea, pruned")
     history = run.mixture_history()
     # After three steps it is looked at, and twice under the threshold is enough.
     assert (history[4] > 0).all()
@@ -112,10 +126,8 @@ def test_pruned_components_leave_the_hybrid(
 
 
 @pytest.mark.parametrize("case", ["random", "sweep"])
-def test_the_best_candidate_is_taken(
-    config: Callable[..., RunConfig], tmp_path: Path, case: str
-) -> None:
-    run = run_it(config(case), tmp_path)
+def test_the_best_candidate_is_taken(whole: Callable[[str], Run], case: str) -> None:
+    run = whole(case)
     result = json.loads((run.folder / "result" / "metrics.json").read_text())
     losses, candidates = result["held_out_losses"], result["candidates"]
     assert len(losses) == len(candidates) == 3

@@ -210,5 +210,5 @@ def test_a_run_can_be_made_and_started_later(hybrid: mc.ManticoreForCausalLM, da
 
 def test_options_of_another_stage_are_refused() -> None:
     fields = {"components": ["a"], "n_blocks": 1, "data": {}, "stage": "finetune"}
-    with pytest.raises(ValueError, match="mean nothing to the stage 'finetune'"):
+    with pytest.raises(ValueError, match="'search' belong to another stage than 'finetune'"):
         RunConfig(**fields, search={"steps": 5})
