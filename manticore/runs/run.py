@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+KILLED_WITHIN = 10.0
+"""Seconds that a killed process may take to end."""
+
+
 class RunError(RuntimeError):
     """A run that did not come to its end: it failed, or its process was killed."""
 
@@ -214,10 +218,11 @@ class Run(RunRecord):
             (self.folder / STOP_FILE).touch()
 
     def kill(self) -> None:
-        """End the worker at once, without a checkpoint; `resume` goes on from the last one.
+        """End the worker at once, without a checkpoint; `resume` continues from the last one.
 
         Raises:
-            RunError: the run is at work on another machine, or somebody else's.
+            RunError: The run is at work on another machine, or the process belongs to another
+                user, or does not end.
         """
         status = self.status
         # A run that has no worker yet is as alive as the process that made it.
@@ -225,16 +230,24 @@ class Run(RunRecord):
             return
         if not status.is_here:
             raise RunError(
-                f"run {self.id} is at work on {status.host}: kill it there, or stop() it from here"
+                f"Run {self.id} is at work on {status.host}: kill it there, or stop() it from here."
             )
         try:
             psutil.Process(status.pid).kill()
         except psutil.AccessDenied as error:
             raise RunError(
-                f"run {self.id} is at work for another user of this machine: stop() it"
+                f"Run {self.id} is at work for another user of this machine: stop() it."
             ) from error
         except psutil.NoSuchProcess:
             return  # it has just ended
+        deadline = time.monotonic() + KILLED_WITHIN
+        while status.process_is_alive():  # a large process takes a while to go
+            if time.monotonic() > deadline:
+                raise RunError(
+                    f"The process {status.pid} of run {self.id} was killed and has not ended after "
+                    f"{KILLED_WITHIN:g} s: it may be waiting for a disk; look again later."
+                )
+            time.sleep(0.01)
 
     def resume(self) -> "Run":
         """Start a worker that continues from the last checkpoint, and return the run.

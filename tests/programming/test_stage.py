@@ -19,10 +19,11 @@ from manticore.programming.fresh import hybrid_for_task
 from manticore.programming.stage import NOTHING_LEARNED, _combine
 from manticore.runs import Run, RunError
 from manticore.runs.stages import run_stage
-from manticore.store.events import EventWriter, Section
+from manticore.store.events import EventWriter
 from manticore.tasks import TASKS, Setting, find_task, make_task
 from manticore.tasks.data import Examples, TaskData
 from manticore.tasks.measuring import chance_accuracy
+from manticore.train.section import Section
 from manticore.views.wording import short_task, warning_text
 from tests.tiny_runs import do_here
 

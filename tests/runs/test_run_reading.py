@@ -137,20 +137,28 @@ def test_a_run_on_another_machine_is_not_killed_from_here(run, monkeypatch):
         assert process.poll() is None
         write_status(run.folder, "running", pid=process.pid)
         run.kill()
+        assert run.status.state == "died", "a run that was killed can be resumed at once"
         assert process.wait(10) != 0
 
 
 @pytest.mark.parametrize(
-    ("raised", "says"), [(psutil.AccessDenied(), "another user"), (psutil.NoSuchProcess(1), None)]
+    ("raised", "says"),
+    [
+        (psutil.AccessDenied(), "another user"),
+        (psutil.NoSuchProcess(1), None),
+        (None, r"has not ended after 0\.05 s"),
+    ],
 )
 def test_what_cannot_be_killed_is_said(run, monkeypatch, raised, says):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         write_status(run.folder, "running", pid=process.pid)
 
         def kill(self):
-            raise raised
+            if raised is not None:
+                raise raised
 
         monkeypatch.setattr(psutil.Process, "kill", kill)
+        monkeypatch.setattr(run_module, "KILLED_WITHIN", 0.05)
         with pytest.raises(RunError, match=says) if says else nullcontext():
             run.kill()
         process.kill()

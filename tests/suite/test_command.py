@@ -58,7 +58,7 @@ def test_the_suite_from_the_shell(tmp_path, monkeypatch):
         (["--task", "recal"], "Unknown MAD task 'recal'"),
         (["--preset", "slow"], "no preset 'slow'"),
         (["--device", "cuda:77", "--task", "memorization"], "no device 'cuda:77'"),
-        (["--device", "gpu", "--task", "memorization"], "no device 'gpu'"),
+        (["--device", "gpu", "--task", "memorization"], "'gpu' is not a device"),
         (["--dtype", "float8"], "dtype"),
     ],
 )
