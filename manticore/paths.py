@@ -5,8 +5,6 @@ import os
 import re
 from pathlib import Path
 
-import manticore
-
 ASSETS = "manticore_assets"
 """Name under which the tree's `assets/` is installed."""
 
@@ -100,7 +98,7 @@ def worker_environment() -> dict[str, str]:
     program that it is one of several is left out. With a safe path, files of the working directory
     do not stand in for modules of the same name.
     """
-    package_parent = str(Path(manticore.__file__).resolve().parent.parent)
+    package_parent = str(Path(__file__).resolve().parent.parent)
     paths = [package_parent, *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {
         name: value
