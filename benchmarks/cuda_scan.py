@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.harness import as_record, print_timings, save_results, time_side_by_side
 from manticore.ops import selective_scan, usable_backends
-from manticore.ops.selective_scan import BACKEND_VARIABLE
+from manticore.ops.backends import BACKEND_VARIABLE
 from manticore.suite.stacks import build_stack
 from manticore.tasks import make_task
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from manticore.ops.selective_scan import scan_backend
+from manticore.ops.backends import scan_backend
 
 
 def _loop_forward(a: torch.Tensor, x: torch.Tensor, state: torch.Tensor) -> torch.Tensor:

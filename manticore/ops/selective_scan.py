@@ -5,133 +5,22 @@ Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 
     d_t = softplus(delta_t + delta_bias)             (softplus only if asked for)
     h_t = exp(d_t A) h_{t-1} + d_t B_t u_t           y_t = C_t . h_t + D u_t       y = y silu(z)
 
-Four backends: our own kernels for CUDA (`cuda.kernels`) and for the CPU (`cpu.kernels`, where the
-backward pass is derived), mamba-ssm's CUDA kernel, and PyTorch operations for everything else
-(`torch_scan`). mamba-ssm's is not preferred: its backward pass accumulates in nondeterministic
-order, so that the same training need not give the same weights.
+The backward pass is derived in `cpu.kernels`; `backends` says who computes.
 """
 
-import functools
-import importlib
-import logging
-import os
-from collections.abc import Callable, Iterator
 from dataclasses import fields
 from types import ModuleType
 from typing import Any, cast
 
 import torch
 
-from manticore.names import choose
 from manticore.ops import torch_scan
+from manticore.ops.backends import checked_backend, engine_of, mamba_ssm_scan, scan_backend
 from manticore.ops.scan_inputs import ScanGradients, ScanInputs
-
-logger = logging.getLogger(__name__)
 
 T = torch.Tensor
 Tensors = tuple[T, T, T, T, T, T | None, T | None, T | None, T | None]
 """u, delta, A, B, C, D, z, delta_bias and initial_state."""
-
-BACKENDS = ("triton", "mamba-ssm", "numba", "torch")
-"""In order of preference: on a device, the first that is for it and loads is used."""
-BACKEND_VARIABLE = "MANTICORE_SCAN_BACKEND"
-_DEVICE_OF_BACKEND = {"mamba-ssm": "cuda", "triton": "cuda", "numba": "cpu"}
-
-
-_ENGINES = {
-    "numba": (
-        "manticore.ops.cpu.scan",
-        "The compiled selective scan is not available (%s: %s). PyTorch operations are used, which "
-        "are many times slower. Install it with: pip install 'numba>=0.61'.",
-    ),
-    "triton": (
-        "manticore.ops.cuda.scan",
-        "Triton is not usable (%s: %s). The selective scan on CUDA uses PyTorch operations, which "
-        "are many times slower. Install PyTorch for CUDA on Linux, which brings Triton along, and "
-        "a C compiler.",
-    ),
-}
-"""Module of each backend that is compiled here, and the notice where it does not load."""
-
-
-@functools.cache
-def _compiled(backend: str) -> ModuleType | None:
-    """A compiled backend's engine, or None (with one logged notice) where it does not load."""
-    module, notice = _ENGINES[backend]
-    try:
-        return importlib.import_module(module)
-    except Exception as error:  # any failure of a compiler must leave a working scan
-        logger.warning(notice, type(error).__name__, error)
-        return None
-
-
-@functools.cache
-def _mamba_ssm_scan() -> Callable | None:
-    """mamba-ssm's kernel; None where it is not installed or (with one logged notice) broken."""
-    try:
-        return importlib.import_module("mamba_ssm.ops.selective_scan_interface").selective_scan_fn
-    except Exception as error:  # a broken build of a CUDA extension raises nearly anything
-        if not (isinstance(error, ModuleNotFoundError) and error.name == "mamba_ssm"):
-            logger.warning(
-                "mamba-ssm is installed but does not load (%s: %s), and is not used. Build it "
-                "again with: pip install --no-build-isolation --force-reinstall mamba-ssm.",
-                type(error).__name__,
-                error,
-            )
-        return None
-
-
-def _is_available(backend: str) -> bool:
-    """Whether a backend's code loads here."""
-    if backend == "mamba-ssm":
-        return _mamba_ssm_scan() is not None
-    return backend == "torch" or _compiled(backend) is not None
-
-
-def _checked_backend(name: str, device_type: str, source: str) -> str:
-    """A backend that was chosen by name, or an error that says why it cannot be used."""
-    choose(name, BACKENDS, f"scan backend in {source}:")
-    needed = _DEVICE_OF_BACKEND.get(name, device_type)
-    if needed != device_type:
-        raise ValueError(
-            f"{source}={name!r} works on {needed} tensors only, and these are on {device_type}. "
-            "Move them or choose 'torch'."
-        )
-    if not _is_available(name):
-        raise RuntimeError(
-            f"{source}={name!r} is not installed or does not load here. Install it, or choose "
-            "'torch'."
-        )
-    return name
-
-
-def scan_backend(device: torch.device | str) -> str:
-    """Name of the backend that a scan on a device uses, one of `BACKENDS`.
-
-    The environment variable MANTICORE_SCAN_BACKEND forces one. Calls that a backend has no code
-    for use another: "torch" in float64; "triton" instead of mamba-ssm for an initial state, or for
-    gradients where the last state is returned.
-
-    Args:
-        device: Device of the tensors.
-
-    Raises:
-        ValueError: The forced name is unknown, or is that of a backend for another device.
-        RuntimeError: The forced backend is not installed.
-    """
-    device_type = torch.device(device).type
-    forced = os.environ.get(BACKEND_VARIABLE)
-    if forced:
-        return _checked_backend(forced, device_type, BACKEND_VARIABLE)
-    return next(usable_backends(device_type))
-
-
-def usable_backends(device: torch.device | str) -> Iterator[str]:
-    """Names of the backends that load and are for a device, the preferred one first."""
-    device_type = torch.device(device).type
-    for backend in BACKENDS:
-        if _DEVICE_OF_BACKEND.get(backend, device_type) == device_type and _is_available(backend):
-            yield backend
 
 
 class _SelectiveScan(torch.autograd.Function):
@@ -250,7 +139,7 @@ def selective_scan(
         delta_softplus: Whether the step size is softplus(delta + delta_bias).
         initial_state: State before the first step, (batch, channels, N); zeros if None.
         return_last_state: Whether to return the state after the last step as well.
-        backend: One of `BACKENDS`; None lets `scan_backend` choose.
+        backend: One of `backends.BACKENDS`; None lets `scan_backend` choose.
 
     Returns:
         y (batch, channels, T) in u's dtype; with return_last_state also the last state
@@ -265,24 +154,17 @@ def selective_scan(
     if backend is None:
         chosen = scan_backend(u.device)
     else:
-        chosen = _checked_backend(backend, device_type, "backend")
+        chosen = checked_backend(backend, device_type, "backend")
     dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
     tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
     if chosen == "mamba-ssm" and _fits_mamba_ssm(tensors, return_last_state):
         return _run_mamba_ssm(tensors, delta_softplus, return_last_state)
-    engine = _engine(chosen) if dtype == torch.float32 else torch_scan
+    engine = engine_of(chosen) if dtype == torch.float32 else torch_scan
     y, last_state = _SelectiveScan.apply(engine, delta_softplus, *_canonical(*tensors, dtype))
     y = y.reshape(u.shape).to(u.dtype)
     if return_last_state:
         return y, last_state.reshape(*u.shape[:2], A.shape[1])
     return y
-
-
-def _engine(backend: str) -> ModuleType:
-    """The engine of a backend in float32; for mamba-ssm, that of what its kernel cannot do."""
-    if backend == "torch":
-        return torch_scan
-    return _compiled("triton" if backend == "mamba-ssm" else backend) or torch_scan
 
 
 def _fits_mamba_ssm(tensors: Tensors, return_last_state: bool) -> bool:
@@ -303,7 +185,7 @@ def _run_mamba_ssm(
     tensors: Tensors, delta_softplus: bool, return_last_state: bool
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
     """The CUDA kernel takes one dtype for what has a time axis, and float32 for the parameters."""
-    scan = _mamba_ssm_scan()
+    scan = mamba_ssm_scan()
     assert scan is not None  # or the backend would not have been chosen
     u, delta, A, B, C, D, z, delta_bias, _ = tensors
     delta, B, C, z = (None if t is None else t.to(u.dtype) for t in (delta, B, C, z))

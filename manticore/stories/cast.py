@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from manticore.stories.grammar import Entity, Narrator
 from manticore.stories.lexicon import Lexicon, agree
+from manticore.stories.narrator import Entity, Narrator
 
 T = TypeVar("T")
 

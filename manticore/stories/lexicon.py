@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from manticore.stories.grammar import Rules, compile_rules
+from manticore.stories.narrator import Rules, compile_rules
 
 _FOLDER = resources.files("manticore.stories") / "languages"
 SPOKEN = tuple(sorted(file.name.removesuffix(".toml") for file in _FOLDER.iterdir()))

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from manticore.stories.cast import Cast
-from manticore.stories.grammar import Entity, Narrator, Source
+from manticore.stories.grammar import Source
 from manticore.stories.lexicon import Lexicon, lexicon
+from manticore.stories.narrator import Entity, Narrator
 
 MAX_EVENTS = 5
 MAX_QUESTIONS = 4
