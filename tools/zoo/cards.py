@@ -215,6 +215,7 @@ def render_card(card: dict[str, Any]) -> str:
     quoted = (card["sample"]["prompt"] + card["sample"]["text"]).replace("\n", "\n> ")
     return f"""---
 language: {card["language"]}
+license: apache-2.0
 library_name: transformers
 pipeline_tag: text-generation
 ---
