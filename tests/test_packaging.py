@@ -3,8 +3,10 @@
 The environment reuses the installed dependencies, so that it is ready in seconds.
 """
 
+import ast
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -23,6 +25,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("LICENSE", "README.md", "app", "assets", "manticore", "pyproject.toml", "setup.py")
+PART_OF = {
+    "IPython": "jupyterlab",
+    "llvmlite": "numba",
+    "pydantic_core": "pydantic",
+    "ruamel": "ruamel.yaml",
+}
+"""What is imported under another name than that of the package that brings it."""
 COMPILED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
@@ -77,6 +86,24 @@ def elsewhere(tmp_path: Path) -> Path:
     for name in ("random", "typing", "torch"):
         (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is not yours')")
     return tmp_path
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = list(project["dependencies"])
+    for extra in project["optional-dependencies"].values():
+        declared += extra
+    names = {re.split(r"[\[><=;]", name)[0].replace("-", "_") for name in declared}
+    for file in [*(ROOT / "manticore").rglob("*.py"), *(ROOT / "app").rglob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                imported = [node.module or ""]
+            for module in imported:
+                package = module.split(".")[0]
+                if package not in {"manticore", *sys.stdlib_module_names}:
+                    package = PART_OF.get(package, package)
+                    assert package in names, f"{file} imports {module}"
 
 
 def _environment(**more: str) -> dict[str, str]:

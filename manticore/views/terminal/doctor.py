@@ -11,6 +11,7 @@ import torch
 
 from manticore.components.zoo import zoo_folder, zoo_names
 from manticore.data.cache import cache_root
+from manticore.extras import EXTRAS
 from manticore.ops import scan_backend
 from manticore.runs import runs_root
 
@@ -58,7 +59,8 @@ def _package(name: str) -> Finding:
     try:
         return Finding(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, "not installed", f"pip install {name}")
+        extra = f'"manticore-hybrids[{EXTRAS[name]}]"' if name in EXTRAS else name
+        return Finding(name, "not installed", f"pip install {extra}")
 
 
 def _scan(device: str) -> Finding:
