@@ -1,8 +1,9 @@
 """What a loaded checkpoint must be: a causal language model, complete, with its own tokenizer."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from manticore.components.families import FAMILIES
@@ -83,7 +84,7 @@ def check_weights(source: str, report: dict[str, Any]) -> None:
 
 def input_rows(model: PreTrainedModel) -> int:
     """Number of tokens that the model has an embedding for."""
-    return model.get_input_embeddings().weight.shape[0]
+    return cast("nn.Embedding", model.get_input_embeddings()).weight.shape[0]
 
 
 def _some(keys: Any) -> str:

@@ -29,14 +29,16 @@ class BlockCache(Cache):
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Number of past tokens; recurrent layers do not count them, so the hybrid does."""
-        if isinstance(self.layers[layer_idx], CacheLayerMixin):
-            return self.layers[layer_idx].get_seq_length()
+        layer = self.layers[layer_idx]
+        if isinstance(layer, CacheLayerMixin):
+            return layer.get_seq_length()
         return self._seen_tokens
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
         """(key length, key offset) for the mask of the given layer."""
-        if isinstance(self.layers[layer_idx], CacheLayerMixin):
-            return self.layers[layer_idx].get_mask_sizes(query_length)
+        layer = self.layers[layer_idx]
+        if isinstance(layer, CacheLayerMixin):
+            return layer.get_mask_sizes(query_length)
         return self._seen_tokens + query_length, 0
 
 

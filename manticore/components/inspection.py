@@ -10,6 +10,8 @@ from manticore.components.families import FAMILIES, UnknownFamilyError
 from manticore.components.spec import FamilySpec
 from manticore.components.verification import verify
 
+_LENGTHS = ("max_position_embeddings", "max_target_positions", "max_sequence_length")
+
 
 def family_spec(model: PreTrainedModel) -> FamilySpec:
     """The spec of the model's family: its entry, or else what inspection finds.
@@ -62,7 +64,9 @@ def _inspect(model: PreTrainedModel) -> FamilySpec:
     dropouts = [
         name for name in names[: names.index(layers)] if isinstance(children[name], nn.Dropout)
     ]
-    learned = positions and isinstance(children[positions[0]], nn.Embedding)
+    length_limit = None
+    if positions and isinstance(children[positions[0]], nn.Embedding):
+        length_limit = _length_limit(model)
     arguments = inspect.signature(backbone.forward).parameters
     cache_argument = "cache_params" if "cache_params" in arguments else "past_key_values"
     if cache_argument not in arguments:
@@ -84,7 +88,7 @@ def _inspect(model: PreTrainedModel) -> FamilySpec:
         cache_argument=cache_argument,
         takes_positions=takes_positions,
         recurrent_mask=cache_argument == "cache_params",
-        length_limit="max_position_embeddings" if learned else None,
+        length_limit=length_limit,
     )
 
 
@@ -118,6 +122,19 @@ def _layer_list(model: PreTrainedModel) -> tuple[str, str]:
             config.model_type, "the layer list belongs to the causal language model itself"
         )
     return path, name
+
+
+def _length_limit(model: PreTrainedModel) -> str:
+    """The entry of the configuration that says how many positions were learned."""
+    config = _text_config(model)
+    found = next((name for name in _LENGTHS if getattr(config, name, None) is not None), None)
+    if found is None:
+        raise UnknownFamilyError(
+            config.model_type,
+            "it has learned positions, and its configuration does not say how many "
+            f"({', '.join(_LENGTHS)})",
+        )
+    return found
 
 
 def _is_norm(module: nn.Module) -> bool:

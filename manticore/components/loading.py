@@ -137,7 +137,7 @@ def _load_model(
     if getattr(config, "rescale_prenorm_residual", False):
         config.rescale_prenorm_residual = False  # pyright: ignore[reportAttributeAccessIssue]
     safe: dict[str, Any] = {} if place.gguf_file else {"use_safetensors": True}
-    model, report = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         place.root,
         config=config,
         dtype=dtype,
@@ -147,6 +147,7 @@ def _load_model(
         **safe,
         **where,
     )
+    model, report = loaded
     model.eval()
     check_causal(source, model)
     check_weights(source, report)
@@ -186,7 +187,7 @@ def _from_nothing(source: str, dtype: torch.dtype | str) -> Component:
     try:
         scratch = Scratch.parse(source)
     except ValueError as error:
-        raise ComponentError(f"'{source}' cannot be made. {error}") from error
+        raise ComponentError(f"'{source}' is not available. {error}") from error
     model, tokenizer = make_scratch(scratch)
     if isinstance(dtype, torch.dtype):
         cast_parameters(model, dtype)

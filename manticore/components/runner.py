@@ -1,15 +1,16 @@
 """The generic block runner: a family's own backbone, driven over a slice of its layers.
 
-For each call a *view* of the backbone is made: a shallow copy that shares every parameter and
-submodule, in which the layer list is a slice and the parts that act on the input (position
-embeddings, dropout, scaling, input projection) or on the output (final norm, output projection)
-are neutral. The family's own `forward` then does the rest: masks, rotary tables, sliding windows,
-caches. Views are made afresh on every call, so adapters, resized embeddings, train/eval mode and
-gradient checkpointing of the real model always hold.
+Each call makes a *view* of the backbone: a shallow copy that shares every parameter and submodule,
+in which the layer list is a slice, and the parts that act on the input (position embeddings,
+dropout, norm, scaling, projection) or on the output (final norm, projection) are neutral. The
+family's own `forward` then does the rest: masks, rotary tables, sliding windows, caches. Views are
+never kept, so adapters, resized embeddings, train/eval mode and gradient checkpointing of the real
+model always hold.
 """
 
 import copy
 from operator import attrgetter
+from typing import cast
 
 import torch
 from torch import nn
@@ -42,9 +43,9 @@ def _view(module: nn.Module, **replaced: nn.Module | None) -> nn.Module:
 
 def _neutralize(view: nn.Module, scale: str) -> None:
     """Let a view multiply its input by one: `scale` is a buffer or a number of it."""
-    buffers = view._buffers
-    if scale in buffers:
-        view.__dict__["_buffers"] = {**buffers, scale: torch.ones_like(buffers[scale])}
+    buffer = view._buffers.get(scale)
+    if buffer is not None:
+        view.__dict__["_buffers"] = {**view._buffers, scale: torch.ones_like(buffer)}
     else:
         view.__dict__[scale] = 1.0
 
@@ -121,7 +122,8 @@ class BlockRunner:
         view = _view(backbone, **replaced)
         if not keep_input and spec.input_scale:
             _neutralize(view, spec.input_scale)
-        view.__dict__["config"] = _sliced_config(backbone.config, start, stop)
+        config = cast("PreTrainedConfig", backbone.config)
+        view.__dict__["config"] = _sliced_config(config, start, stop)
         return view
 
     def embed(self, input_ids: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
@@ -154,12 +156,12 @@ class BlockRunner:
             start: First layer of the slice.
             stop: Layer behind the last of the slice.
             hidden_states: (B, T, d_k).
-            attention_mask: (B, past + T) padding mask, or None when nothing is padded.
+            attention_mask: (B, past + T) padding mask, 0 where padded; None if nothing is.
             position_ids: (B, T) or (1, T) positions of the T new tokens.
             cache: A cache indexed by the layers' own indices, or None.
 
         Returns:
-            (B, T, d_k) hidden states, not normalised.
+            (B, T, d_k) hidden states, not normalized.
         """
         spec = self.spec
         n_new = hidden_states.shape[1]

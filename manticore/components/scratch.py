@@ -1,11 +1,10 @@
-"""Components that start from nothing: a small model of one family over a vocabulary of numbers.
+"""Untrained components: a small model of one family over a vocabulary of numbers.
 
 `scratch:FAMILY?OPTION=VALUE&...` names one, with the options of `Scratch`; the same name gives the
-same weights. They are for tasks made of plain token ids, such as MAD's.
+same weights. They are for tasks of plain token ids, such as MAD's.
 """
 
 import copy
-import difflib
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -21,12 +20,14 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from manticore.names import choose
+
 SCRATCH_PREFIX = "scratch:"
 HEAD_WIDTH = 32
 
 
 class Scratch(BaseModel):
-    """How large a component from nothing is, and which weights it starts with."""
+    """Size of an untrained component, and the seed of its weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,38 +42,35 @@ class Scratch(BaseModel):
 
     @classmethod
     def parse(cls, source: str) -> "Scratch":
-        """What a name asks for.
+        """Read a name.
+
+        Args:
+            source: `scratch:FAMILY?OPTION=VALUE&...`.
 
         Raises:
-            ValueError: An unknown family or option, or a value that cannot be.
+            ValueError: An unknown family or option, or a value out of range.
         """
         family, _, query = source.removeprefix(SCRATCH_PREFIX).partition("?")
-        if family not in ARCHITECTURES:
-            near = difflib.get_close_matches(family, ARCHITECTURES, n=1, cutoff=0.3)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(
-                f"There is no family {family!r} to start from nothing: {hint}Choose of "
-                f"{', '.join(ARCHITECTURES)}."
-            )
+        choose(family, ARCHITECTURES, "untrained family")
         try:
             given = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
-            return cls(family=family, **given)
+            return cls.model_validate({**given, "family": family})
         except (ValidationError, ValueError) as error:
             known = ", ".join(name for name in cls.model_fields if name != "family")
             raise ValueError(
-                f"'{source}' cannot be made: write {SCRATCH_PREFIX}{family}?vocabulary=16&layers=2 "
-                f"with any of {known}. {error}"
+                f"'{source}' is not a name of an untrained component: write "
+                f"{SCRATCH_PREFIX}{family}?vocabulary=16&layers=2 with any of {known}. {error}"
             ) from error
 
     @property
     def source(self) -> str:
-        """The name that gives this again."""
+        """The name that `parse` reads as this."""
         given = self.model_dump(exclude={"family"})
         return f"{SCRATCH_PREFIX}{self.family}?" + "&".join(f"{k}={v}" for k, v in given.items())
 
 
 def is_scratch(source: str) -> bool:
-    """Whether the source names a component from nothing."""
+    """Whether the source names an untrained component."""
     return source.startswith(SCRATCH_PREFIX)
 
 
@@ -94,10 +92,10 @@ def make_scratch(scratch: Scratch) -> tuple[PreTrainedModel, PreTrainedTokenizer
 
 
 def untrained(model: PreTrainedModel) -> PreTrainedModel:
-    """A model of the same configuration with fresh weights, in evaluation mode.
+    """A model of the same configuration with new random weights, in evaluation mode.
 
     Args:
-        model: It stays as it is.
+        model: The model that gives the configuration; it stays as it is.
     """
     config = copy.deepcopy(model.config)
     if config.model_type in ARCHITECTURES and hasattr(config, "num_attention_heads"):
@@ -106,7 +104,7 @@ def untrained(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def number_tokenizer(vocabulary: int) -> PreTrainedTokenizerBase:
-    """Reads and writes token ids as numbers with spaces between."""
+    """A tokenizer that reads and writes token ids as numbers with spaces between."""
     words = Tokenizer(models.WordLevel({str(id_): id_ for id_ in range(vocabulary)}, "0"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=words)
@@ -124,9 +122,10 @@ def _attention(scratch: Scratch) -> dict[str, Any]:
 
 
 def _spread(width: int) -> float:
-    """That of PyTorch's own linear layers, with which the published MAD code starts.
+    """Standard deviation of initial weights: that of PyTorch's linear layers.
 
-    The families' own is for widths of 768 and more, and narrow models take far longer from it.
+    The published MAD code starts from it. The families' own values are for widths of 768 and more,
+    and narrow models need far more steps from there.
     """
     return (3 * width) ** -0.5
 

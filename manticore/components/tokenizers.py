@@ -1,8 +1,8 @@
 """One tokenizer for all: transplanting a component onto another vocabulary.
 
 A hybrid has exactly one tokenizer. A component that came with another one gets new embedding and
-head rows: copied where both vocabularies hold a token of the same text, else the average over the
-component's own tokenisation of that text.
+head rows: copied where both vocabularies have a token of the same text, otherwise averaged over the
+component's own tokenization of that text.
 
 Texts are compared as bytes, and as they stand inside a sentence: `Ġfox` of a byte-level vocabulary,
 `▁fox` of SentencePiece and `fox` of WordPiece all say " fox". That leaves byte pieces comparable
@@ -13,13 +13,14 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from manticore.data.token_ids import vocabulary_size
+from manticore.data.token_ids import token_ids, vocabulary_size
 
 logger = logging.getLogger(__name__)
 
@@ -29,21 +30,21 @@ _ANCHOR = "a"
 _PREFIXES = ("", "\n", _ANCHOR)
 
 Rows = dict[int, list[int]]
-"""By id of the new vocabulary: the ids of the component's own rows to average over."""
+"""By id in the new vocabulary: ids of the component's own rows to average over."""
 
 
 @dataclass(frozen=True)
 class TransplantReport:
-    """How a component's rows for the hybrid's vocabulary came about."""
+    """Where a component's rows for the hybrid's vocabulary came from."""
 
     copied: int
     averaged: int
     empty: int
-    """Tokens that the component cannot write at all; they get its mean row."""
+    """Tokens that the component cannot spell at all; they get its mean row."""
 
     @property
     def copied_share(self) -> float:
-        """Share of the vocabulary whose rows were copied as they were, 0 to 1."""
+        """Share of the vocabulary whose rows were copied unchanged, 0 to 1."""
         return self.copied / max(1, self.copied + self.averaged + self.empty)
 
     def __str__(self) -> str:
@@ -56,7 +57,7 @@ def same_vocabulary(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Ids of the tokens that are no text: ends of texts, padding, the unknown, and the like."""
+    """Ids of the tokens that are not text: end of text, padding, unknown, and the like."""
     added = tokenizer.added_tokens_decoder
     return {*tokenizer.all_special_ids, *(index for index in added if added[index].special)}
 
@@ -72,15 +73,15 @@ def transplant(
         new: The hybrid's tokenizer.
 
     Returns:
-        How many rows were copied and how many averaged.
+        Number of rows that were copied, averaged, and neither.
     """
     copied, averaged = _row_sources(own, new)
     size = vocabulary_size(new)
     sources = [copied.get(index) or averaged.get(index, []) for index in range(size)]
-    embedding = model.get_input_embeddings()
-    head = model.get_output_embeddings()
+    embedding = cast("nn.Embedding", model.get_input_embeddings())
+    head = cast("nn.Linear", model.get_output_embeddings())
     tied = head.weight is embedding.weight
-    bias = getattr(head, "bias", None)
+    bias: torch.Tensor | None = getattr(head, "bias", None)
     with torch.no_grad():
         rows = nn.Parameter(_gather(embedding.weight, sources))
         head_rows = rows if tied else nn.Parameter(_gather(head.weight, sources))
@@ -89,10 +90,10 @@ def transplant(
     embedding.weight, embedding.num_embeddings = rows, size
     head.weight, head.out_features = head_rows, size
     if embedding.padding_idx is not None:
-        embedding.padding_idx = new.pad_token_id
+        embedding.padding_idx = cast("int | None", new.pad_token_id)
     model.config.vocab_size = size
     if hasattr(model, "vocab_size"):
-        model.vocab_size = size
+        model.vocab_size = size  # pyright: ignore[reportAttributeAccessIssue]
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(model.config, name, getattr(new, name))
         setattr(model.generation_config, name, getattr(new, name))
@@ -116,8 +117,8 @@ def _row_sources(own: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase) -> 
         try:
             unmatched[index] = text.decode()
         except UnicodeDecodeError:  # A piece of a character: nothing that a tokenizer takes.
-            pieces = [own_ids.get(bytes([byte])) for byte in text]
-            if None not in pieces:
+            pieces = [own_ids[bytes([byte])] for byte in text if bytes([byte]) in own_ids]
+            if len(pieces) == len(text):
                 averaged[index] = pieces
     spelled = _spell(own, list(unmatched.values()))
     averaged |= {index: ids for index, ids in zip(unmatched, spelled, strict=True) if ids}
@@ -200,14 +201,15 @@ def _spell(own: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]
         for i, found in zip(tried, _decode_inside(own, list(tried.values())), strict=True):
             if found == texts[i]:
                 exact.add(i)
-            if i in exact or spelled[i] is None or len(tried[i]) < len(spelled[i]):
+            known = spelled[i]
+            if i in exact or known is None or len(tried[i]) < len(known):
                 spelled[i] = tried[i]
         left = [i for i in left if i not in exact]
     return [ids or [] for ids in spelled]
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return token_ids(texts, tokenizer)
 
 
 def _gather(rows: torch.Tensor, sources: list[list[int]]) -> torch.Tensor:

@@ -6,6 +6,7 @@ with one that is continued by one and by several tokens, and with padding on the
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import nn
@@ -47,7 +48,7 @@ def verify(model: PreTrainedModel, spec: FamilySpec) -> None:
 
 
 def _verify(model: PreTrainedModel, spec: FamilySpec) -> None:
-    vocabulary = model.get_input_embeddings().weight.shape[0]
+    vocabulary = cast("nn.Embedding", model.get_input_embeddings()).weight.shape[0]
     ids = (torch.arange(2 * _LENGTH, device=model.device).view(2, -1) + 2) % vocabulary
     mask = torch.ones_like(ids)
     mask[1, :_PADDING] = 0

@@ -69,7 +69,7 @@ def test_numbers_are_read_and_written() -> None:
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("scratch:gpt_nex", "did you mean gpt_neox"),
+        ("scratch:gpt_nex", "Did you mean 'gpt_neox'"),
         ("scratch:mamba?layer=2", "layer"),
         ("scratch:mamba?width=100", "multiple of 32"),
         ("scratch:mamba?layers=0", "layers"),

@@ -4,6 +4,8 @@ The classes change and nothing else: parameters, buffers, hooks and the state di
 so a checkpoint saved afterwards loads into the untouched Transformers model.
 """
 
+from typing import cast
+
 from torch import nn
 from transformers.models.falcon_mamba.modeling_falcon_mamba import FalconMambaMixer
 from transformers.models.jamba.modeling_jamba import JambaMambaMixer
@@ -76,7 +78,7 @@ def use_fast_mixers(model: nn.Module) -> int:
         if fast_class is None:
             continue
         if fast_class is FastRecurrentGemmaBlock:
-            _prepare_recurrent_gemma(module, name)
+            _prepare_recurrent_gemma(cast("FastRecurrentGemmaBlock", module), name)
         module.__class__ = fast_class
         changed += 1
     return changed

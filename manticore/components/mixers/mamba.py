@@ -7,6 +7,8 @@ even where the input projection has a bias. That goes for CUDA too: on mamba-ssm
 training pass gave other logits.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from transformers.cache_utils import Cache
@@ -26,6 +28,19 @@ from manticore.components.mixers.state import (
 
 class _SelectiveMixer(nn.Module):
     """Forward pass shared by Mamba and its relatives, which differ in `_normalize` only."""
+
+    layer_idx: int
+    intermediate_size: int
+    time_step_rank: int
+    ssm_state_size: int
+    act: Callable[[torch.Tensor], torch.Tensor]
+    in_proj: nn.Linear
+    conv1d: nn.Conv1d
+    x_proj: nn.Linear
+    dt_proj: nn.Linear
+    out_proj: nn.Linear
+    A_log: nn.Parameter
+    D: nn.Parameter
 
     def _normalize(
         self, time_step: torch.Tensor, B: torch.Tensor, C: torch.Tensor
@@ -88,6 +103,10 @@ class FastMambaMixer(_SelectiveMixer, MambaMixer):
 
 class _NormalizedMixer(_SelectiveMixer):
     """The step size, B and C are normalized before the scan."""
+
+    dt_layernorm: nn.Module
+    b_layernorm: nn.Module
+    c_layernorm: nn.Module
 
     def _normalize(
         self, time_step: torch.Tensor, B: torch.Tensor, C: torch.Tensor

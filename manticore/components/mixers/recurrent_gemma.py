@@ -18,6 +18,9 @@ A row's first real token resets the recurrence even where `position_ids` do not 
 De et al., "Griffin", arXiv 2402.19427, section 2.4.
 """
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import nn
 from transformers.cache_utils import Cache
@@ -71,15 +74,16 @@ class FastRecurrentGemmaRglru(RecurrentGemmaRglru):
         heads = x.unflatten(-1, (self.num_attention_heads, self.block_width))
         return torch.sigmoid(torch.einsum("bthi,hij->bthj", heads, weight) + bias).flatten(-2)
 
-    def forward(
+    # Other arguments than in Transformers, whose states are attributes of the module.
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, x: torch.Tensor, reset: torch.Tensor, state: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """All outputs (batch, T, channels) in x's dtype, and the last state in float32.
 
         Args:
-            x: (batch, T, channels), zero where padded.
-            reset: bool (batch, T), where the state is forgotten before the token enters.
-            state: (batch, channels) or None for zeros.
+            x: (batch, T, channels) inputs, zero where padded.
+            reset: (batch, T) bool: where the state is forgotten before the token enters.
+            state: (batch, channels) state before these tokens; None for zeros.
         """
         input_gate = self._gate(x, self.input_gate_weight, self.input_gate_bias)
         log_decay = self._gate(x, self.recurrent_gate_weight, self.recurrent_gate_bias)
@@ -88,7 +92,8 @@ class FastRecurrentGemmaRglru(RecurrentGemmaRglru):
         reset = reset[..., None]
         scale = torch.where(reset, 1.0, scale).to(x.dtype)
         decay = torch.where(reset, 0.0, torch.exp(log_decay))
-        states = linear_recurrence(decay, x * input_gate * scale, state)
+        recurrence = cast("Callable[..., torch.Tensor]", linear_recurrence)
+        states = recurrence(decay, x * input_gate * scale, state)
         return states.to(x.dtype), states[:, -1]
 
 

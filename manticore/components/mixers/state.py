@@ -1,5 +1,8 @@
 """What the fast mixers share: padding, the causal convolution, and states kept in a cache layer."""
 
+from collections.abc import Callable
+from typing import Any, cast
+
 import torch
 from torch import nn
 from transformers.cache_utils import Cache, LinearAttentionCacheLayerMixin, LinearAttentionLayer
@@ -13,14 +16,14 @@ def keep_mask(attention_mask: torch.Tensor | None, length: int) -> torch.Tensor 
     A 2-D mask may cover earlier tokens as well: its last columns count.
 
     Raises:
-        ValueError: the mask is not 2-D, or covers fewer tokens than there are.
+        ValueError: The mask is not 2-D, or covers fewer tokens than there are.
     """
     if attention_mask is None:
         return None
     if attention_mask.ndim != 2 or attention_mask.shape[1] < length:
         raise ValueError(
             f"A state-space mixer over {length} tokens needs a padding mask of shape (batch, "
-            f"at least {length}); got {tuple(attention_mask.shape)}. Pass the tokenizer's own mask."
+            f"at least {length}), not {tuple(attention_mask.shape)}: pass the tokenizer's own mask."
         )
     return attention_mask[:, -length:].bool()
 
@@ -35,15 +38,15 @@ def mask_tokens(hidden_states: torch.Tensor, keep: torch.Tensor | None) -> torch
 def linear_layer(cache: Cache, layer_idx: int) -> LinearAttentionCacheLayerMixin:
     """The cache's layer for a recurrent mixer, made where an unused one of another kind stands.
 
-    A cache built from the configuration of an older RecurrentGemma holds attention layers
-    everywhere, as the states used to live inside the modules.
+    A cache that was built from the configuration of an older RecurrentGemma holds attention layers
+    everywhere, because the states used to be kept in the modules.
 
     Raises:
-        ValueError: the cache has no such layer, or that layer already holds keys and values.
+        ValueError: The cache has no such layer, or that layer already holds keys and values.
     """
     if layer_idx >= len(cache.layers):
         raise ValueError(
-            f"The cache has {len(cache.layers)} layers and none for layer {layer_idx}; "
+            f"The cache has {len(cache.layers)} layers and none for layer {layer_idx}: "
             "build it from the model's configuration: DynamicCache(config=model.config)."
         )
     layer = cache.layers[layer_idx]
@@ -51,7 +54,7 @@ def linear_layer(cache: Cache, layer_idx: int) -> LinearAttentionCacheLayerMixin
         if getattr(layer, "is_initialized", False):
             raise ValueError(
                 f"Layer {layer_idx} of the cache already holds attention keys and values; "
-                "it cannot hold a recurrent state as well. Start with a new cache."
+                "it cannot hold a recurrent state as well. Start from an empty cache."
             )
         layer = cache.layers[layer_idx] = LinearAttentionLayer()
     return layer
@@ -78,7 +81,8 @@ def causal_conv(
     """
     kernel, length = conv.kernel_size[0], x.shape[-1]
     if cache is not None:
-        x = linear_layer(cache, layer_idx).update_conv_state(x, conv_kernel_size=kernel)
+        layer = cast("LinearAttentionLayer", linear_layer(cache, layer_idx))
+        x = layer.update_conv_state(x, conv_kernel_size=kernel)
     context = length + kernel - 1
     x = nn.functional.pad(x, (context - x.shape[-1], 0))  # a negative pad cuts
     return nn.functional.conv1d(x.to(conv.weight.dtype), conv.weight, conv.bias, groups=x.shape[1])
@@ -92,25 +96,24 @@ def scan_on(
     *inputs: torch.Tensor,
     **options: torch.Tensor | bool | None,
 ) -> torch.Tensor:
-    """`selective_scan` that goes on from `state`; a cache, if there is one, gets the last state.
+    """`selective_scan` that continues from a state, and writes the last state to the cache.
 
     Args:
-        cache: Where the state came from.
-        layer_idx: Of the mixer.
-        state: (batch, *channel_axes, N), None at the start.
-        channel_axes: What the channels are split into in the cache.
-        inputs: Of `selective_scan`.
-        options: Of `selective_scan`.
+        cache: Where the state came from; None where none is kept.
+        layer_idx: Index of the mixer's layer.
+        state: (batch, *channel_axes, N) state before these tokens; None at the start.
+        channel_axes: Axes that the channels are split into in the cache.
+        inputs: Positional arguments of `selective_scan`.
+        options: Keyword arguments of `selective_scan`.
 
     Returns:
-        y, (batch, channels, T).
+        Outputs y, (batch, channels, T).
     """
+    scan = cast("Callable[..., Any]", selective_scan)
     if cache is None:
-        return selective_scan(*inputs, **options)
+        return scan(*inputs, **options)
     initial_state = None if state is None else state.flatten(1, -2)
-    y, last_state = selective_scan(
-        *inputs, **options, initial_state=initial_state, return_last_state=True
-    )
+    y, last_state = scan(*inputs, **options, initial_state=initial_state, return_last_state=True)
     last_state = last_state.unflatten(1, channel_axes)
     linear_layer(cache, layer_idx).update_recurrent_state(last_state)
     return y
