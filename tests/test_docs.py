@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 MEASURED = [
-    page for page in sorted((ROOT / "docs" / "results").glob("*.md")) if page.stem[0] != "R"
+    page for page in sorted((ROOT / "docs" / "results").glob("*.md")) if page.name != "README.md"
 ]
 LANGUAGES = {"python", "sh", "text", "toml", "yaml"}
 OBJECTS = {"hybrid": mc.ManticoreForCausalLM, "run": mc.Run, "recipe": mc.Recipe}

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from manticore.names import PROJECTORS, STAGES, STRATEGIES
+from manticore.names import PROJECTORS, STAGES, STRATEGIES, TASKS
 
 DOCS = Path(__file__).parents[1] / "docs"
 _MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -27,6 +27,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "strategies": lambda: _table(
         ["strategy", "how mixture weights are found"],
         ((f"`{name}`", entry.about) for name, entry in STRATEGIES.items()),
+    ),
+    "tasks": lambda: _table(
+        ["task", "what it asks"], ((f"`{name}`", entry.about) for name, entry in TASKS.items())
     ),
     "projectors": lambda: _table(
         ["projector", "what it is"],
