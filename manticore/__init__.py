@@ -4,24 +4,23 @@ Axes in shape comments: B batch, T time, D width, d_k a component's width, N blo
 maths), K components, V vocabulary.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-# The functions `runs` and `search` stand over the packages of the same names: those are imported
-# first, inside `api`, so that no later import puts them back.
-from manticore.api import (
-    Run,
-    evaluate,
-    finetune,
-    get_run,
-    pretrain_projectors,
-    program,
-    runs,
-    search,
-    trust,
-)
-
 if TYPE_CHECKING:
+    from manticore.api import (
+        Run,
+        evaluate,
+        finetune,
+        get_run,
+        pretrain_projectors,
+        program,
+        runs,
+        search,
+        trust,
+    )
     from manticore.components.loading import load_component
     from manticore.data import load_text
     from manticore.evaluate import alignment_error, perplexity
@@ -34,20 +33,29 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Imported on first use: what needs torch takes seconds, and watching a run does not need it.
+# Imported on first use: what needs torch takes seconds, and a list of runs does not need it.
 _HOMES = {
     "ManticoreConfig": "manticore.hybrid",
     "ManticoreForCausalLM": "manticore.hybrid",
     "Recipe": "manticore.recipes.recipe",
+    "Run": "manticore.api",
     "alignment_error": "manticore.evaluate",
     "build_hybrid": "manticore.hybrid",
+    "evaluate": "manticore.api",
+    "finetune": "manticore.api",
+    "get_run": "manticore.api",
     "load_component": "manticore.components.loading",
     "load_text": "manticore.data",
     "mad_suite": "manticore.suite.suite",
     "perplexity": "manticore.evaluate",
+    "pretrain_projectors": "manticore.api",
+    "program": "manticore.api",
     "reproduce": "manticore.recipes.reproducing",
     "run_recipe": "manticore.recipes.running",
+    "runs": "manticore.api",
+    "search": "manticore.api",
     "sweep": "manticore.recipes.sweeping",
+    "trust": "manticore.api",
 }
 
 __all__ = [
@@ -73,6 +81,20 @@ __all__ = [
     "sweep",
     "trust",
 ]
+
+
+class _Package(ModuleType):
+    """This package, in which `search`, `runs` and `evaluate` are the functions of these names.
+
+    Importing the packages of the same names would otherwise put them in their place.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -1,18 +1,14 @@
-"""The verbs of the public face that start and find runs."""
+"""The verbs of the public face: they start and find runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import BaseModel
-
-import manticore.evaluate  # noqa: F401  before the function of this name takes its place
-from manticore.config.programming import ProgramConfig
-from manticore.config.training import EvaluateConfig, FinetuneConfig, PretrainConfig
+from manticore.config.options import Options
+from manticore.config.run import RunConfig, RunSettings
 from manticore.names import STAGES
-from manticore.runs import Run, RunConfig, get_run, start_run
+from manticore.runs import Run, get_run, start_run
 from manticore.runs import runs as list_runs
-from manticore.search import SearchConfig
 
 if TYPE_CHECKING:
     from manticore.data import TextData
@@ -28,12 +24,13 @@ __all__ = [
     "program",
     "runs",
     "search",
+    "start_stage",
     "trust",
 ]
 
 
 def search(
-    hybrid: "ManticoreForCausalLM",
+    hybrid: "ManticoreForCausalLM | Run",
     data: "TextData",
     strategy: str = "darts",
     steps: int = 300,
@@ -50,36 +47,41 @@ def search(
     """Search the mixture weights of a hybrid, in a process of its own (paper section 3.3).
 
     Args:
-        hybrid: Where to start from; it is saved with the run and stays as it is here.
+        hybrid: The hybrid to start from, or a run whose hybrid is meant. It is saved with the new
+            run, and this object stays as it is.
         data: Text, from `load_text` with the hybrid's tokenizer.
-        strategy: How mixture weights are parameterised and updated: `darts`, `darts-bilevel`,
-            `gaea`, `dash`, `probe`, `random`, `sweep` or `fixed`.
-        steps: Optimizer steps.
-        name: A name for people.
-        seed: Decides the order of the text.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        dtype: `float32`, or `bfloat16` or `float16` for mixed precision.
-        root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
-        trackers: Where events are logged too: `tensorboard` (files in the run's folder), `trackio`,
-            `wandb`.
-        launch: False only makes the run, for `run.resume()`, or for several processes:
+        strategy: How the mixture weights, (N, K), are parameterized and updated: `darts`,
+            `darts-bilevel`, `gaea`, `dash`, `probe`, `random`, `sweep` or `fixed`.
+        steps: Number of optimizer steps.
+        name: Name of the run, at most 120 characters.
+        seed: Random seed: the order of the text, and what the strategy draws.
+        device: Device to compute on: `auto`, `cpu`, `cuda` or `cuda:N`.
+        dtype: Precision of training: `float32`, or `bfloat16` or `float16` for mixed precision.
+        root: Folder of all runs; by default `$MANTICORE_RUNS`, else `./runs`.
+        trackers: Experiment trackers that also log the events: `tensorboard` (files in the run's
+            folder), `trackio` or `wandb`.
+        launch: Whether to start the run now. Otherwise only its folder is created, for
+            `run.resume()`, or for several processes:
             `accelerate launch -m manticore.runs.worker FOLDER`.
-        options: Any other field of `SearchConfig`.
+        **options: Any other field of `SearchConfig`, such as `batch_size` (sequences per step) or
+            `mixture_lr`.
 
     Returns:
-        The run, at once: `run.wait()` for its end, `run.hybrid()` for what it made.
+        The run, at once: `run.wait()` waits for its end, `run.hybrid()` is what it made.
 
     Raises:
-        ValueError: An unknown or impossible option (the message lists what there is).
-        ModuleNotFoundError: A tracker that is not installed.
+        TypeError: `hybrid` or `data` is something else.
+        ValueError: An option is unknown or has an impossible value.
+        ModuleNotFoundError: A tracker is not installed.
+        FileNotFoundError: A run was given that has no hybrid yet.
     """
-    settings = SearchConfig(strategy=strategy, steps=steps, **options)
-    fields = {"name": name, "seed": seed, "device": device, "dtype": dtype, "trackers": trackers}
-    return start_stage("search", hybrid, data, settings, root, launch, **fields)
+    chosen = {"strategy": strategy, "steps": steps, **options}
+    settings = {"name": name, "seed": seed, "device": device, "dtype": dtype, "trackers": trackers}
+    return start_stage("search", hybrid, data, chosen, root, launch, **settings)
 
 
 def pretrain_projectors(
-    hybrid: "ManticoreForCausalLM",
+    hybrid: "ManticoreForCausalLM | Run",
     data: "TextData",
     steps: int = 300,
     *,
@@ -92,17 +94,17 @@ def pretrain_projectors(
     launch: bool = True,
     **options: Any,
 ) -> Run:
-    """Train the projectors, and a new head, on general text with the components frozen.
+    """Train the projectors, and a new head, on general text while the components are frozen.
 
     Arguments, result and errors as for `search`; `options` are fields of `PretrainConfig`.
     """
-    settings = PretrainConfig(steps=steps, **options)
-    fields = {"name": name, "seed": seed, "device": device, "dtype": dtype, "trackers": trackers}
-    return start_stage("pretrain-projectors", hybrid, data, settings, root, launch, **fields)
+    chosen = {"steps": steps, **options}
+    settings = {"name": name, "seed": seed, "device": device, "dtype": dtype, "trackers": trackers}
+    return start_stage("pretrain-projectors", hybrid, data, chosen, root, launch, **settings)
 
 
 def program(
-    hybrid: "ManticoreForCausalLM",
+    hybrid: "ManticoreForCausalLM | Run",
     tasks: Mapping[str, float] | Sequence[str] | None = None,
     steps: int = 100,
     *,
@@ -118,37 +120,44 @@ def program(
     """Program a hybrid: mixture weights from MAD tasks, not from its target (paper section 3.3).
 
     The mixture weights are searched on each task, on the hybrid's own blocks and projectors with
-    fresh embeddings and head; then they are combined. `run.hybrid()` is the hybrid as it was, at
+    fresh embeddings and head; then they are combined. `run.hybrid()` is the hybrid as it was, with
     the combined mixture weights; `mc.finetune(run, data)` trains it on its target, from weights
     that no search has trained.
 
     Args:
-        hybrid: What is to be programmed; it is saved with the run and stays as it is here.
-        tasks: Skills: how much each task counts; all of the preset alike if not given.
-        steps: Optimizer steps of each task's search.
-        name: A name for people, like the arguments that follow as for `search`.
-        options: Any other field of `ProgramConfig`: `preset`, `settings`, `combine`, `strategy`,
-            `from_scratch`, and `lengths` with `target_length`, which make the mixture weights a
-            function of the length of the target's sequences.
+        hybrid: The hybrid to program, or a run whose hybrid is meant.
+        tasks: Weight of each task, or names of tasks that count alike; by default all tasks of the
+            preset.
+        steps: Number of optimizer steps of each task's search.
+        name: Name of the run, at most 120 characters.
+        seed: Random seed.
+        device: Device to compute on, as for `search`.
+        dtype: Precision of training, as for `search`.
+        root: Folder of all runs, as for `search`.
+        trackers: Experiment trackers, as for `search`.
+        launch: Whether to start the run now, as for `search`.
+        **options: Any other field of `ProgramConfig`: `preset`, `settings`, `combine`, `strategy`,
+            `from_scratch`, and `lengths` with `target_length` (in tokens), which make the mixture
+            weights a function of the length of the target's sequences.
 
     Returns:
         The run, at once; `run.metrics()` has what each task found.
 
     Raises:
-        ValueError: An unknown task or an impossible option.
-        ModuleNotFoundError: A tracker that is not installed.
+        TypeError: `hybrid` is something else.
+        ValueError: A task is unknown, or an option is unknown or has an impossible value.
+        ModuleNotFoundError: A tracker is not installed.
     """
-    chosen = {} if tasks is None else {"tasks": tasks}
-    settings = ProgramConfig(steps=steps, **chosen, **options)
-    fields = {"name": name, "seed": seed, "device": device, "dtype": dtype, "trackers": trackers}
-    return start_stage("program", hybrid, None, settings, root, launch, **fields)
+    chosen = {"steps": steps, **options} | ({} if tasks is None else {"tasks": tasks})
+    settings = {"name": name, "seed": seed, "device": device, "dtype": dtype, "trackers": trackers}
+    return start_stage("program", hybrid, None, chosen, root, launch, **settings)
 
 
 def trust(run: Run, data: "TextData") -> "Trust":
-    """How far what a programming run has found is to be trusted on a text: no training.
+    """How far programmed mixture weights can be trusted on a text, without any training.
 
     Args:
-        run: Of programming, or one that went on from it, such as its fine-tuning.
+        run: A run of `program`, or one that continued from it, such as its fine-tuning.
         data: The text.
 
     Returns:
@@ -158,16 +167,20 @@ def trust(run: Run, data: "TextData") -> "Trust":
         are `not_counted`, as nothing to count is known for them.
 
     Raises:
+        TypeError: `run` or `data` is something else.
         FileNotFoundError: The run is not over.
         ValueError: No programming came before it, or one with a single task, or with none that has
             a weight in the text.
     """
     from manticore.programming.trust import trust_on
 
-    run = run.programming()
-    metrics = run.metrics()
+    if not isinstance(run, Run):
+        raise TypeError(f"{run!r:.80} is not a run. Pass what mc.program returned.")
+    _check_text(data)
+    programmed = run.programming()
+    metrics = programmed.metrics()
     made = metrics["mixture_weights"]
-    return trust_on(metrics["tasks"], made, data.train, data.vocabulary)
+    return trust_on(metrics["tasks"], made, iter(data.train), data.vocabulary)
 
 
 def finetune(
@@ -187,26 +200,37 @@ def finetune(
     """Train everything but the mixture weights, which stay as they are (paper section 3.3).
 
     Args:
-        start: A run of `search` or `program`: then its mixture weights are taken, and everything
-            else starts again from the component weights and the projectors that no search has
-            trained, as in the paper. Or a hybrid, or a run of another stage, which goes on from the
-            weights that it has.
-        data: As for `search`, like the arguments that follow.
-        options: Any other field of `FinetuneConfig`; `lora={"rank": 8}` trains adapters by peft.
+        start: A run of `search` or `program`: its mixture weights are taken, and all other weights
+            start from those of the components and projectors before that run, as in the paper. Or a
+            hybrid, or a run of another stage, whose weights are trained further.
+        data: Text, from `load_text` with the hybrid's tokenizer.
+        steps: Number of optimizer steps.
+        name: Name of the run, at most 120 characters.
+        seed: Random seed.
+        device: Device to compute on, as for `search`.
+        dtype: Precision of training, as for `search`.
+        root: Folder of all runs, as for `search`.
+        trackers: Experiment trackers, as for `search`.
+        launch: Whether to start the run now, as for `search`.
+        **options: Any other field of `FinetuneConfig`; `lora={"rank": 8}` trains adapters by peft.
+
+    Returns:
+        The run, at once.
 
     Raises:
+        TypeError: `start` or `data` is something else.
+        ValueError: An option is unknown or has an impossible value.
+        ModuleNotFoundError: A tracker is not installed.
         RunError: The run is still at work.
-        KeyError: It went on with what a search had made, which is not there any more.
-        ValueError, ModuleNotFoundError: As for `search`.
+        KeyError: The run continued from a search that has been deleted.
     """
-    hybrid = start.hybrid_to_finetune() if isinstance(start, Run) else start
-    settings = FinetuneConfig(steps=steps, **options)
-    fields = {"name": name, "seed": seed, "device": device, "dtype": dtype, "trackers": trackers}
-    return start_stage("finetune", hybrid, data, settings, root, launch, **fields)
+    chosen = {"steps": steps, **options}
+    settings = {"name": name, "seed": seed, "device": device, "dtype": dtype, "trackers": trackers}
+    return start_stage("finetune", start, data, chosen, root, launch, **settings)
 
 
 def evaluate(
-    hybrid: "ManticoreForCausalLM",
+    hybrid: "ManticoreForCausalLM | Run",
     data: "TextData",
     *,
     name: str | None = None,
@@ -216,74 +240,106 @@ def evaluate(
     launch: bool = True,
     **options: Any,
 ) -> Run:
-    """Measure a hybrid beside each of its components, on the held-out part of a text.
+    """Measure a hybrid next to each of its components, on the held-out part of a text.
 
     Arguments, result and errors as for `search`; `options` are fields of `EvaluateConfig`. The
     numbers are in `run.metrics()`.
     """
-    settings = EvaluateConfig(**options)
-    fields = {"name": name, "device": device, "trackers": trackers}
-    return start_stage("evaluate", hybrid, data, settings, root, launch, **fields)
+    settings = {"name": name, "device": device, "trackers": trackers}
+    return start_stage("evaluate", hybrid, data, options, root, launch, **settings)
 
 
 def runs(root: str | Path | None = None) -> list[Run]:
-    """All runs of a folder, the newest first; `$MANTICORE_RUNS` or `./runs` if not given."""
+    """All runs of a folder, the newest first.
+
+    Args:
+        root: Folder of all runs; by default `$MANTICORE_RUNS`, else `./runs`.
+    """
     return list_runs(root)
 
 
 def start_stage(
     stage: str,
-    hybrid: "ManticoreForCausalLM",
+    start: "ManticoreForCausalLM | Run",
     data: "TextData | None",
-    options: BaseModel,
-    root: str | Path | None,
+    options: Options | Mapping[str, Any],
+    root: str | Path | None = None,
     launch: bool = True,
-    **fields: Any,
+    **settings: Any,
 ) -> Run:
-    """Start a stage on a hybrid at hand: what the verbs above have in common.
+    """Start any stage, also one that was added to `STAGES`: what the verbs have in common.
+
+    All arguments are checked before the run's folder is created.
 
     Args:
-        data: None for a stage that needs no text.
-        options: Of the stage.
-        root: See `search`, like `launch`.
-        fields: Of `RunConfig`, that neither the hybrid, nor the text, nor the options tell.
+        stage: Name of the stage.
+        start: The hybrid to start from, or a run. A stage such as `finetune` takes the mixture
+            weights from a run and all other weights from before it; others take its hybrid.
+        data: The text; None for a stage that needs none.
+        options: Options of the stage.
+        root: Folder of all runs; by default `$MANTICORE_RUNS`, else `./runs`.
+        launch: Whether to start the run now; otherwise only its folder is created.
+        **settings: Fields of `RunSettings`, and `recipe`, as `RunConfig` has them.
+
+    Returns:
+        The run.
 
     Raises:
-        TypeError: What was passed as a hybrid or a text is not one.
+        TypeError: `start` or `data` is something else.
+        ValueError: The stage, an option or a setting is unknown or has an impossible value.
     """
-    _check_kinds(stage, hybrid, data)
-    config = RunConfig(
-        stage=stage,
-        components=tuple(hybrid.config.component_sources),
-        n_blocks=hybrid.config.n_blocks,
-        projector=hybrid.config.projector,
-        head=hybrid.config.head,
-        mixture_weights=hybrid.mixture_weights.tolist(),
-        data={} if data is None else data.spec,
-        options=options,
-        **_as_built(hybrid),
-        **fields,
-    )
+    entry = STAGES.find(stage)
+    _check_start(start)
+    if not isinstance(options, Options):
+        options = cast("Options", entry.load_options()(**options))
+    RunSettings(**{name: settings[name] for name in settings if name in RunSettings.model_fields})
+    if entry.needs_text:
+        _check_text(data)
+    hybrid = _hybrid(start, entry.original)
+    described: dict[str, Any] = {
+        "components": hybrid.config.component_sources,
+        "n_blocks": hybrid.config.n_blocks,
+        "projector": hybrid.config.projector,
+        "head": hybrid.config.head,
+        "mixture_weights": hybrid.mixture_weights.tolist(),
+        "data": {} if data is None else data.spec,
+    }
+    config = RunConfig(stage=stage, options=options, **described, **_as_built(hybrid), **settings)
     return start_run(config, hybrid=hybrid, root=root, launch=launch)
 
 
-def _check_kinds(stage: str, hybrid: object, data: object) -> None:
-    """Refuse what is not a hybrid, or not a text where the stage needs one."""
+def _check_start(start: object) -> None:
+    """Refuse what is neither a hybrid nor a run."""
+    from manticore.hybrid import ManticoreForCausalLM
+
+    if not isinstance(start, ManticoreForCausalLM | Run):
+        raise TypeError(
+            f"{start!r:.80} is not a hybrid. Pass one from mc.build_hybrid or run.hybrid(), or a "
+            "run."
+        )
+
+
+def _check_text(data: object) -> None:
+    """Refuse what is not a text."""
     from manticore.data import TextData
 
-    if not hasattr(getattr(hybrid, "config", None), "component_sources"):
-        raise TypeError(
-            f"{hybrid!r:.80} is not a hybrid. Pass one from mc.build_hybrid or run.hybrid()."
-        )
-    if STAGES[stage].needs_text and not isinstance(data, TextData):
+    if not isinstance(data, TextData):
         raise TypeError(
             f"data={data!r:.80} is not a text. Pass one from mc.load_text, with "
             "tokenizer=hybrid.tokenizer."
         )
 
 
+def _hybrid(start: "ManticoreForCausalLM | Run", original: bool) -> "ManticoreForCausalLM":
+    """The hybrid to start from."""
+    if not isinstance(start, Run):
+        return start
+    return start.hybrid_to_finetune() if original else start.hybrid()
+
+
 def _as_built(hybrid: "ManticoreForCausalLM") -> dict[str, Any]:
-    """Fields of `RunConfig` that a hybrid itself cannot tell, where its origin can."""
-    parent = hybrid.origin.get("parent")
-    made = parent["config"] if parent else hybrid.origin.get("built", {})
+    """Fields of `RunConfig` that a hybrid itself does not hold, where its origin does."""
+    origin = cast("dict[str, Any]", hybrid.origin)
+    parent = origin.get("parent")
+    made = parent["config"] if parent else origin.get("built", {})
     return {name: made[name] for name in ("projector_init", "trust_remote_code") if name in made}

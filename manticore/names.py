@@ -13,10 +13,11 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import core_schema
+if TYPE_CHECKING:  # pydantic takes a tenth of a second, which a list of commands need not wait for
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core.core_schema import CoreSchema
 
 
 class UnknownNameError(ValueError):
@@ -120,8 +121,10 @@ class NameIn:
         self.registry = registry
 
     def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+        self, source: Any, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
+        from pydantic_core import core_schema
+
         def known(value: str) -> str:
             return choose(value, self.registry, self.registry.kind)
 
@@ -230,20 +233,25 @@ class Stage(Entry):
     """A stage of a run. `home` is a function as `manticore.runs.stages.StageFunction` has it.
 
     Attributes:
-        options: Where its options are defined, as `package.module:NAME`, a pydantic model; or the
-            model itself.
+        options: Where its options are defined, as `package.module:NAME`, a class on
+            `manticore.config.options.Options`; or the class itself.
+        details: What else its help says.
         needs_text: Whether it works on a text.
         starts_from: `components`, where it builds a hybrid or takes a run's; `run`, where it
-            continues one.
+            continues from a run.
         makes: What counts of its result: `weights`, where later stages continue from them;
             `mixture`, where fine-tuning takes the mixture weights and no others from it; `metrics`,
             where it leaves the hybrid as it was.
+        original: Whether, given a run that has found mixture weights, it takes those but starts
+            from the other weights as they were before that run.
     """
 
     options: Any
+    details: str = ""
     needs_text: bool = True
     starts_from: Literal["components", "run"] = "components"
     makes: Literal["weights", "mixture", "metrics"] = "weights"
+    original: bool = False
 
     def load_options(self) -> Any:
         """The pydantic model of its options."""
@@ -262,6 +270,9 @@ STAGES: Registry[Stage] = Registry(
             home="manticore.programming.stage:program",
             options="manticore.config.programming:ProgramConfig",
             about="Get the mixture weights from MAD tasks rather than from the target text.",
+            details="Each task is searched on the hybrid's own blocks, and what the tasks find is "
+            "combined. Then `manticore finetune RUN --data TEXT` trains the programmed hybrid on "
+            "its target.",
             needs_text=False,
             makes="mixture",
         ),
@@ -275,7 +286,11 @@ STAGES: Registry[Stage] = Registry(
             home="manticore.train.stage:train",
             options="manticore.config.training:FinetuneConfig",
             about="Train everything but the mixture weights.",
+            details="After a search or programming it takes the mixture weights from the run and "
+            "all other weights from before the run; after another stage it continues from the "
+            "weights of the run.",
             starts_from="run",
+            original=True,
         ),
         "evaluate": Stage(
             home="manticore.train.evaluating:evaluate",

@@ -13,8 +13,10 @@ from manticore.views.wording import REACH
 
 commands = typer.Typer(cls=Explaining)
 
+PANEL = "First steps"
 
-@commands.command(name="app")
+
+@commands.command(name="app", rich_help_panel=PANEL)
 def serve(
     host: Annotated[
         str, typer.Option(help=f"0.0.0.0 lets other machines in; {REACH}.")
@@ -30,7 +32,7 @@ def serve(
     import_module("manticore_app.main").main(arguments)
 
 
-@commands.command()
+@commands.command(rich_help_panel=PANEL)
 def demo(
     steps: Annotated[int, typer.Option(min=1, help="Steps of the search.")] = 200,
     seed: Seed = 0,
@@ -43,7 +45,7 @@ def demo(
     run_demo(Console(), steps=steps, seed=seed, root=root)
 
 
-@commands.command()
+@commands.command(rich_help_panel=PANEL)
 def doctor() -> None:
     """Say what is installed, what will be used, and what would be faster."""
     from manticore.views.terminal.doctor import examine

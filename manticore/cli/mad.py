@@ -11,8 +11,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from manticore.cli.common import INTERRUPTED, Explaining
-from manticore.cli.stage_options import Device
-from manticore.views.wording import short_task
 
 if TYPE_CHECKING:
     from manticore.suite.suite import Progress as SuiteProgress
@@ -20,11 +18,13 @@ if TYPE_CHECKING:
 commands = typer.Typer(cls=Explaining)
 
 
-@commands.command()
+@commands.command(rich_help_panel="Recipes and results")
 def mad(
     preset: Annotated[
         str,
-        typer.Option(help="quick (minutes on two cores), baseline, full (all settings) or paper."),
+        typer.Option(
+            help="Size of the tasks: quick (minutes on two cores), baseline, full or paper."
+        ),
     ] = "quick",
     models: Annotated[
         list[str] | None,
@@ -32,31 +32,39 @@ def mad(
             "--model",
             metavar="MODEL",
             help="gpt_neo, gpt_neox, llama, mamba, mamba2, any FAMILY+FAMILY, mambaformer or "
-            "striped; repeat it. [default: gpt_neo, mamba, gpt_neo+mamba, mambaformer, striped]",
+            "striped. Repeat it for several. [default: gpt_neo, mamba, gpt_neo+mamba, "
+            "mambaformer, striped]",
         ),
     ] = None,
     tasks: Annotated[
         list[str] | None,
-        typer.Option("--task", metavar="TASK", help="Repeat it. [default: all of the preset]"),
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="A MAD task. Repeat it for several. [default: all of the preset]",
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of random seeds.")] = 1,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Of each training. [default: the preset's]")
+        int | None, typer.Option(min=1, help="Epochs of each training. [default: the preset's]")
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Of the results. [default: mad in the folder of runs]")
+        Path | None,
+        typer.Option(help="Folder of the results. [default: mad in the folder of runs]"),
     ] = None,
-    device: Device = "auto",
+    device: Annotated[
+        str, typer.Option(help="Device to compute on: auto, cpu, cuda or cuda:N.")
+    ] = "auto",
     jobs: Annotated[
-        int, typer.Option(min=1, help="Models that are trained at a time, in processes.")
+        int, typer.Option(min=1, help="Number of trainings at the same time, each in a process.")
     ] = 1,
     dtype: Annotated[
-        str, typer.Option(help="float32, or bfloat16 or float16 for mixed precision.")
+        str, typer.Option(help="Precision of training: float32, bfloat16 or float16.")
     ] = "float32",
 ) -> None:
-    """Train models from nothing on MAD tasks, and score them.
+    """Train models from scratch on MAD tasks, and score them.
 
-    Every finished training is kept: the same command goes on where it was interrupted.
+    Every finished training is kept: the same command continues where it was interrupted.
     """
     import manticore as mc
     from manticore.suite.interrupts import SAVED
@@ -78,9 +86,9 @@ def mad(
                 **changes,
             )
         except KeyboardInterrupt as error:
-            how = "and saved: the same command goes on"
+            how = "and saved: the same command continues"
             if SAVED not in error.args:
-                how = "at once: the same command goes on from the last checkpoint"
+                how = "at once: the same command continues from the last checkpoint"
             console.print(f"Interrupted, {how}.")
             raise typer.Exit(INTERRUPTED) from None
     console.print(suite_table(found.rows(), found.guessing()))
@@ -88,12 +96,14 @@ def mad(
 
 
 def suite_table(rows: Sequence[Mapping[str, Any]], guessing: Mapping[str, float]) -> Table:
-    """Scores of models on tasks, with the spread over seeds, and what guessing comes to.
+    """Scores of models on tasks, with the spread over seeds, and accuracy by chance.
 
     Args:
-        rows: As `Suite.rows` gives them.
-        guessing: As `Suite.guessing` gives it.
+        rows: The models, from `Suite.rows`.
+        guessing: Accuracy by chance on each task, from `Suite.guessing`.
     """
+    from manticore.views.wording import short_task
+
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
     tasks = list(rows[0]["tasks"])
@@ -103,17 +113,17 @@ def suite_table(rows: Sequence[Mapping[str, Any]], guessing: Mapping[str, float]
         scores = [_score(row["tasks"][task]) for task in tasks]
         table.add_row(row["model"], _size(row["parameters"]), *scores, _score(row["mean"]))
     shares = [guessing[task] for task in tasks]
-    table.add_row("guessing", "", *(f"{share:.1%}" for share in (*shares, fmean(shares))))
+    table.add_row("chance", "", *(f"{share:.1%}" for share in (*shares, fmean(shares))))
     return table
 
 
 def _said() -> Callable[["SuiteProgress"], None]:
-    """What says a line for each training that is over, where there is no terminal to draw on."""
+    """A reporter that prints a line per finished training, where no terminal can be drawn on."""
     finished = 0
 
     def say(progress: "SuiteProgress") -> None:
         nonlocal finished
-        # Of several jobs, any may speak first.
+        # Several jobs report in any order.
         if progress.finished > finished and progress.step == progress.cell.steps:
             finished = progress.finished
             typer.echo(_words(progress))
@@ -128,7 +138,7 @@ def _words(progress: "SuiteProgress") -> str:
 
 
 def _shown(bar: Progress) -> Callable[["SuiteProgress"], None]:
-    """What moves a progress bar."""
+    """A reporter that moves a progress bar."""
     shown = bar.add_task("", total=1.0)
 
     def show(progress: "SuiteProgress") -> None:
@@ -143,5 +153,5 @@ def _score(found: Mapping[str, Any]) -> str:
 
 
 def _size(parameters: tuple[int, int]) -> str:
-    """The most that any task made of it: vocabularies differ."""
+    """The largest number of parameters over the tasks, whose vocabularies differ."""
     return f"{max(parameters) / 1e6:.2f}M"

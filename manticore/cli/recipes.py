@@ -1,8 +1,8 @@
-"""Commands on whole recipes: do one, sweep over one, and do again what was done."""
+"""Commands on whole recipes: run one, sweep over one, and reproduce what was run."""
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,30 +18,37 @@ from manticore.cli.common import (
     started,
     watch_run,
 )
-from manticore.runs import Run
+
+if TYPE_CHECKING:
+    from manticore.runs import Run
 
 commands = typer.Typer(cls=Explaining)
 
+PANEL = "Recipes and results"
 File = Annotated[
     Path, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a bundled recipe.")
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Another value, such as search.steps=50."),
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A value that replaces the recipe's, such as search.steps=50.",
+    ),
 ]
 
 
-@commands.command()
+@commands.command(rich_help_panel=PANEL)
 def recipe(
     file: File,
     options: Settings = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do every stage anew.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run every stage again.")] = False,
     root: Root = None,
 ) -> None:
-    """Do the stages of a recipe in their order, and show each live.
+    """Run the stages of a recipe in their order, and show each live.
 
-    Each stage is a run. The same command again takes those that are done, goes on with the one
-    that was interrupted, and does anew what has changed in the recipe.
+    Each stage is a run. The same command again keeps the runs that are done, continues the one that
+    was interrupted, and repeats what has changed in the recipe.
     """
     quiet_progress()
     import manticore as mc
@@ -50,7 +57,7 @@ def recipe(
 
     console = Console()
 
-    def watch(run: Run) -> None:
+    def watch(run: "Run") -> None:
         console.rule(f"[bold]{run.config.stage}", align="left")
         watch_run(run, last=False)
 
@@ -61,30 +68,30 @@ def recipe(
     console.print(stages_table(made), crop=False)
 
 
-@commands.command()
+@commands.command(rich_help_panel=PANEL)
 def sweep(
     file: File,
     vary: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE,VALUE", help="Values of an option of the recipe; repeat it."
+            metavar="NAME=VALUE,VALUE", help="Values of an option of the recipe. Repeat it."
         ),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Such as 0,1,2. [default: the recipe's]")
+        str | None, typer.Option(help="Random seeds, such as 0,1,2. [default: the recipe's]")
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster. [default: this machine]")
+        str | None, typer.Option(help="Address of a Ray cluster. [default: this machine]")
     ] = None,
     concurrent: Annotated[
         int | None, typer.Option(min=1, help="Trials at once. [default: one per two cores]")
     ] = None,
     root: Root = None,
 ) -> None:
-    """Do a recipe at every combination of some values, with every seed.
+    """Run a recipe with every combination of some values and every seed.
 
     For example: `manticore sweep r.yaml --vary search.component_lr=1e-4,1e-3 --seeds 0,1,2`. The
-    same command again does only what is not done yet.
+    same command again runs only what is not done yet.
     """
     quiet_progress()
     import manticore as mc
@@ -111,7 +118,7 @@ def sweep(
         raise typer.Exit(1)
 
 
-@commands.command(context_settings={"ignore_unknown_options": True})
+@commands.command(rich_help_panel=PANEL, context_settings={"ignore_unknown_options": True})
 def reproduce(
     what: Annotated[
         str,
@@ -121,24 +128,27 @@ def reproduce(
         ),
     ],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[ARGUMENTS]", help="Of a table's own program.")
+        list[str] | None,
+        typer.Argument(metavar="[ARGUMENTS]", help="Arguments of the table's own program."),
     ] = None,
     inexact: Annotated[
         bool,
-        typer.Option("--inexact", help="Of a run: though its text or first weights have changed."),
+        typer.Option(
+            "--inexact", help="Reproduce a run although its text or first weights have changed."
+        ),
     ] = False,
     trust_remote_code: TrustRemoteCode = False,
     watching: Watching = True,
     root: Root = None,
 ) -> None:
-    """Do a run again, or measure a committed table again.
+    """Repeat a run, or measure a committed table of results again.
 
-    **A run**: a new run does the same, from its `config.json` alone; runs that it started from are
-    done again too where they are gone. On the same kind of CPU losses and mixture weights are equal
+    **A run**: a new run repeats it from its `config.json` alone; runs that it started from are
+    repeated too where they are gone. On the same kind of CPU losses and mixture weights are equal
     to the last bit.
 
-    **A table**: `benchmarks/NAME.py` of a checkout measures it and says on which machine, seeds
-    and data. `manticore reproduce tables` lists the names.
+    **A table**: `benchmarks/NAME.py` of a checkout measures it and states machine, seeds and data.
+    `manticore reproduce tables` lists the names.
     """
     from manticore.recipes.tables import reproduce_table, table_names
 
@@ -149,7 +159,7 @@ def reproduce(
         import manticore as mc
 
         if arguments:
-            raise ValueError(f"{' '.join(arguments)}: a run takes no more arguments")
+            raise ValueError(f"A run takes no more arguments: leave out {' '.join(arguments)}.")
         source: Any = find_run(what, root) if what == "last" else what
         again = mc.reproduce(
             source,
@@ -164,7 +174,7 @@ def reproduce(
 
 
 def _is_run(what: str) -> bool:
-    """Whether it is meant as a run: `last`, an id, which starts with its time, or a path."""
+    """Whether a run is meant: `last`, an id, which starts with its time, or a path."""
     path = Path(what)
     return what == "last" or what[:1].isdigit() or path.exists() or len(path.parts) > 1
 

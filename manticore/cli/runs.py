@@ -1,4 +1,4 @@
-"""Commands on runs: list, watch, stop, resume, and write with what they made."""
+"""Commands on runs: list, watch, stop and resume them, and write with the hybrids they made."""
 
 from typing import Annotated
 
@@ -14,20 +14,22 @@ from manticore.cli.common import (
     quiet_progress,
     watch_run,
 )
-from manticore.runs import RunError
-from manticore.runs import runs as list_runs
-from manticore.views.wording import in_its_folder
 
 commands = typer.Typer(cls=Explaining)
 
-Temperature = Annotated[float, typer.Option(min=0, help="0 takes the likeliest token.")]
-TopP = Annotated[float, typer.Option(min=0.01, max=1, help="Nucleus mass.")]
+PANEL = "Runs"
+Temperature = Annotated[
+    float, typer.Option(min=0, help="Sampling temperature; 0 takes the likeliest token.")
+]
+TopP = Annotated[float, typer.Option(min=0.01, max=1, help="Probability mass of nucleus sampling.")]
 NewTokens = Annotated[int, typer.Option(min=1, help="Longest continuation, in tokens.")]
 
 
-@commands.command()
+@commands.command(rich_help_panel=PANEL)
 def runs(root: Root = None) -> None:
     """List the runs, the newest first."""
+    from manticore.runs import runs as list_runs
+
     found = list_runs(root)
     if not found:
         typer.echo("No runs yet: start one with `manticore demo` or `manticore search`.")
@@ -37,43 +39,42 @@ def runs(root: Root = None) -> None:
     Console().print(runs_table(found))
 
 
-@commands.command()
+@commands.command(rich_help_panel=PANEL)
 def watch(run: RunId, root: Root = None) -> None:
-    """Show a run's mixture weights, loss and perplexity while they move."""
+    """Show a run live: its mixture weights, loss and perplexity."""
     watch_run(find_run(run, root))
 
 
-@commands.command()
+@commands.command(rich_help_panel=PANEL)
 def stop(
     run: RunId,
     now: Annotated[
-        bool, typer.Option("--now", help="End it at once, without a checkpoint.")
+        bool, typer.Option("--now", help="End the run at once, without a checkpoint.")
     ] = False,
     root: Root = None,
 ) -> None:
-    """Ask a run to save a checkpoint and end."""
+    """Ask a run to save a checkpoint and stop."""
+    from manticore.runs import RunError
+    from manticore.views.wording import in_its_folder
+
     found = find_run(run, root)
     if not found.is_alive:
-        raise RunError(f"run {found.id} is {found.status.state}: there is nothing to stop")
+        raise RunError(f"Run {found.id} is {found.status.state}: there is nothing to stop.")
     found.kill() if now else found.stop()
     resume = f"manticore resume {found.id}{in_its_folder(found)}"
-    when = "was ended" if now else "ends after the step it is in"
-    typer.echo(f"{found.id} {when}; `{resume}` goes on.")
+    when = "was ended" if now else "stops after its current step"
+    typer.echo(f"{found.id} {when}; `{resume}` continues it.")
 
 
-@commands.command()
-def resume(
-    run: RunId,
-    watching: Watching = True,
-    root: Root = None,
-) -> None:
-    """Go on with a run that was stopped, failed or was killed, from its last checkpoint."""
+@commands.command(rich_help_panel=PANEL)
+def resume(run: RunId, watching: Watching = True, root: Root = None) -> None:
+    """Continue a run that was stopped, failed or was killed, from its last checkpoint."""
     found = find_run(run, root).resume()
     if watching:
         watch_run(found)
 
 
-@commands.command()
+@commands.command(rich_help_panel=PANEL)
 def chat(
     run: RunId,
     temperature: Temperature = 0.8,
@@ -81,7 +82,7 @@ def chat(
     max_new_tokens: NewTokens = 96,
     root: Root = None,
 ) -> None:
-    """Write with the hybrid that a run has made."""
+    """Write text together with a run's hybrid."""
     quiet_progress()
     from manticore.views.terminal.chat import chat as talk
 

@@ -1,236 +1,208 @@
-"""Commands that start a stage in the background, and show it live."""
+"""One command for each stage: it builds or finds a hybrid, starts the run and shows it live."""
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from manticore.cli.common import (
-    Explaining,
     Launching,
-    Name,
     Root,
-    RunId,
-    Seed,
-    TrustRemoteCode,
     Watching,
     find_run,
+    load_described,
+    names_run,
+    parsed_options,
     quiet_progress,
     started,
 )
-from manticore.cli.stage_options import (
-    BatchSize,
-    Blocks,
-    ComponentLr,
-    Components,
-    Data,
-    Device,
-    Dtype,
-    Head,
-    MixtureLr,
-    Options,
-    Projector,
-    ProjectorInit,
-    ProjectorLr,
-    SeqLen,
-    Steps,
-    Strategy,
-    Trackers,
-    built,
-    checked,
-    other_options,
-    text_for,
+from manticore.names import STAGES
+
+if TYPE_CHECKING:
+    from manticore.cli.flags import Flags
+    from manticore.config.run import HybridConfig
+    from manticore.hybrid import ManticoreForCausalLM
+    from manticore.runs import Run
+
+IN_THE_BACKGROUND = (
+    "The run works in the background: Ctrl-C only ends the watching, and `manticore watch` finds "
+    "the run again."
 )
-from manticore.config.search import SearchConfig
-from manticore.config.training import EvaluateConfig, FinetuneConfig, PretrainConfig
+_START = {
+    "components": Annotated[
+        list[str],
+        typer.Argument(
+            metavar="COMPONENTS...",
+            help="One to four components: zoo:NAME, a folder or a hub id. Or one run's id, or "
+            "`last`, to continue from its hybrid.",
+        ),
+    ],
+    "run": Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id, or `last` for the newest run.")
+    ],
+}
+_Others = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any option of the stage by its name in Python, also one without a flag; lists and "
+        "tables as YAML writes them. Repeat it for several.",
+    ),
+]
+_OWN = {
+    "others": (_Others, None),
+    "launch": (Launching, True),
+    "watching": (Watching, True),
+    "root": (Root, None),
+}
+"""Parameters of every stage's command that are not options: annotation and default."""
 
-RATES = ("projector_lr", "component_lr")
-commands = typer.Typer(cls=Explaining)
 
+class StageCommand(TyperCommand):
+    """The command of a stage. Its flags are made when they are first needed.
 
-@commands.command(
-    epilog=other_options(SearchConfig, "strategy", "steps", "batch_size", *RATES, "mixture_lr")
-)
-def search(
-    components: Components,
-    data: Data,
-    strategy: Strategy = "darts",
-    steps: Steps = 300,
-    blocks: Blocks = None,
-    projector: Projector = "linear",
-    projector_init: ProjectorInit = "aligned",
-    head: Head = "mixed",
-    seq_len: SeqLen = 256,
-    batch_size: BatchSize = 8,
-    mixture_lr: MixtureLr = None,
-    projector_lr: ProjectorLr = None,
-    component_lr: ComponentLr = None,
-    options: Options = None,
-    name: Name = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    dtype: Dtype = "float32",
-    trust_remote_code: TrustRemoteCode = False,
-    trackers: Trackers = None,
-    launch: Launching = True,
-    watching: Watching = True,
-    root: Root = None,
-) -> None:
-    """Search the mixture weights of a hybrid, in the background.
-
-    Ctrl-C ends the watching; the run goes on, and `manticore watch` finds it again.
+    Args:
+        stage: Name of the stage.
     """
-    import manticore as mc
 
-    flags = {"strategy": strategy, "steps": steps, "batch_size": batch_size}
-    flags |= {"mixture_lr": mixture_lr, "projector_lr": projector_lr, "component_lr": component_lr}
-    wanted = checked(SearchConfig, flags, options)
-    hybrid = built(
-        components, blocks, projector, projector_init, head, trust_remote_code, seed, root
+    def __init__(self, stage: str) -> None:
+        entry = STAGES[stage]
+        super().__init__(
+            stage,
+            help="\n\n".join(filter(None, [entry.about, entry.details, IN_THE_BACKGROUND])),
+            short_help=entry.about,
+            rich_markup_mode="markdown",
+            rich_help_panel="Stages",
+        )
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The command's parameters."""
+        if self.callback is None:
+            alone = typer.Typer(add_completion=False)
+            alone.command()(_function(str(self.name)))
+            made = typer.main.get_command(alone)
+            self.params, self.callback = made.params, made.callback
+        return super().get_params(ctx)
+
+
+def _function(stage: str) -> Callable[..., None]:
+    """The function of a stage's command; its signature says which flags there are."""
+    from manticore.cli.flags import Flags
+    from manticore.config.run import HybridConfig, RunSettings
+    from manticore.config.text import TextConfig
+
+    entry = STAGES[stage]
+    model = entry.load_options()
+    skip = {*RunSettings.model_fields, "components", "mixture_weights"}
+    text = Flags(TextConfig) if entry.needs_text else Flags()
+    hybrid = Flags(HybridConfig, skip) if entry.starts_from == "components" else Flags()
+    options = Flags(model)
+    settings = Flags(RunSettings, ("seed", "dtype") if entry.makes == "metrics" else ())
+
+    def command(
+        context: typer.Context,
+        start: list[str] | str,
+        others: list[str] | None,
+        root: Path | None,
+        launch: bool,
+        watching: bool,
+        **_: Any,  # the flags of options, read from the context, which knows which were given
+    ) -> None:
+        # What is wrong on its own is refused at once, and not after a hybrid has been built.
+        chosen = model(**_with_others(options.given(context), others))
+        wanted = settings.given(context)
+        RunSettings(**wanted)
+        described = TextConfig(**text.given(context)) if entry.needs_text else None
+        before = _run(start, hybrid.names_given(context), root)
+        if before is None:
+            built = _built(HybridConfig(components=tuple(start), **hybrid.given(context), **wanted))
+        else:
+            quiet_progress()
+            built = before.hybrid_to_finetune() if entry.original else before.hybrid()
+        # Here, because it takes long to import, which bad options need not wait for.
+        from manticore.api import start_stage
+
+        data = None if described is None else load_described(described, built)
+        started(start_stage(stage, built, data, chosen, root, launch, **wanted), watching)
+
+    vars(command)["__signature__"] = _signature(entry.starts_from, text, hybrid, options, settings)
+    return command
+
+
+def _signature(starts_from: str, *groups: "Flags") -> inspect.Signature:
+    """The parameters of a stage's command, as typer reads them."""
+    first = {"context": typer.Context, "start": _START[starts_from]}
+    return inspect.Signature(
+        [
+            *(_parameter(name, kind) for name, kind in first.items()),
+            *(flag for group in groups for flag in group.parameters),
+            *(_parameter(name, kind, default) for name, (kind, default) in _OWN.items()),
+        ]
     )
-    run = mc.search(
-        hybrid,
-        text_for(data, hybrid, seq_len),
-        name=name,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        root=root,
-        trackers=trackers or (),
-        launch=launch,
-        **wanted,
-    )
-    started(run, watching)
 
 
-@commands.command(
-    name="pretrain-projectors",
-    epilog=other_options(PretrainConfig, "steps", "batch_size", *RATES),
-)
-def pretrain_projectors(
-    components: Components,
-    data: Data,
-    steps: Steps = 300,
-    blocks: Blocks = None,
-    projector: Projector = "linear",
-    projector_init: ProjectorInit = "aligned",
-    head: Head = "mixed",
-    seq_len: SeqLen = 256,
-    batch_size: BatchSize = 8,
-    projector_lr: ProjectorLr = None,
-    options: Options = None,
-    name: Name = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    dtype: Dtype = "float32",
-    trust_remote_code: TrustRemoteCode = False,
-    trackers: Trackers = None,
-    launch: Launching = True,
-    watching: Watching = True,
-    root: Root = None,
-) -> None:
-    """Train the projectors of a hybrid on general text, its components frozen."""
-    import manticore as mc
-
-    flags = {"steps": steps, "batch_size": batch_size, "projector_lr": projector_lr}
-    wanted = checked(PretrainConfig, flags, options)
-    hybrid = built(
-        components, blocks, projector, projector_init, head, trust_remote_code, seed, root
-    )
-    run = mc.pretrain_projectors(
-        hybrid,
-        text_for(data, hybrid, seq_len),
-        name=name,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        root=root,
-        trackers=trackers or (),
-        launch=launch,
-        **wanted,
-    )
-    started(run, watching)
+def _parameter(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
 
 
-@commands.command(epilog=other_options(FinetuneConfig, "steps", "batch_size", *RATES))
-def finetune(
-    run: RunId,
-    data: Data,
-    steps: Steps = 300,
-    seq_len: SeqLen = 256,
-    batch_size: BatchSize = 8,
-    projector_lr: ProjectorLr = None,
-    component_lr: ComponentLr = None,
-    lora_rank: Annotated[
-        int | None, typer.Option(min=1, help="Train adapters of this rank instead.")
-    ] = None,
-    options: Options = None,
-    name: Name = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    dtype: Dtype = "float32",
-    trackers: Trackers = None,
-    launch: Launching = True,
-    watching: Watching = True,
-    root: Root = None,
-) -> None:
-    """Train a hybrid at the mixture that a search or programming has found.
+def _with_others(given: dict[str, Any], others: list[str] | None) -> dict[str, Any]:
+    """The options of flags and of `--set`.
 
-    It starts from the weights before the search; after another stage, from those that stage made.
+    Raises:
+        ValueError: A pair without an equals sign, a value that is not YAML, or an option that is
+            given twice.
     """
+    pairs = parsed_options(others)
+    if twice := [name for name in pairs if name in given]:
+        raise ValueError(f"{twice[0]} is given by its flag and by --set. Give it once.")
+    if not pairs:
+        return given
+    from manticore.recipes.recipe import parse_value
+
+    values = {
+        name: parse_value(value) if value[:1] in ("[", "{") else value
+        for name, value in pairs.items()
+    }
+    return given | values
+
+
+def _run(start: list[str] | str, hybrid_flags: list[str], root: Path | None) -> "Run | None":
+    """The run to continue from; None where components are named.
+
+    Raises:
+        ValueError: A flag that only a new hybrid can be given, with a run.
+        LookupError: There is no such run.
+    """
+    if isinstance(start, str):
+        return find_run(start, root)
+    if len(start) > 1 or not names_run(start[0], root):
+        return None
+    if hybrid_flags:
+        raise ValueError(
+            f"Run {start[0]} has its hybrid already: leave out {', '.join(hybrid_flags)}, or name "
+            "components instead of the run."
+        )
+    return find_run(start[0], root)
+
+
+def _built(config: "HybridConfig") -> "ManticoreForCausalLM":
+    """A new hybrid, with a word on every vocabulary that had to be transplanted."""
     quiet_progress()
     import manticore as mc
 
-    flags = {"steps": steps, "batch_size": batch_size}
-    flags |= {"projector_lr": projector_lr, "component_lr": component_lr}
-    flags |= {} if lora_rank is None else {"lora": {"rank": lora_rank}}
-    wanted = checked(FinetuneConfig, flags, options)
-    start = find_run(run, root).hybrid_to_finetune()
-    tuned = mc.finetune(
-        start,
-        text_for(data, start, seq_len),
-        name=name,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        root=root,
-        trackers=trackers or (),
-        launch=launch,
-        **wanted,
+    hybrid = mc.build_hybrid(
+        list(config.components),
+        config.n_blocks,
+        projector=config.projector,
+        projector_init=config.projector_init,
+        head=config.head,
+        trust_remote_code=config.trust_remote_code,
+        seed=config.seed,
     )
-    started(tuned, watching)
-
-
-@commands.command(epilog=other_options(EvaluateConfig, "batch_size", "eval_batches"))
-def evaluate(
-    run: RunId,
-    data: Data,
-    seq_len: SeqLen = 256,
-    batch_size: BatchSize = 8,
-    batches: Annotated[
-        int | None, typer.Option(min=1, help="Of held-out text. [default: all]")
-    ] = None,
-    options: Options = None,
-    name: Name = None,
-    device: Device = "auto",
-    trackers: Trackers = None,
-    launch: Launching = True,
-    watching: Watching = True,
-    root: Root = None,
-) -> None:
-    """Measure the hybrid that a run has made beside each of its components."""
-    quiet_progress()
-    import manticore as mc
-
-    wanted = checked(EvaluateConfig, {"batch_size": batch_size, "eval_batches": batches}, options)
-    hybrid = find_run(run, root).hybrid()
-    measured = mc.evaluate(
-        hybrid,
-        text_for(data, hybrid, seq_len),
-        name=name,
-        device=device,
-        root=root,
-        trackers=trackers or (),
-        launch=launch,
-        **wanted,
-    )
-    started(measured, watching)
+    for component, report in (hybrid.transplants or {}).items():
+        typer.echo(f"{component}: {report}")
+    return hybrid

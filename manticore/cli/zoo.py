@@ -10,7 +10,7 @@ commands = typer.Typer(cls=Explaining, no_args_is_help=True, help="The bundled c
 
 @commands.command(name="list")
 def zoo_list() -> None:
-    """What is bundled, and how well it does on held-out text."""
+    """List the bundled components and their perplexity on held-out text."""
     from manticore.components.zoo import zoo_card, zoo_names
     from manticore.views.terminal.tables import zoo_table
 

@@ -28,7 +28,7 @@ class TaskSearch:
     weight: float
 
 
-class ProgramConfig(SearchConfig):
+class ProgramConfig(SearchConfig, frozen=True):
     """Options of the stage `program`: a search on each task, and how the results are combined.
 
     The options of a search apply to each task's search.
@@ -42,7 +42,7 @@ class ProgramConfig(SearchConfig):
     """Search on untrained blocks of the same shapes, with projectors fitted to them, instead of
     the pretrained ones."""
     preset: PresetName = "quick"
-    """Size of the tasks: quick, baseline or paper."""
+    """Size of the tasks."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """By task, changes to its setting in the preset, such as `{"memorization": {"length": 8}}`."""
     combine: Combination = "mean"

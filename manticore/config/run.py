@@ -1,11 +1,9 @@
 """Everything that a run's worker needs, in one frozen object that JSON can hold."""
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializeAsAny,
     ValidationInfo,
@@ -13,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from manticore.config.options import Options, refuse_unknown
+from manticore.config.options import FlagNames, Options
 from manticore.config.training import MIXED_PRECISION, TrackerName
 from manticore.names import PROJECTORS, STAGES, NameIn
 from manticore.paths import absolute
@@ -23,7 +21,7 @@ ProjectorInit = Literal["aligned", "identity", "random"]
 
 
 def option_field(stage: str) -> str:
-    """A stage's name as Python and YAML write it: `pretrain-projectors` is `pretrain_projectors`."""
+    """A stage's name as an identifier: `pretrain-projectors` is `pretrain_projectors`."""
     return stage.replace("-", "_")
 
 
@@ -36,47 +34,59 @@ def option_name(path: str) -> str:
     return ".".join([option_field(stage), *map(option_field, inner[:1]), *inner[1:]])
 
 
-class HybridConfig(BaseModel):
-    """What a hybrid is made of and where it is computed: what runs and recipes have in common.
+class RunSettings(Options, frozen=True):
+    """What every run is told, whatever its stage: how it is called and where it computes."""
+
+    panel: ClassVar[str] = "Run"
+    kind: ClassVar[str] = "key"
+
+    name: str | None = Field(default=None, max_length=120)
+    """Name of the run."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Random seed."""
+    device: str = "auto"
+    """Device to compute on: auto, cpu, cuda or cuda:N."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of training, where the weights stay in float32."""
+    trackers: Annotated[tuple[TrackerName, ...], FlagNames("--track")] = ()
+    """Experiment tracker that also logs the events."""
+
+    @field_validator("device")
+    @classmethod
+    def _device_is_one(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device, re.ASCII):
+            raise ValueError(f"{device!r} is not a device: choose auto, cpu, cuda or cuda:N.")
+        return device
+
+    @property
+    def mixed_precision(self) -> Literal["no", "bf16", "fp16"]:
+        """The name that accelerate has for `dtype`."""
+        return MIXED_PRECISION[self.dtype]
+
+
+class HybridConfig(RunSettings, frozen=True):
+    """What a hybrid is made of and where it computes: what runs and recipes have in common.
 
     Values that are wrong on their own are refused here; values that are wrong for the components,
     such as more blocks than the shallowest has layers, when the hybrid is built.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    panel: ClassVar[str] = "Hybrid"
 
-    name: str | None = Field(None, max_length=120, description="Name of the run.")
-    components: tuple[str, ...] = Field(
-        min_length=1,
-        max_length=MAX_COMPONENTS,
-        description="Hub ids, folders or zoo:NAME.",
-    )
-    n_blocks: int | None = Field(
-        None, ge=1, description="Number of blocks; the depth of the shallowest component if None."
-    )
-    projector: Annotated[str, NameIn(PROJECTORS)] = Field("linear", description="Projector kind.")
-    projector_init: ProjectorInit = Field(
-        "aligned", description="Initialization of the projectors: aligned, identity or random."
-    )
-    head: Literal["mixed", "new"] = Field(
-        "mixed", description="The components' own heads, mixed, or a new one."
-    )
-    mixture_weights: tuple[tuple[float, ...], ...] | None = Field(
-        None,
-        description="Initial mixture weights, n_blocks rows of one per component; None = uniform.",
-    )
-    seed: int = Field(0, ge=0, lt=2**32, description="Random seed.")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Precision of training; the weights stay in float32."
-    )
-    trust_remote_code: bool = Field(False, description="Run code from hub repositories.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_unknown_keys(cls, values: Any) -> Any:
-        refuse_unknown(values, cls.model_fields, "key")
-        return values
+    components: tuple[str, ...] = Field(min_length=1, max_length=MAX_COMPONENTS)
+    """Hub ids, folders or zoo:NAME."""
+    n_blocks: Annotated[int | None, FlagNames("--blocks")] = Field(default=None, ge=1)
+    """Number of blocks; by default the depth of the shallowest component."""
+    projector: Annotated[str, NameIn(PROJECTORS)] = "linear"
+    """Kind of the projectors."""
+    projector_init: ProjectorInit = "aligned"
+    """Initialization of the projectors."""
+    head: Literal["mixed", "new"] = "mixed"
+    """Output head: the components' own heads, mixed, or a new one in their place."""
+    mixture_weights: tuple[tuple[float, ...], ...] | None = None
+    """Initial mixture weights: one row per block, one weight per component; uniform by default."""
+    trust_remote_code: bool = False
+    """Run code from hub repositories."""
 
     @field_validator("components")
     @classmethod
@@ -87,13 +97,6 @@ class HybridConfig(BaseModel):
                     f"{component!r} is not a component: give a hub id, a folder or zoo:NAME."
                 )
         return components
-
-    @field_validator("device")
-    @classmethod
-    def _device_is_one(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device, re.ASCII):
-            raise ValueError(f"{device!r} is not a device: choose auto, cpu, cuda or cuda:N.")
-        return device
 
     @model_validator(mode="after")
     def _mixture_weights_fit(self) -> Self:
@@ -114,47 +117,48 @@ class HybridConfig(BaseModel):
         return self
 
 
-class Build(BaseModel):
+class Build(Options, frozen=True):
     """Options of `build_hybrid` that made a hybrid, in addition to those of `HybridConfig`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     projector_init: ProjectorInit
+    """Initialization of the projectors."""
     tokenizer_from: int
-    dtype: Literal["float64", "float32", "bfloat16", "float16"] = Field(
-        description="Type of the weights."
-    )
+    """Number of the component whose tokenizer the hybrid has, from 0."""
+    dtype: Literal["float64", "float32", "bfloat16", "float16"]
+    """Type of the weights."""
     trust_remote_code: bool
+    """Whether code from hub repositories was run."""
     seed: int
+    """Random seed."""
 
 
-class Parent(BaseModel):
+class Parent(Options, frozen=True):
     """A run that a hybrid was taken from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    run: str
+    """Id of the run."""
+    original: bool
+    """Whether the hybrid is as it was before the run, except for the mixture weights."""
+    config: "RunConfig"
+    """The configuration that reproduces the run."""
 
-    run: str = Field(description="Id of the run.")
-    original: bool = Field(
-        description="Whether the hybrid is as it was before the run, except for the mixture weights."
-    )
-    config: "RunConfig" = Field(description="The configuration that reproduces the run.")
 
-
-class Start(BaseModel):
+class Start(Options, frozen=True):
     """The hybrid that a run starts from, and how to reproduce it.
 
     The mixture weights at the start are the run's own `mixture_weights`. Without `built` and
     `parent` the hybrid came from elsewhere, and only the run's `start/` has it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    digest: str = Field(description="Digest of its weights, by `weights_digest`.")
+    digest: str
+    """Digest of its weights, by `weights_digest`."""
     built: Build | None = None
+    """How it was built."""
     parent: Parent | None = None
+    """The run that it was taken from."""
 
 
-class RunConfig(HybridConfig):
+class RunConfig(HybridConfig, frozen=True):
     """The configuration of a run, saved as `config.json` in its folder.
 
     The worker builds the hybrid from `components` and the fields after it, unless the run was
@@ -162,23 +166,18 @@ class RunConfig(HybridConfig):
     came from.
     """
 
-    stage: Annotated[str, NameIn(STAGES)] = Field("search", description="What the run does.")
-    n_blocks: int = Field(ge=1, description="Number of blocks, at most the shallowest depth.")
-    data: dict[str, Any] = Field(
-        description="The text, as TextData.spec describes it; empty for a stage without one."
-    )
-    options: SerializeAsAny[Options] = Field(
-        default_factory=dict, validate_default=True, description="Options of the stage."
-    )
-    trackers: tuple[TrackerName, ...] = Field(
-        (), description="Experiment trackers that also log the events."
-    )
-    start: Start | None = Field(
-        None, description="The hybrid that was given; None = the worker builds it."
-    )
-    recipe: str | None = Field(
-        None, description="Digest by which a recipe or a reproduction finds the run again."
-    )
+    stage: Annotated[str, NameIn(STAGES)] = "search"
+    """What the run does."""
+    n_blocks: int = Field(ge=1)
+    """Number of blocks, at most the depth of the shallowest component."""
+    data: dict[str, Any]
+    """The text, as `TextData.spec` describes it; empty for a stage without one."""
+    options: SerializeAsAny[Options] = Field(default_factory=dict, validate_default=True)
+    """Options of the stage."""
+    start: Start | None = None
+    """The hybrid that was given; without one the worker builds it."""
+    recipe: str | None = None
+    """Digest by which a recipe or a reproduction finds the run again."""
 
     @model_validator(mode="before")
     @classmethod
@@ -224,11 +223,6 @@ class RunConfig(HybridConfig):
                 f"{self.components[0]}."
             )
         return self
-
-    @property
-    def mixed_precision(self) -> Literal["no", "bf16", "fp16"]:
-        """The name that accelerate has for `dtype`."""
-        return MIXED_PRECISION[self.dtype]
 
     def with_absolute_paths(self) -> "RunConfig":
         """The same configuration with absolute paths of components and text on this disk.

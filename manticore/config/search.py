@@ -1,6 +1,6 @@
 """Options of a search: one object for Python, a run's JSON and the shell."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -13,43 +13,58 @@ def n_held_out(n_sequences: int, share: float, batch_size: int) -> int:
     return max(batch_size, round(share * n_sequences))
 
 
-class SearchConfig(TrainConfig):
-    """Options of the `search` stage."""
+def _users(option: str) -> list[str]:
+    """The strategies that an option is for; empty where it is for all of them."""
+    return [name for name, entry in STRATEGIES.items() if option in entry.options]
+
+
+class SearchConfig(TrainConfig, frozen=True):
+    """Options of the stage `search`."""
+
+    panel: ClassVar[str] = "Search"
 
     strategy: Annotated[str, NameIn(STRATEGIES)] = "darts"
-    """How the mixture weights are found."""
+    """Strategy by which the mixture weights are found."""
     mixture_lr: PositiveFloat = 0.02
-    """Learning rate of the mixture weights, for strategies that descend a gradient; 0.1 for `gaea`,
-    whose updates are factors."""
+    """Learning rate of the mixture weights; 0.1 for `gaea`, whose updates are factors."""
     mixture_schedule: Schedule = "cosine"
-    """Learning rate schedule of the mixture weights: cosine, linear or constant."""
+    """Learning rate schedule of the mixture weights."""
     tied: bool = False
-    """One row of mixture weights for all blocks."""
+    """Use one row of mixture weights for all blocks."""
     entropy: float = 0.0
     """Weight of the mixture weights' entropy in the loss: positive values favor corners."""
-    prune_below: float = Field(0.0, ge=0, lt=1)
+    prune_below: float = Field(default=0.0, ge=0, lt=1)
     """Weight below which a component leaves its block; 0 = no pruning."""
     prune_after: PositiveInt = 100
     """Steps before anything is pruned."""
     prune_steps: PositiveInt = 10
     """Consecutive steps for which a weight must be below `prune_below`."""
     second_order: bool = False
-    """`darts-bilevel`: let mixture weights see one step ahead of the other weights."""
+    """Let the gradient of the mixture weights see one step of the other weights ahead."""
     temperature: tuple[PositiveFloat, PositiveFloat] = (2.0, 0.2)
-    """`dash`: temperature of the Gumbel-softmax, first and last."""
+    """First and last temperature of the Gumbel-softmax."""
     candidates: PositiveInt = 16
-    """`random`: number of points."""
-    grid: int = Field(11, ge=2)
-    """`sweep`: points along each edge of the simplex."""
-    held_out: float = Field(0.1, gt=0, lt=1)
-    """Share of the training text on which `darts-bilevel`, `probe`, `random` and `sweep` judge
-    mixture weights, and which no other weight learns from; of a long stream, its first 2,048
-    sequences instead."""
+    """Number of random points."""
+    grid: int = Field(default=11, ge=2)
+    """Number of points along each edge of the simplex."""
+    held_out: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the training text on which mixture weights are judged and from which no other weight
+    learns; for a long stream, its first 2,048 sequences."""
     probe_every: PositiveInt = 10
-    """`probe`: steps between rounds."""
+    """Steps between rounds of measurements."""
     probe_batches: PositiveInt = 1
-    """Held-out batches that a point is measured on; 8 for `random` and `sweep`, which measure each
-    point once, and choose by that."""
+    """Held-out batches per measured point; 8 for `random` and `sweep`, which measure a point only
+    once."""
+
+    @classmethod
+    def note(cls, option: str) -> str:
+        """Which strategies use an option, such as `For dash.`; empty where all do."""
+        users = _users(option)
+        others = [name for name in STRATEGIES if name not in users]
+        if not users or not others:
+            return ""
+        few = len(users) <= len(others)
+        return f"For {', '.join(users)}." if few else f"Not for {', '.join(others)}."
 
     @model_validator(mode="before")
     @classmethod
@@ -63,10 +78,9 @@ class SearchConfig(TrainConfig):
         own = STRATEGIES[self.strategy].options
         for option in dict.fromkeys(o for entry in STRATEGIES.values() for o in entry.options):
             if option not in own and self.is_given(option):
-                users = [name for name, entry in STRATEGIES.items() if option in entry.options]
                 raise ValueError(
                     f"The strategy {self.strategy!r} does not use {option}: leave it out, or "
-                    f"choose one of {', '.join(users)}."
+                    f"choose one of {', '.join(_users(option))}."
                 )
         return self
 

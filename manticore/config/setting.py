@@ -13,7 +13,7 @@ from manticore.config.options import Options
 from manticore.names import TASKS, choose
 
 
-class Setting(Options):
+class Setting(Options, frozen=True):
     """How large and how hard a task is.
 
     Each task has a subclass with options of its own, whose defaults are the published baseline.

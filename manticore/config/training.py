@@ -1,6 +1,6 @@
 """Options of the stages that train, and of `evaluate`: one object for Python, JSON and shell."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -11,11 +11,15 @@ from pydantic import (
     model_validator,
 )
 
-from manticore.config.options import Options
+from manticore.config.options import FlagNames, Options
 from manticore.names import TRACKERS, NameIn
 
 Schedule = Literal["cosine", "linear", "constant"]
-MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+MIXED_PRECISION: dict[str, Literal["no", "bf16", "fp16"]] = {
+    "float32": "no",
+    "bfloat16": "bf16",
+    "float16": "fp16",
+}
 """Types of the arithmetic in training, as accelerate calls them."""
 TrackerName = Annotated[str, NameIn(TRACKERS)]
 
@@ -33,30 +37,32 @@ def check_parts(batch_size: int, accumulate: int) -> None:
         )
 
 
-class TrainConfig(Options):
+class TrainConfig(Options, frozen=True):
     """Options that all training stages share.
 
     Learning rates are those of AdamW after warm-up; then each follows its own schedule: `cosine`
     and `linear` fall to a tenth, `constant` stays. A learning rate of zero freezes that part.
     """
 
+    panel: ClassVar[str] = "Training"
+
     steps: PositiveInt = 300
-    """Optimizer steps."""
+    """Number of optimizer steps."""
     batch_size: PositiveInt = 8
     """Sequences per step, over all processes."""
     accumulate: PositiveInt = 1
     """Gradient accumulation: parts that a batch is divided into, to save memory."""
-    projector_lr: float = Field(1e-3, ge=0)
+    projector_lr: float = Field(default=1e-3, ge=0)
     """Learning rate of the projectors and of a new head; 0 freezes them."""
-    component_lr: float = Field(2e-4, ge=0)
+    component_lr: float = Field(default=2e-4, ge=0)
     """Learning rate of the components' own weights; 0 freezes them."""
     component_lr_factors: tuple[NonNegativeFloat, ...] | None = None
     """Factors on the component learning rate, one per component; 0 freezes that component."""
     projector_schedule: Schedule = "cosine"
-    """Learning rate schedule of the projectors: cosine, linear or constant."""
+    """Learning rate schedule of the projectors."""
     component_schedule: Schedule = "cosine"
-    """Learning rate schedule of the components: cosine, linear or constant."""
-    weight_decay: float = Field(0.01, ge=0)
+    """Learning rate schedule of the components."""
+    weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay of all matrices except the mixture weights."""
     warmup_steps: NonNegativeInt = 20
     """Steps over which learning rates rise from 0."""
@@ -73,7 +79,7 @@ class TrainConfig(Options):
     sample_prompt: str = "Once upon a time"
     """Prompt that the hybrid continues after each evaluation; empty = no sample."""
     sample_tokens: PositiveInt = 48
-    """Tokens of that sample."""
+    """Length of the sample, in tokens."""
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> Self:
@@ -81,36 +87,41 @@ class TrainConfig(Options):
         return self
 
 
-class PretrainConfig(TrainConfig):
+class PretrainConfig(TrainConfig, frozen=True):
     """Options of the stage `pretrain-projectors`: the components are frozen."""
 
-    component_lr: float = Field(0.0, ge=0, le=0)
+    component_lr: float = Field(default=0.0, ge=0, le=0)
     component_lr_factors: None = None
 
 
-class LoraConfig(Options):
+class LoraConfig(Options, frozen=True):
     """Adapters in place of whole weights (LoRA, arXiv 2106.09685), by peft."""
 
+    panel: ClassVar[str] = "LoRA adapters"
+
     rank: PositiveInt = 8
-    """Rank of the adapters."""
+    """Rank of the LoRA adapters."""
     alpha: PositiveFloat = 16.0
-    """Scale of the adapters, times 1 / rank."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    """Scale of the LoRA adapters, which is divided by their rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapters' inputs that is dropped in training."""
 
 
-class FinetuneConfig(TrainConfig):
+class FinetuneConfig(TrainConfig, frozen=True):
     """Options of the stage `finetune`: mixture weights stay, everything else trains."""
 
     lora: LoraConfig | None = None
     """Train LoRA adapters instead of the components' own weights; they are merged at the end."""
 
 
-class EvaluateConfig(Options):
+class EvaluateConfig(Options, frozen=True):
     """Options of the stage `evaluate`."""
+
+    panel: ClassVar[str] = "Evaluation"
 
     batch_size: PositiveInt = 8
     """Sequences per batch."""
-    eval_batches: PositiveInt | None = None
-    """Batches of held-out text; all of it if not given."""
+    eval_batches: Annotated[PositiveInt | None, FlagNames("--batches", "--eval-batches")] = None
+    """Batches of held-out text; all of it by default."""
     alignment_sequences: PositiveInt = 32
     """Held-out sequences on which the alignment error is measured."""

@@ -27,7 +27,7 @@ DEFAULT_MODELS = ("gpt_neo", "mamba", "gpt_neo+mamba", "mambaformer", "striped")
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
-class Regime(Options):
+class Regime(Options, frozen=True):
     """What the protocol asks of each single training.
 
     Training ends early once the accuracy on the test examples is `enough`, and then the pairs of

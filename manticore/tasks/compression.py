@@ -13,7 +13,7 @@ from manticore.tasks.sizes import QUICK, TRAIN_EXAMPLES, VOCABULARIES
 from manticore.tasks.task import Task
 
 
-class Compression(Setting):
+class Compression(Setting, frozen=True):
     """Setting of compression."""
 
     vocabulary: PositiveInt = 16

@@ -17,7 +17,7 @@ LARGEST = 1 << 63
 """Keys are numbered in int64, times the pairs of an example."""
 
 
-class FuzzyInContextRecall(RecallSetting):
+class FuzzyInContextRecall(RecallSetting, frozen=True):
     """Setting of fuzzy in-context recall."""
 
     vocabulary: PositiveInt = 16

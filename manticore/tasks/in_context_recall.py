@@ -12,7 +12,7 @@ from manticore.tasks.sizes import QUICK, RECALL_AXES, VOCABULARIES
 from manticore.tasks.task import Task
 
 
-class InContextRecall(RecallSetting):
+class InContextRecall(RecallSetting, frozen=True):
     """Setting of in-context recall."""
 
     vocabulary: PositiveInt = 16

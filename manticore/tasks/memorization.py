@@ -12,7 +12,7 @@ from manticore.tasks.limits import require_even_length, require_vocabulary
 from manticore.tasks.task import Task
 
 
-class Memorization(Setting):
+class Memorization(Setting, frozen=True):
     """Setting of memorization."""
 
     vocabulary: PositiveInt = 256

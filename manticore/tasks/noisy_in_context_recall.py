@@ -12,7 +12,7 @@ from manticore.tasks.sizes import QUICK, RECALL_AXES, VOCABULARIES
 from manticore.tasks.task import Task
 
 
-class NoisyInContextRecall(RecallSetting):
+class NoisyInContextRecall(RecallSetting, frozen=True):
     """Setting of noisy in-context recall."""
 
     vocabulary: PositiveInt = 32

@@ -8,7 +8,7 @@ from manticore.tasks.drawing import Arrays, Draw, next_token_examples
 from manticore.tasks.limits import require_even_length, require_vocabulary
 
 
-class RecallSetting(Setting):
+class RecallSetting(Setting, frozen=True):
     """Setting of a recall task."""
 
     multi_query: bool = True

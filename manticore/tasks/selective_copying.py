@@ -13,7 +13,7 @@ from manticore.tasks.sizes import QUICK, TRAIN_EXAMPLES, VOCABULARIES
 from manticore.tasks.task import Task
 
 
-class SelectiveCopying(Setting):
+class SelectiveCopying(Setting, frozen=True):
     """Setting of selective copying."""
 
     vocabulary: PositiveInt = 16

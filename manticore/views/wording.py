@@ -5,8 +5,6 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from manticore.store.layout import runs_root
 
 if TYPE_CHECKING:
@@ -103,10 +101,12 @@ def duration(seconds: float | None) -> str:
 
 def explain(error: Exception) -> str:
     """An error in words for the reader: what is wrong with which value, and the remedy."""
+    from pydantic import ValidationError
+
     if isinstance(error, ValidationError):
         problems = []
         for problem in error.errors():
-            where = ".".join(str(part) for part in problem["loc"])
+            where = ".".join(str(part) for part in problem["loc"] if part != "[key]")
             text = problem["msg"].removeprefix("Value error, ")
             problems.append(f"{where}: {text}" if where else text)
         return "; ".join(problems)

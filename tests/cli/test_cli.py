@@ -116,7 +116,7 @@ def test_projectors_are_pretrained(at):
     assert pretrained.config.stage == "pretrain-projectors"
     assert pretrained.status.state == "done"
     text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2, "--steps", 2)
-    refused = manticore("search", "last", *text, "--projector", "mlp")
+    refused = manticore("search", "last", *text, "--projector", "mlp", "--blocks", 2)
     assert refused.exit_code == 1
     assert "leave out --blocks, --projector" in " ".join(refused.output.split())
     searched = manticore("search", pretrained.id, *text)
@@ -129,14 +129,14 @@ def test_projectors_are_pretrained(at):
 @pytest.mark.parametrize(
     ("tasks", "says"),
     [
-        (["=2"], "neither TASK nor TASK=SKILL"),
-        (["memorization="], "neither TASK nor TASK=SKILL"),
-        (["in_context_recall", "in-context-recall=2"], "names in-context-recall twice"),
+        (["=2"], "neither NAME nor NAME=NUMBER"),
+        (["memorization="], "neither NAME nor NAME=NUMBER"),
+        (["in_context_recall", "in-context-recall=2"], "gives in-context-recall twice"),
         (["memorization=much"], "memorization"),
-        (["recall"], "no task 'recall'"),
+        (["recall"], "tasks.recall: Unknown MAD task 'recall'. Did you mean"),
     ],
 )
-def test_skills_that_cannot_be_are_refused_before_anything_is_built(tasks, says):
+def test_impossible_task_weights_are_refused_before_anything_is_built(tasks, says):
     named = [argument for task in tasks for argument in ("--task", task)]
     result = manticore("program", "zoo:not-there", *named)
     assert result.exit_code == 1
@@ -145,20 +145,20 @@ def test_skills_that_cannot_be_are_refused_before_anything_is_built(tasks, says)
 
 
 @pytest.mark.parametrize(
-    ("command", "option"),
+    ("command", "flag", "option"),
     [
-        ("search", "steps=5"),
-        ("search", "mixture-lr=0.1"),
-        ("pretrain-projectors", "batch-size=5"),
-        ("program", "tasks=[memorization]"),
-        ("program", "lengths=[8, 16]"),
+        ("search", ("--steps", 5), "steps=5"),
+        ("search", ("--mixture-lr", 0.1), "mixture-lr=0.1"),
+        ("finetune", ("--lora-rank", 2), "lora={rank: 2}"),
+        ("program", ("--task", "memorization"), "tasks=[memorization]"),
+        ("program", ("--length", 8), "lengths=[8, 16]"),
     ],
 )
-def test_an_option_with_a_flag_is_refused_elsewhere(command, option):
+def test_an_option_is_given_once(command, flag, option):
     text = () if command == "program" else ("--data", "text.txt")
-    result = manticore(command, "zoo:not-there", *text, "--set", option)
+    result = manticore(command, "zoo:not-there", *text, *flag, "--set", option)
     assert result.exit_code == 1
-    assert "there is a flag for that, see --help" in " ".join(result.output.split())
+    assert "is given by its flag and by --set" in " ".join(result.output.split())
 
 
 def test_a_seed_changes_no_held_out_text(at):
@@ -201,7 +201,7 @@ def test_programming_then_finetuning(at):
     run = runs()[0]
     options = run.config.options
     assert (options.tasks, options.combine) == ({"memorization": 0.5}, "best")
-    assert options.jobs()[0].setting.vocabulary == 16
+    assert options.searches()[0].setting.vocabulary == 16
     refused = manticore("trust", "last", "--data", at / "text.txt")
     assert "with two tasks or more" in " ".join(refused.output.split())
     text = ("--data", at / "text.txt", "--seq-len", 16, "--batch-size", 2, "--steps", 2)
@@ -228,7 +228,7 @@ def test_trust_in_what_was_programmed(at):
     assert told.exit_code == 0, told.output
     text = mc.load_text(at / "text.txt", tokenizer=run.hybrid().tokenizer, seq_len=16, seed=0)
     found = mc.trust(run, text)
-    assert f"The mixture agrees {found.agreement:.2f} with" in told.output
+    assert f"Agreement: {found.agreement:.2f} " in told.output
     said = " ".join(told.output.split())
     assert f"Of all orders of the blocks {found.by_chance:.0%} agree as well." in said
     row = next(line for line in told.output.splitlines() if line.startswith("memorization"))
@@ -273,9 +273,9 @@ def test_stop_and_resume(at):
         (["search", *TINY, "--data", "text.txt", "--blocks", "9"], "n_blocks=9"),
         (["search", *TINY, "--data", "text.txt", "--strategy", "dart"], "strategy"),
         (["search", *TINY, "--data", "text.txt", "--device", "tpu"], "device"),
-        (["search", *TINY, "--data", "text.txt", "--set", "tied"], "no NAME=VALUE pair"),
+        (["search", *TINY, "--data", "text.txt", "--set", "tied"], "not a NAME=VALUE pair"),
         (["search", *TINY, "--data", "text.txt", "--set", "teid=1"], "teid"),
-        (["finetune", "last", "--data", "text.txt"], "there is no run yet"),
+        (["finetune", "last", "--data", "text.txt"], "There is no run yet"),
         (["recipe", "no.yaml"], "There is no recipe"),
         (["recipe", str(EXAMPLE), "--set", "search.stepz=1"], "Did you mean 'steps'"),
         (["sweep", str(EXAMPLE), "--vary", "search.stepz=1"], "Did you mean 'steps'"),
@@ -284,7 +284,7 @@ def test_stop_and_resume(at):
         (["reproduce", "bilingul"], "the tables are"),
         (["reproduce", "no/config.json"], "there is no"),
         (["reproduce", "20990101-000000000-x"], "no run"),
-        (["watch", "last"], "there is no run yet"),
+        (["watch", "last"], "There is no run yet"),
         (["watch", "../elsewhere"], "is not a run id"),
         (["chat", "20990101-000000000-x"], "no run"),
     ],
@@ -380,15 +380,28 @@ def test_doctor_advises_where_something_is_missing(at, monkeypatch):
     assert "reinstall the package" in " ".join(result.output.split())
 
 
-def test_help_needs_no_torch():
-    code = "import sys, manticore.cli; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_an_unknown_command_gets_the_nearest():
+    result = manticore("serch")
+    assert result.exit_code == 2
+    assert "Did you mean 'search'?" in result.output
 
 
-COMMANDS = [name for name in get_command(app).commands if name != "zoo"]
+@pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["runs"]])
+def test_help_and_listings_need_no_torch(arguments, tmp_path):
+    code = (
+        "import sys, manticore.cli\n"
+        f"try: manticore.cli.app({arguments})\n"
+        "except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path)
+    assert ended.returncode == 0
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "zoo list"])
+COMMANDS = get_command(app).list_commands(None)
+
+
+@pytest.mark.parametrize("command", [*(name for name in COMMANDS if name != "zoo"), "zoo list"])
 def test_help_of_every_command(command):
     result = manticore(*command.split(), "--help")
     assert result.exit_code == 0
