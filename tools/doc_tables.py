@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from manticore.components.families import FAMILIES
 from manticore.names import PROJECTORS, STAGES, STRATEGIES, TASKS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -21,6 +22,17 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "families": lambda: _table(
+        ["family", "positions", "longest sequence"],
+        (
+            [
+                f"`{name}`",
+                "added to its input" if spec.positions else "within its layers",
+                f"the model's `{spec.length_limit}`" if spec.length_limit else "not limited",
+            ]
+            for name, spec in FAMILIES.items()
+        ),
+    ),
     "stages": lambda: _table(
         ["stage", "what it does"], ((f"`{name}`", entry.about) for name, entry in STAGES.items())
     ),
