@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from manticore.components.families import FAMILIES
+from manticore.components.spec import FamilySpec
 from manticore.names import PROJECTORS, STAGES, STRATEGIES, TASKS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -21,13 +22,17 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def _inside(spec: FamilySpec) -> str:
+    return "none" if spec.recurrent_mask else "within its layers"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "families": lambda: _table(
         ["family", "positions", "longest sequence"],
         (
             [
                 f"`{name}`",
-                "added to its input" if spec.positions else "within its layers",
+                "added to its input" if spec.positions else _inside(spec),
                 f"the model's `{spec.length_limit}`" if spec.length_limit else "not limited",
             ]
             for name, spec in FAMILIES.items()
