@@ -111,7 +111,7 @@ def accuracy_table(events: Sequence[Mapping[str, Any]]) -> Table:
 def sample_text(sample: Mapping[str, Any]) -> Text:
     """A `sample` event: the prompt in bold, then what the hybrid wrote."""
     text, prompt = sample["text"], sample["prompt"]
-    rest = text[len(prompt) :] if text.startswith(prompt) else text
+    rest = text.removeprefix(prompt)
     return Text.assemble((prompt, "bold"), rest)
 
 

@@ -1,0 +1,117 @@
+"""The panels of a run's view: one list that the page and the notebook read.
+
+To add a figure to every view of a run, register a `Panel` here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from manticore.views.plots import loss_figure, mixture_figure, mixture_heatmap, outcome_figure
+
+if TYPE_CHECKING:
+    from manticore.runs import Run
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the folder of a run tells at one moment.
+
+    Attributes:
+        id: Id of the run; "" where there is no run yet.
+        stage: What the run does, such as `search`.
+        events: All events so far, oldest first.
+    """
+
+    id: str
+    stage: str
+    events: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, run: "Run") -> "Snapshot":
+        """The snapshot of a run, taken now."""
+        return cls(run.id, run.config.stage, run.events())
+
+    @classmethod
+    def before(cls, stage: str) -> "Snapshot":
+        """The snapshot of a run of this stage that has not started."""
+        return cls("", stage, [])
+
+    def last(self, kind: str) -> Mapping[str, Any] | None:
+        """The last event of a kind; None if there is none yet."""
+        return next((event for event in reversed(self.events) if event["kind"] == kind), None)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure in the view of a run.
+
+    Attributes:
+        name: Name in the registry and, on the page, id of the element: letters and hyphens.
+        title: Two or three words that name the figure for those who cannot see it.
+        figure: Draws the figure; None from it means that there is nothing to show at the moment.
+        suits: Whether the runs of a stage have this panel.
+        wide: Whether the figure takes the whole width; others stand side by side.
+    """
+
+    name: str
+    title: str
+    figure: Callable[[Snapshot], go.Figure | None]
+    suits: Callable[[str], bool] = lambda _stage: True
+    wide: bool = False
+
+
+PANELS: dict[str, Panel] = {}
+"""All panels by name, in the order in which they are shown."""
+
+
+def register_panel(panel: Panel) -> Panel:
+    """Add a panel to the view of every run that it suits.
+
+    Raises:
+        ValueError: There is a panel of this name already.
+    """
+    if panel.name in PANELS:
+        raise ValueError(f"There is already a panel named {panel.name!r}: choose another name.")
+    PANELS[panel.name] = panel
+    return panel
+
+
+def panels_for(stage: str) -> list[Panel]:
+    """The panels of a stage's runs, in the order in which they are shown."""
+    return [panel for panel in PANELS.values() if panel.suits(stage)]
+
+
+def _mixture_now(seen: Snapshot) -> go.Figure | None:
+    mixture = seen.last("mixture")
+    if mixture is None:
+        return None
+    task = mixture.get("task") or ""
+    return mixture_heatmap(mixture["weights"], mixture["components"], seen.id, task)
+
+
+def _loss(seen: Snapshot) -> go.Figure:
+    measured = seen.last("eval")
+    floor = measured["metrics"].get("floor") if measured else None
+    return loss_figure(seen.events, floor, seen.id)
+
+
+register_panel(
+    Panel(
+        "mixture",
+        "Mixture weights over the steps",
+        lambda seen: mixture_figure(seen.events, seen.id),
+        wide=True,
+    )
+)
+register_panel(Panel("mixture-now", "Mixture weights now", _mixture_now, wide=True))
+register_panel(Panel("loss", "Training loss", _loss))
+register_panel(
+    Panel(
+        "outcome",
+        "Perplexity or accuracy",
+        lambda seen: outcome_figure(seen.events, seen.stage, seen.id),
+    )
+)

@@ -1,0 +1,225 @@
+"""`run.watch()` in a real JupyterLab, as a reader sees it: lines that move, and what is saved."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from manticore.runs import RunConfig
+from manticore.runs.launch import make_run_folder
+from manticore.store.events import EventWriter
+from manticore.store.status import write_status
+from manticore.views.notebook.outputs import MIMETYPE
+from tests.browsing import IN_A_BROWSER, PATIENCE, chromium, free_port, wait_for_server
+from tests.tiny import save_component
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+pytest.importorskip("jupyterlab", reason="needs the package jupyterlab")
+
+pytestmark = IN_A_BROWSER
+ROOT = Path(__file__).resolve().parents[2]
+LIVE = ".manticore-run"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+class Lab:
+    """A JupyterLab over a folder of its own, where tiny components stand for the bundled ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{free_port()}"
+        settings = folder / "settings"
+        jupyter = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+        lab = ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+                f"--port={self.url.rpartition(':')[2]}",
+                "--IdentityProvider.token=",
+                "--ServerApp.disable_check_xsrf=True",
+                f"--ServerApp.root_dir={folder}",
+                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            ],
+            env={
+                **os.environ,
+                **{name: str(settings / name) for name in (*jupyter, *lab)},
+                "MANTICORE_CACHE": str(folder / "cache"),
+                "MANTICORE_RUNS": str(folder / "runs"),
+                "MANTICORE_ZOO": str(folder / "zoo"),
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": str(ROOT),
+            },
+            start_new_session=True,
+        )
+        wait_for_server(self.process, f"{self.url}/api")
+
+    def _sessions(self) -> list[dict]:
+        with urllib.request.urlopen(f"{self.url}/api/sessions") as answer:
+            return json.load(answer)
+
+    def has_kernel(self, notebook: str) -> bool:
+        """Whether a page has an idle kernel for a notebook. It calls itself idle before it has."""
+        kernels = [session["kernel"] for session in self._sessions() if session["path"] == notebook]
+        return any(k["connections"] and k["execution_state"] == "idle" for k in kernels)
+
+    def end_kernels(self) -> None:
+        """End all kernels: what their widgets have shown is gone."""
+        for session in self._sessions():
+            address = f"{self.url}/api/sessions/{session['id']}"
+            urllib.request.urlopen(urllib.request.Request(address, method="DELETE")).close()
+
+    def kill(self) -> None:
+        """End it, its kernels and their runs."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    yield lab
+    lab.kill()
+
+
+@pytest.fixture
+def page() -> Iterator["playwright.Page"]:
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1300, "height": 1800})
+        page.set_default_timeout(PATIENCE)
+        yield page
+
+
+class Notebook:
+    """A notebook that is open in a browser."""
+
+    def __init__(self, lab: Lab, page: "playwright.Page", name: str, *cells: str) -> None:
+        self.lab, self.page, self.path = lab, page, lab.folder / name
+        self.url = f"{lab.url}/lab/workspaces/{self.path.stem}/tree/{name}"
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(code) for code in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        )
+        nbformat.write(notebook, self.path)
+        self.open()
+
+    def open(self) -> None:
+        """Open it, or load its page again, and wait until its kernel listens."""
+        self.page.goto(self.url)
+        self.page.locator(".jp-CodeCell .cm-content").first.wait_for()
+        while not self.lab.has_kernel(self.path.name):
+            self.page.wait_for_timeout(200)
+
+    def run_cell(self, index: int) -> None:
+        """Run a cell, without waiting for its end."""
+        self.page.locator(".jp-CodeCell .cm-content").nth(index).click()
+        self.page.keyboard.press("Shift+Enter")
+
+    def saved_kinds(self) -> list[set[str]]:
+        """Save it, and tell the MIME types of its outputs."""
+        before = self.path.stat().st_mtime_ns
+        self.page.keyboard.press("Control+s")
+        while self.path.stat().st_mtime_ns == before:
+            self.page.wait_for_timeout(100)
+        while not (text := self.path.read_text(encoding="utf-8")).endswith("}\n"):
+            self.page.wait_for_timeout(100)
+        cells = nbformat.reads(text, as_version=4).cells
+        return [{*output.get("data", {})} for cell in cells for output in cell.outputs]
+
+
+def readme_example(steps: int) -> str:
+    """The README's Python example that watches a run, with fewer steps."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    blocks += re.findall(r"(?:^(?: {4}.*)?\n)+", text, re.MULTILINE)
+    (code,) = [textwrap.dedent(block) for block in blocks if "run.watch()" in block]
+    return re.sub(r"steps=\d+", f"steps={steps}", code).strip()
+
+
+def make_components(folder: Path, code: str) -> None:
+    """Tiny components under the names of those that `code` builds a hybrid from."""
+    for k, name in enumerate(re.findall(r"zoo:([\w-]+)", code)):
+        family, width = (("gpt_neox", 32), ("mamba", 24))[k]
+        save_component(folder / name, family, width=width, layers=4)
+        (folder / name / "card.json").write_text("{}")
+
+
+def test_the_example_of_the_readme_moves_and_stays(lab: Lab, page: "playwright.Page") -> None:
+    example = readme_example(steps=30)
+    make_components(lab.folder / "zoo", example)
+    notebook = Notebook(lab, page, "example.ipynb", example)
+    notebook.run_cell(0)
+
+    # While the cell is running: areas and a line are drawn, and numbers move.
+    live = page.locator(LIVE)
+    live.locator("[data-panel=mixture] .js-fill").nth(7).wait_for(state="attached")
+    live.locator("[data-panel=loss] .js-line").first.wait_for(state="attached")
+    live.locator("[data-panel=outcome] .bars .point").nth(2).wait_for()
+    weights = live.locator("[data-panel=mixture-now] .annotation-text")
+    assert weights.count() == 8
+    seen = []
+    while status := live.locator(".status").all_inner_texts():
+        seen.append((status[0], tuple(weights.all_text_contents())))
+        page.wait_for_timeout(200)
+    steps = [int(step) for status, _ in seen for step in re.findall(r"step (\d+) of 30", status)]
+    assert steps == sorted(steps)
+    assert len(set(steps)) > 2
+    assert len({shown for _, shown in seen}) > 2
+
+    # At the end plain figures stand there, to each of which JupyterLab adds an image.
+    page.locator(".jp-RenderedPlotly .barlayer .point").nth(2).wait_for()
+    while notebook.saved_kinds().count({MIMETYPE, "image/png"}) < 4:
+        page.wait_for_timeout(200)
+    # They are still there for those who open the notebook without the kernel that drew them.
+    lab.end_kernels()
+    notebook.open()
+    images = page.locator(".jp-RenderedPlotly img")
+    images.nth(3).wait_for()
+    assert images.evaluate_all("images => images.every((image) => image.naturalWidth > 300)")
+    assert page.get_by_text("step 30 of 30").count() == 1
+
+
+def test_a_page_that_is_reloaded_and_a_cell_that_is_run_again_show_the_run(
+    lab: Lab, page: "playwright.Page"
+) -> None:
+    config = RunConfig(components=["a", "b"], n_blocks=1, data={"source": "x"})
+    folder = make_run_folder(config, root=lab.folder / "runs")
+    write_status(folder, "running")
+    with EventWriter(folder) as events:
+
+        def step(number: int) -> None:
+            events.emit("step", step=number, loss=3.0, lr={}, tokens_per_s=9.0, eta_s=1.0)
+
+        events.emit("stage", name="search", total_steps=9)
+        step(1)
+        watching = f"import manticore as mc; mc.get_run({folder.name!r}).watch()"
+        notebook = Notebook(lab, page, "again.ipynb", watching, watching)
+        notebook.run_cell(0)
+        status = page.locator(f"{LIVE} .status")
+        status.get_by_text("step 1 of 9").wait_for()
+        assert {WIDGET, "text/plain"} in notebook.saved_kinds()
+        notebook.open()
+        step(2)
+        status.get_by_text("step 2 of 9").wait_for()
+        notebook.run_cell(0)
+        step(3)
+        status.get_by_text("step 3 of 9").wait_for()
+        assert page.locator(LIVE).count() == 1
+        assert page.locator(f"{LIVE} [data-panel=loss] .scatterlayer .trace").count() == 2
+        # A second cell that watches takes over, and below the first one its last picture stays.
+        notebook.run_cell(1)
+        step(4)
+        status.get_by_text("step 4 of 9").wait_for()
+        assert page.locator(LIVE).count() == 1
+    write_status(folder, "done")
+    page.locator(LIVE).wait_for(state="detached")
+    words = page.locator(".jp-RenderedHTML").all_inner_texts()
+    assert [text.split()[0] for text in words] == ["running", "done"]
