@@ -55,10 +55,15 @@ def mean_loss(
 
 
 def measure_text(
-    model: PreTrainedModel, dataset: Dataset, **options: int | None
+    model: PreTrainedModel,
+    dataset: Dataset,
+    *,
+    batch_size: int = 8,
+    max_batches: int | None = None,
 ) -> dict[str, float]:
     """What is measured on text, by name: `perplexity`; arguments and errors as in `mean_loss`."""
-    return {"perplexity": perplexity(model, dataset, **options)}
+    found = perplexity(model, dataset, batch_size=batch_size, max_batches=max_batches)
+    return {"perplexity": found}
 
 
 def perplexity(
@@ -68,6 +73,6 @@ def perplexity(
     batch_size: int = 8,
     max_batches: int | None = None,
 ) -> float:
-    """exp of the mean cross entropy per token; arguments and errors as in `mean_loss`."""
+    """The exponential of the mean loss per token; arguments and errors as in `mean_loss`."""
     loss = mean_loss(model, dataset, batch_size=batch_size, max_batches=max_batches)
     return math.exp(min(loss, LONGEST_EXPONENT))

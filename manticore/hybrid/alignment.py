@@ -169,10 +169,10 @@ class _Fit(BoundaryObserver):
         self.strength = strength
 
     def before_entering(self, block: int, k: int, states: torch.Tensor, gate: float) -> None:
-        self._solve(self.projectors.into[block][k], states, self.states[k][block], gate)
+        self._solve(self.projectors.into_block(block, k), states, self.states[k][block], gate)
 
     def before_leaving(self, block: int, k: int, states: torch.Tensor, gate: float) -> None:
-        self._solve(self.projectors.out_of[block][k], states, self.common[block + 1], gate)
+        self._solve(self.projectors.out_of_block(block, k), states, self.common[block + 1], gate)
 
     def _solve(
         self, projector: Projector, inputs: torch.Tensor, wanted: torch.Tensor, gate: float

@@ -187,7 +187,7 @@ class HybridBlocks:
             observer.before_leaving(block, k, leaving, float(gate))
         contribution = resize_width(leaving, self.width)
         if not alone:
-            projected = self.projectors.out_of[block][k](leaving)
+            projected = self.projectors.out_of_block(block, k)(leaving)
             contribution = (1 - gate) * projected + gate * contribution
         if observer is not None:
             entering = entering / self.scales[block][k]
@@ -200,7 +200,7 @@ class HybridBlocks:
         """u[b, k], (B, T, d_k), from h[b - 1], (B, T, D)."""
         entering = resize_width(hidden_states, self.widths[k])
         if not alone:
-            projected = self.projectors.into[block][k](hidden_states)
+            projected = self.projectors.into_block(block, k)(hidden_states)
             entering = (1 - gate) * projected + gate * entering
         return self._in_own_type(k, entering * self.scales[block][k])
 

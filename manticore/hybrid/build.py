@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeGuard, get_args
+from typing import Any, TypeGuard, cast, get_args
 
 import torch
+from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from manticore.components.loading import Component, cast_parameters, load_component
@@ -17,7 +18,7 @@ from manticore.components.tokenizers import TransplantReport, same_vocabulary, t
 from manticore.hybrid.alignment import align_projectors, boundary_states, set_scales
 from manticore.hybrid.configuration import MAX_COMPONENTS, HeadKind, ManticoreConfig
 from manticore.hybrid.modeling import ManticoreForCausalLM
-from manticore.hybrid.projectors import PROJECTORS
+from manticore.names import PROJECTORS, choose
 from manticore.stories import generate_stories
 
 PROJECTOR_INITS = ("aligned", "identity", "random")
@@ -102,10 +103,8 @@ def build_hybrid(
         projector=projector,
         head=head,
         vocab_size=min(component.model.config.vocab_size for component in loaded),
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
         dtype=dtype,
+        **_special_ids(tokenizer),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -115,7 +114,7 @@ def build_hybrid(
                 projecting.reset("random")
     hybrid.generation_config = generation_config
     _cast_parameters(hybrid, dtype)
-    hybrid = hybrid.to(device).eval()
+    cast(nn.Module, hybrid).to(device).eval()
     hybrid.tokenizer = tokenizer
     hybrid.transplants = transplants
     if mixture_weights is not None:
@@ -173,13 +172,9 @@ def _check_options(
     dtype: object,
     seed: object,
 ) -> None:
-    for name, value, kinds in (
-        ("projector", projector, PROJECTORS),
-        ("projector_init", projector_init, PROJECTOR_INITS),
-        ("head", head, get_args(HeadKind)),
-    ):
-        if not isinstance(value, str) or value not in kinds:
-            raise ValueError(f"{name} {value!r} is none of {', '.join(kinds)}.")
+    PROJECTORS.find(projector)
+    choose(projector_init, PROJECTOR_INITS, "projector_init")
+    choose(head, get_args(HeadKind), "head")
     if n_blocks is not None and not _is_whole(n_blocks):
         raise TypeError(f"n_blocks={n_blocks!r} is not a whole number: give 2, say, or None.")
     if not _is_whole(seed):
@@ -259,9 +254,9 @@ def _generation_config(
     """The component's own settings for writing: its end tokens, how it samples, and so on."""
     settings = component.model.generation_config
     config = GenerationConfig() if settings is None else copy.deepcopy(settings)
-    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+    for name, id_ in _special_ids(tokenizer).items():
         if getattr(config, name, None) is None:
-            setattr(config, name, getattr(tokenizer, name))
+            setattr(config, name, id_)
     # A hybrid has a cache of its own.
     for name in ("cache_implementation", "cache_config", "max_cache_len"):
         setattr(config, name, None)
@@ -269,6 +264,12 @@ def _generation_config(
     # they were loaded, and many published ones do.
     config._original_object_hash = hash(config)
     return config
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """The ids that configurations hold, by the names that they have there."""
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    return {name: getattr(tokenizer, name) for name in names}
 
 
 def _share_vocabulary(

@@ -10,8 +10,9 @@ from manticore.components.block_cache import BlockCache, cache_layers
 
 
 class HybridCache(Cache):
-    """Every component's own cache layers (attention keys and values, convolution and state-space
-    states), one after the other in one list, so that beams reorder all of them alike.
+    """Every component's own cache layers: keys and values, convolution and state-space states.
+
+    They stand one after the other in one list, so that beams reorder all of them alike.
 
     Args:
         configs: The K components' configurations.

@@ -1,11 +1,12 @@
-"""Configuration of a hybrid; its components' configurations are inside."""
+"""The configuration of a hybrid, which holds the configurations of its components."""
 
+from dataclasses import field
 from typing import Any, Literal, get_args
 
 from transformers import AutoConfig, PreTrainedConfig
 
 from manticore.components.runner import cut_points
-from manticore.hybrid.projectors import PROJECTORS
+from manticore.names import PROJECTORS, choose
 
 HeadKind = Literal["mixed", "new", "reconstruction"]
 MAX_COMPONENTS = 4
@@ -16,15 +17,15 @@ class ManticoreConfig(PreTrainedConfig):
 
     Args:
         components: The K components' own configurations, as dictionaries with a `model_type`.
-        component_names: A label for each.
-        component_sources: What each was loaded from; the names if not given.
-        n_blocks: Blocks B that every component is cut into.
+        component_names: A label for each component; the families if not given.
+        component_sources: What each component was loaded from; the names if not given.
+        n_blocks: Number of blocks B that every component is cut into.
         projector: Kind of projector between hybrid and component width.
         head: "mixed" mixes the components' own heads; "new" trains one norm and head (the paper's);
             "reconstruction" decodes the whole sequence from the last position (MAD's compression).
         scales: (N + 1, K) sizes of the components' hidden states at the block boundaries, powers of
             two; the hybrid works with hidden states divided by them. All 1 if not given.
-        vocab_size: Entries of the hybrid's one vocabulary.
+        vocab_size: Size of the hybrid's one vocabulary.
 
     Raises:
         ValueError: Not 1 to 4 components, a wrong number of names, an unknown projector or head.
@@ -32,13 +33,13 @@ class ManticoreConfig(PreTrainedConfig):
 
     model_type = "manticore"
 
-    components: list[dict] | None = None
-    component_names: list[str] | None = None
-    component_sources: list[str] | None = None
+    components: list[dict[str, Any]] = field(default_factory=list)
+    component_names: list[str] = field(default_factory=list)
+    component_sources: list[str] = field(default_factory=list)
     n_blocks: int = 1
     projector: str = "linear"
     head: str = "mixed"
-    scales: list[list[float]] | None = None
+    scales: list[list[float]] = field(default_factory=list)
     vocab_size: int = 0
     initializer_range: float = 0.02
     bos_token_id: int | None = None
@@ -49,10 +50,9 @@ class ManticoreConfig(PreTrainedConfig):
     tie_word_embeddings: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
-        self.components = self.components or []
-        if self.component_names is None:
+        if not self.component_names:
             self.component_names = [c.get("model_type", "?") for c in self.components]
-        if self.component_sources is None:
+        if not self.component_sources:
             self.component_sources = list(self.component_names)
         super().__post_init__(**kwargs)
         if not self.components:
@@ -61,17 +61,15 @@ class ManticoreConfig(PreTrainedConfig):
             raise ValueError(
                 f"A hybrid takes 1 to {MAX_COMPONENTS} components, not {len(self.components)}."
             )
-        if self.scales is None:
+        if not self.scales:
             self.scales = [[1.0] * len(self.components) for _ in range(self.n_blocks + 1)]
         if len(self.component_names) != len(self.components):
             raise ValueError(
                 f"{len(self.component_names)} component names for {len(self.components)} "
                 "components: give one name each."
             )
-        for name, kinds in (("projector", PROJECTORS), ("head", get_args(HeadKind))):
-            value = getattr(self, name)
-            if value not in kinds:
-                raise ValueError(f"{name} '{value}' is none of {', '.join(kinds)}.")
+        PROJECTORS.find(self.projector)
+        choose(self.head, get_args(HeadKind), "head")
 
     @property
     def component_configs(self) -> list[PreTrainedConfig]:

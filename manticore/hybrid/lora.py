@@ -1,9 +1,9 @@
-"""Which modules of a hybrid LoRA adapters go on.
+"""The modules of a hybrid that LoRA adapters are attached to.
 
-peft knows a default list per family, but a hybrid is of no family that it knows; it passes over
-names that match nothing without a word; and its guard against adapters that Mamba's fused kernels
-would bypass looks at the model's own family, so it does not see the Mamba inside a hybrid. Hence a
-list of full module names, each of which exists and acts.
+peft has a list of default targets for each family, but not for hybrids; it silently skips names
+that match nothing; and its guard against adapters that Mamba's fused kernels would bypass looks at
+the model's own family, so it does not see the Mamba inside a hybrid. Hence a list of full module
+names, each of which exists and acts.
 """
 
 from typing import TYPE_CHECKING
@@ -19,13 +19,13 @@ def lora_targets(hybrid: "ManticoreForCausalLM") -> list[str]:
     """Full names of every component's linear layers on which a LoRA adapter acts.
 
     All linear maps inside the layers are taken, as QLoRA found best (arXiv 2305.14314, section 4);
-    embeddings and heads are not. Of a Mamba mixer only `in_proj`: Transformers' fused CUDA kernels
-    read the weights of its other projections past the module, so where a mixer is not ours, an
-    adapter there would act on one machine and not on another.
+    embeddings and heads are not. In a Mamba mixer only `in_proj` is taken: Transformers' fused CUDA
+    kernels read the weights of its other projections without calling the module, so where a mixer
+    is not ours, an adapter there would act on one machine and not on another.
 
     For `peft.LoraConfig(target_modules=lora_targets(hybrid), task_type="CAUSAL_LM")`. The
-    projectors and a new head belong to no pretrained component; to train them beside the adapters,
-    add `modules_to_save=["projectors"]`, or `["projectors", "new_norm", "new_head"]`.
+    projectors and a new head do not belong to a pretrained component; to train them together with
+    the adapters, add `modules_to_save=["projectors"]`, or `["projectors", "new_norm", "new_head"]`.
 
     Args:
         hybrid: A hybrid without adapters.
@@ -35,7 +35,7 @@ def lora_targets(hybrid: "ManticoreForCausalLM") -> list[str]:
     """
     if any(hasattr(module, "base_layer") for module in hybrid.modules()):
         raise ValueError(
-            "The hybrid has adapters already: ask for targets before attaching any, or detach "
+            "The hybrid has adapters already: call lora_targets before attaching any, or detach "
             "them with merge_and_unload()."
         )
     targets = []
@@ -48,15 +48,15 @@ def lora_targets(hybrid: "ManticoreForCausalLM") -> list[str]:
         ]
         if not found:
             raise ValueError(
-                f"No layer of the component '{name}' holds a linear map that LoRA could adapt: "
-                "name the targets by hand."
+                f"The layers of the component '{name}' hold no linear map that LoRA could adapt: "
+                "give target_modules by hand."
             )
         targets += found
     return targets
 
 
 def _linear_children(parent: nn.Module) -> list[str]:
-    """Names of the linear maps right under a module that are called as modules."""
+    """Names of the linear maps directly under a module that are called as modules."""
     # The decay rates of a state space mark the mixers with fused kernels.
     state_space = hasattr(parent, "A_log")
     return [

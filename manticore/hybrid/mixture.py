@@ -16,6 +16,8 @@ def check_mixture_weights(
 
     Args:
         alpha: (N, K), or (K,) for every block.
+        n_blocks: N, the number of blocks.
+        n_components: K, the number of components.
 
     Raises:
         ValueError: Wrong shape, not finite, negative, or a row that does not sum to one.
@@ -52,9 +54,10 @@ def check_mixture_weights(
 
 
 class Mixture(nn.Module):
-    """A parameterisation of the mixture weights: calling it gives alpha, (N, K), for one pass."""
+    """A parameterization of the mixture weights: calling it gives alpha, (N, K), for one pass."""
 
     def forward(self) -> torch.Tensor:
+        """Alpha, (N, K), for one pass."""
         raise NotImplementedError
 
     def expected(self) -> torch.Tensor:
@@ -64,7 +67,7 @@ class Mixture(nn.Module):
     def live(self) -> list[list[bool]] | None:
         """Which components take part in each block, N times K; None where all do.
 
-        Known without asking the device: who does not take part is not run.
+        Known without asking the device. A component that does not take part is not run.
         """
         return None
 
@@ -82,9 +85,11 @@ class FixedMixture(Mixture):
         return super()._apply(lambda t: t.to(fn(t).device) if t.is_floating_point() else fn(t))
 
     def forward(self) -> torch.Tensor:
+        """Alpha, (N, K), as given."""
         return self.alpha
 
     def live(self) -> list[list[bool]]:
+        """Which components have a weight above zero in each block, N times K."""
         state = (id(self.alpha), self.alpha._version)
         if self._live is None or self._live[0] != state:
             self._live = (state, (self.alpha > 0).tolist())

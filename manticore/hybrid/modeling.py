@@ -25,7 +25,7 @@ from manticore.hybrid.cache import HybridCache, own_cache
 from manticore.hybrid.configuration import ManticoreConfig
 from manticore.hybrid.mixture import FixedMixture, Mixture, check_mixture_weights
 from manticore.hybrid.parts import ComponentList, HybridEmbedding, hide_heads
-from manticore.hybrid.pretrained import PretrainedHybrid
+from manticore.hybrid.pretrained import PretrainedHybrid, mark_as_initialized
 from manticore.hybrid.projectors import BlockProjectors
 from manticore.hybrid.reconstruction import ReconstructionDecoder
 
@@ -59,8 +59,7 @@ class ManticoreForCausalLM(PretrainedHybrid):
             ]
         else:
             for model in components:
-                for module in model.modules():
-                    module._is_hf_initialized = True
+                mark_as_initialized(model)
         for model in components:
             use_fast_mixers(model)
         hide_heads(components)
@@ -164,12 +163,12 @@ class ManticoreForCausalLM(PretrainedHybrid):
 
     def forward(
         self,
-        input_ids: torch.LongTensor | None = None,
+        input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
-        position_ids: torch.LongTensor | None = None,
+        position_ids: torch.Tensor | None = None,
         past_key_values: HybridCache | None = None,
         inputs_embeds: torch.Tensor | None = None,
-        labels: torch.LongTensor | None = None,
+        labels: torch.Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         output_hidden_states: bool | None = None,
@@ -187,6 +186,8 @@ class ManticoreForCausalLM(PretrainedHybrid):
             inputs_embeds: (B, T, D) in place of ids: h[0], as `get_input_embeddings()` gives it.
             labels: (B, T) ids to predict, shifted inside; -100 is left out. Needs all logits. With
                 head="reconstruction" (B, T + 1): -100 and the ids.
+            use_cache: Whether to fill and return a cache; as configured if not given, and not in
+                training.
             logits_to_keep: Only the last so many positions (0: all), or their indices.
             output_hidden_states: Whether to hand out h[0] to h[N], N + 1 times (B, T, D).
             return_dict: A tuple if False.
@@ -212,22 +213,23 @@ class ManticoreForCausalLM(PretrainedHybrid):
         if cache is not None:
             cache.check([model.config for model in self.components], live)
             n_past = cache.get_seq_length()
-        self._check_length(n_past + n_new, live)
+        self._check_length(n_past + n_new, blocks.runners, live)
         if position_ids is None:
             position_ids = _positions(attention_mask, n_past, n_new, tokens.device)
         # Once for the whole pass: a random parameterization must give every block the same draw.
         alpha = self.mixture()
-        if inputs_embeds is None:
-            inputs_embeds = self.get_input_embeddings()(input_ids, position_ids, alpha)
+        first = inputs_embeds
+        if first is None:
+            first = self.get_input_embeddings()(input_ids, position_ids, alpha)
 
         states = blocks.states(
-            inputs_embeds,
+            first,
             alpha,
             position_ids=position_ids,
             attention_mask=attention_mask,
             cache=cache,
         )
-        hidden_states = [inputs_embeds, *states]  # N + 1 times (B, T, D)
+        hidden_states = [first, *states]  # N + 1 times (B, T, D)
         if cache is not None:
             cache.advance(n_new, attention_mask, live)
 
@@ -276,9 +278,9 @@ class ManticoreForCausalLM(PretrainedHybrid):
         logits = self.decoder(hidden_states[:, -1].to(self.decoder.dtype), hidden_states.shape[1])
         return nn.functional.pad(logits, (0, 0, 0, 1))
 
-    def _check_length(self, length: int, live: list[list[int]]) -> None:
+    def _check_length(self, length: int, runners: list[BlockRunner], live: list[list[int]]) -> None:
         for k in sorted(set().union(*live)):
-            limit = self.runners[k].max_length
+            limit = runners[k].max_length
             if limit is not None and length > limit:
                 raise ValueError(
                     f"A sequence of {length} tokens is too long: the component "

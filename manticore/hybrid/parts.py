@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -12,6 +13,9 @@ from manticore.hybrid.blocks import HybridBlocks
 
 class ComponentList(nn.ModuleList):
     """The components; it hands the properties that Transformers gathers from children upwards."""
+
+    def __iter__(self) -> Iterator[PreTrainedModel]:
+        return cast("Iterator[PreTrainedModel]", super().__iter__())
 
     def _gathered(self, attribute: str) -> set[str]:
         return {item for model in self for item in getattr(model, attribute, None) or ()}
@@ -61,7 +65,7 @@ def hide_heads(models: Iterable[PreTrainedModel]) -> None:
     for model in models:
         head = model.get_output_embeddings()
         if type(head) is nn.Linear:
-            head.__class__ = ComponentHead
+            cast(Any, head).__class__ = ComponentHead
 
 
 @contextmanager
@@ -71,7 +75,7 @@ def plain_heads(models: Iterable[PreTrainedModel]) -> Iterator[None]:
     for model in models:
         head = model.get_output_embeddings()
         if type(head) is ComponentHead:
-            head.__class__ = nn.Linear
+            cast(Any, head).__class__ = nn.Linear
     try:
         yield
     finally:
@@ -105,6 +109,5 @@ class HybridEmbedding(nn.Module):
             raise RuntimeError("Take the embedding from hybrid.get_input_embeddings().")
         if position_ids is None:
             position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
-        if alpha is None:
-            alpha = self.blocks.mixture()
-        return self.blocks.embed(input_ids, position_ids, alpha)
+        given = alpha if alpha is not None else self.blocks.mixture()
+        return self.blocks.embed(input_ids, position_ids, given)

@@ -6,12 +6,12 @@ A hybrid has one embedding and one head per component, so several of these apply
 import logging
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 from torch import nn
 from transformers import AutoTokenizer, GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from manticore.hybrid.cache import own_cache
 from manticore.hybrid.configuration import ManticoreConfig
@@ -34,7 +34,7 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
     _is_stateful = True
     _supports_sdpa = True
     _supports_flash_attn = True
-    _keep_in_fp32_modules_strict = ("mixture",)
+    _keep_in_fp32_modules_strict = ["mixture"]  # noqa: RUF012, as Transformers has it
 
     config: ManticoreConfig
     components: ComponentList
@@ -43,12 +43,15 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
     embedding: HybridEmbedding
     tokenizer: PreTrainedTokenizerBase | None
 
+    if TYPE_CHECKING:
+        # Transformers types this method for a protocol that its own models do not fulfil.
+        def generate(self, *args: Any, **kwargs: Any) -> Any:
+            """As in Transformers."""
+
     # Loading and saving -------------------------------------------------------------------------
 
     @classmethod
-    def from_pretrained(
-        cls, source: str | PathLike[str] | None, *args: Any, **kwargs: Any
-    ) -> "Self | tuple[Self, dict[str, Any]]":
+    def from_pretrained(cls, source: str | PathLike[str] | None, *args: Any, **kwargs: Any) -> Self:
         """As in Transformers, but only from safetensors that hold every tensor of the hybrid.
 
         The tokenizer saved with the hybrid comes along as `.tokenizer`.
@@ -57,7 +60,8 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
             source: Folder or hub id of a saved hybrid; None with `config` and `state_dict`.
             args: As in Transformers.
             kwargs: As in Transformers. `ignore_mismatched_sizes=True` initializes tensors of other
-                shapes instead of refusing them.
+                shapes instead of refusing them; `output_loading_info=True` gives a pair of the
+                hybrid and a report.
 
         Raises:
             ValueError: Tensors are missing, unexpected or of another shape; or the weights are
@@ -72,13 +76,14 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
         _refuse_pickles(source, kwargs.get("subfolder", ""))
         with_report = kwargs.pop("output_loading_info", False)
         lenient = kwargs.pop("ignore_mismatched_sizes", False)
-        hybrid, report = super().from_pretrained(
+        loaded: Any = super().from_pretrained(
             source,
             *args,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # They are in the report, and refused below.
             **kwargs,
         )
+        hybrid, report = loaded
         _check_complete(source, report, lenient)
         # Loading replaces parameters by ones that learn; given mixture weights do not.
         hybrid.mixture.requires_grad_(False)
@@ -87,13 +92,16 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
             source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False, **where
         ):
             hybrid.tokenizer = AutoTokenizer.from_pretrained(source, **where)
-        return (hybrid, report) if with_report else hybrid
+        return loaded if with_report else hybrid
 
-    def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
+    def save_pretrained(
+        self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any
+    ) -> None:
         """Save the hybrid with its components and, if it has one, its tokenizer.
 
         Args:
             save_directory: The folder to write.
+            args: As in Transformers.
             kwargs: As in Transformers.
 
         Raises:
@@ -104,10 +112,11 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
                 "The mixture weights are still being searched: fix them with "
                 "hybrid.set_mixture_weights(hybrid.mixture_weights) before saving."
             )
-        super().save_pretrained(save_directory, **kwargs)
+        super().save_pretrained(save_directory, *args, **kwargs)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(save_directory)
 
+    @torch.no_grad()
     def initialize_weights(self) -> None:
         """Initialize what was not loaded.
 
@@ -120,8 +129,7 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
         for projector in self.projectors.each():
             if not all(getattr(p, "_is_hf_initialized", False) for p in projector.parameters()):
                 projector.reset("identity")
-            for module in projector.modules():
-                module._is_hf_initialized = True
+            mark_as_initialized(projector)
         super().initialize_weights()
 
     @torch.no_grad()
@@ -150,7 +158,7 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any
-    ) -> nn.Module:
+    ) -> Any:
         """Resize every component's embedding and head (and a new head), as Transformers does."""
         if new_num_tokens is None:
             return self.get_input_embeddings()
@@ -166,17 +174,22 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
     # Attention ----------------------------------------------------------------------------------
 
     def set_attn_implementation(
-        self, attn_implementation: str, allow_all_kernels: bool = False
+        self, attn_implementation: str | dict[str, str], allow_all_kernels: bool = False
     ) -> None:
         """Set the attention of every component that has it; the others keep theirs.
 
         Args:
-            attn_implementation: `eager`, `sdpa`, `flash_attention_2`, ...
+            attn_implementation: `eager`, `sdpa`, `flash_attention_2`, ...; one for all components.
             allow_all_kernels: As in Transformers.
 
         Raises:
-            ValueError: No component has this attention.
+            ValueError: No component has this attention, or there is more than one.
         """
+        if not isinstance(attn_implementation, str):
+            raise ValueError(
+                f"attn_implementation={attn_implementation} is not one name: to give components "
+                "different ones, call hybrid.components[k].set_attn_implementation(...)."
+            )
         refused = {}
         for name, model in zip(self.config.component_names, self.components, strict=True):
             try:
@@ -208,20 +221,20 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
                 "components: leave it out."
             )
         own_cache(model_kwargs.get("past_key_values"))
-        return super()._prepare_cache_for_generation(
+        return cast(Any, super())._prepare_cache_for_generation(
             generation_config, model_kwargs, *args, **kwargs
         )
 
     def _maybe_initialize_input_ids_for_generation(
         self,
         inputs: torch.Tensor | None,
-        bos_token_id: int | None,
+        bos_token_id: Any,
         model_kwargs: dict[str, Any],
-    ) -> torch.Tensor:
+    ) -> Any:
         """An empty prompt begins with the BOS token, or with EOS where there is no BOS."""
         is_empty = inputs is not None and inputs.ndim == 2 and inputs.shape[1] == 0
         if "inputs_embeds" in model_kwargs or not (inputs is None or is_empty):
-            return super()._maybe_initialize_input_ids_for_generation(
+            return cast(Any, super())._maybe_initialize_input_ids_for_generation(
                 inputs, bos_token_id, model_kwargs
             )
         first = bos_token_id if bos_token_id is not None else self.generation_config.eos_token_id
@@ -237,6 +250,12 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
         return torch.full((rows, 1), first, dtype=torch.long, device=self.device)
 
 
+def mark_as_initialized(module: nn.Module) -> None:
+    """Tell Transformers not to initialize a module, nor what is in it."""
+    for one in module.modules():
+        cast(Any, one)._is_hf_initialized = True
+
+
 def _refuse_pickles(source: str | PathLike[str] | None, subfolder: str) -> None:
     """Say why a folder without safetensors is not loaded, where Transformers only misses a file."""
     if source is None:
@@ -246,8 +265,8 @@ def _refuse_pickles(source: str | PathLike[str] | None, subfolder: str) -> None:
     if pickles and not any(folder.glob("*.safetensors")):
         raise ValueError(
             f"The folder '{folder}' holds only pickled weights ({pickles[0].name}). A hybrid is "
-            "loaded from safetensors only, because a pickle can run code: load it with Transformers "
-            "where you trust it, then save_pretrained writes safetensors."
+            "loaded from safetensors only, because a pickle can run code: save it again with "
+            "save_pretrained."
         )
 
 

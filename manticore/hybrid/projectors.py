@@ -1,15 +1,17 @@
 """Projectors: the maps between the hybrid's width and a component's (paper section 3.2).
 
-A kind of projector is one class here with an entry in `PROJECTORS`; the configuration, the builder
-and the error messages read that table. Each kind starts as the identity or at random (`reset`), and
-has a closed-form `fit`: ridge regression from rows of hidden states to the rows that they should
-become, which the `aligned` initialization solves at every block boundary.
+A kind of projector is one class with an entry in `names.PROJECTORS`. Each starts as the identity or
+at random (`reset`), and has a closed-form `fit`: ridge regression from rows of hidden states to the
+rows that they should become, which the `aligned` initialization solves at every block boundary.
 """
 
 from abc import ABC, abstractmethod
+from typing import Any, cast
 
 import torch
 from torch import nn
+
+from manticore.names import PROJECTORS
 
 
 def resize_width(hidden_states: torch.Tensor, width: int) -> torch.Tensor:
@@ -86,6 +88,7 @@ class IdentityProjector(Projector):
     """No weights: pads or cuts."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(..., d_out), padded or cut."""
         return resize_width(hidden_states, self.d_out)
 
     def reset(self, init: str) -> None:
@@ -103,10 +106,12 @@ class LinearProjector(Projector):
         self.linear = nn.Linear(d_in, d_out)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(..., d_out), by the affine map."""
         return self.linear(hidden_states.to(self.linear.weight.dtype))
 
     @torch.no_grad()
     def reset(self, init: str) -> None:
+        """Initialize the map; the bias is zero."""
         if init == "identity":
             nn.init.eye_(self.linear.weight)
         else:
@@ -115,6 +120,7 @@ class LinearProjector(Projector):
 
     @torch.no_grad()
     def fit(self, inputs: torch.Tensor, wanted: torch.Tensor, gate: float, strength: float) -> None:
+        """Ridge regression with an intercept."""
         weight, bias = affine(inputs, wanted, strength)
         passing = gate * torch.eye(*weight.shape, dtype=weight.dtype, device=weight.device)
         self.linear.weight.copy_((weight - passing).T / (1 - gate))
@@ -134,6 +140,7 @@ class MLPProjector(Projector):
         return nn.functional.gelu(self.up(hidden_states))
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(..., d_out), the sum of both paths."""
         hidden_states = hidden_states.to(self.up.weight.dtype)
         return self.skip(hidden_states) + self.down(self._features(hidden_states))
 
@@ -157,18 +164,11 @@ class MLPProjector(Projector):
         self.down.bias.copy_(bias / (1 - gate))
 
 
-PROJECTORS: dict[str, type[Projector]] = {
-    "linear": LinearProjector,
-    "identity": IdentityProjector,
-    "mlp": MLPProjector,
-}
-
-
 class BlockProjectors(nn.Module):
     """`W_in[b, k]`: D -> d_k and `W_out[b, k]`: d_k -> D for every block and component.
 
     Args:
-        kind: A key of `PROJECTORS`.
+        kind: A name in `names.PROJECTORS`.
         width: D, the hybrid's width.
         widths: d_k, the widths of the K components.
         n_blocks: N, the number of blocks.
@@ -176,13 +176,22 @@ class BlockProjectors(nn.Module):
 
     def __init__(self, kind: str, width: int, widths: list[int], n_blocks: int) -> None:
         super().__init__()
-        make = PROJECTORS[kind]
+        make = PROJECTORS.load(kind)
         self.into = _grid(make, n_blocks, [(width, d) for d in widths])
         self.out_of = _grid(make, n_blocks, [(d, width) for d in widths])
 
     def each(self) -> list[Projector]:
         """Every projector: those into the blocks, then those out of them."""
-        return [projector for grid in (self.into, self.out_of) for row in grid for projector in row]
+        rows = [row for grid in (self.into, self.out_of) for row in grid.children()]
+        return [one for row in rows for one in row.children() if isinstance(one, Projector)]
+
+    def into_block(self, block: int, k: int) -> Projector:
+        """`W_in[block, k]`."""
+        return cast(Any, self.into[block])[k]
+
+    def out_of_block(self, block: int, k: int) -> Projector:
+        """`W_out[block, k]`."""
+        return cast(Any, self.out_of[block])[k]
 
 
 def _grid(make: type[Projector], n_blocks: int, sizes: list[tuple[int, int]]) -> nn.ModuleList:

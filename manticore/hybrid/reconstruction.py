@@ -1,4 +1,4 @@
-"""A head that decodes a whole sequence from one hidden state, as MAD's compression task asks."""
+"""A head that decodes a whole sequence from one hidden state, for MAD's compression task."""
 
 import math
 
@@ -12,21 +12,23 @@ class ReconstructionDecoder(nn.Module):
     """Logits of every token of a sequence from the hidden state of its last position.
 
     As published: the state and a fixed sinusoidal embedding of each position are added, and each
-    sum goes by itself through two layers (RMS norm, linear, GELU; the width stays) and an
-    unembedding (RMS norm, linear). Nothing but that one state tells of the sequence.
+    sum passes on its own through two layers (RMS norm, linear, GELU; the width stays) and an
+    unembedding (RMS norm, linear). That one state is all that the decoder sees of the sequence.
 
     Args:
-        width: of the hidden state, D; 4 or more.
-        vocabulary: V.
+        width: Width of the hidden state, D; even, and at least 4.
+        vocabulary: V, the number of tokens.
 
     Raises:
-        ValueError: The width is odd, or too small for sines and cosines of unlike wavelengths.
+        ValueError: The width is odd, or too small for sines and cosines of different wavelengths.
     """
 
     def __init__(self, width: int, vocabulary: int) -> None:
         super().__init__()
         if width < 4 or width % 2:
-            raise ValueError(f"width={width} has no sinusoidal embedding: give an even one from 4.")
+            raise ValueError(
+                f"width={width} has no sinusoidal embedding: give an even width, 4 or more."
+            )
         self.width = width
         self.layers = nn.Sequential(
             nn.RMSNorm(width),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from manticore.evaluate import alignment_error, measure_text
-from manticore.hybrid.sampling import sample_text
+from manticore.hybrid.generation import sample_text
 from manticore.store.events import Events, last_per_step
 from manticore.train.signs import collapsed, misaligned, rising, worse
 

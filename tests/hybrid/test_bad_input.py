@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from manticore import ManticoreForCausalLM, build_hybrid, load_component
 from manticore.components.loading import ComponentError
 from manticore.hybrid.mixture import check_mixture_weights
-from tests.tiny import VOCAB_SIZE
+from tests.tiny import VOCAB_SIZE, make_model, make_tokenizer
 
 Component = Callable[..., str]
 
@@ -61,18 +62,90 @@ def test_one_name_in_place_of_a_list(parts: list[str]) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("projector", "cubic", "projector 'cubic' is none of linear, identity, mlp"),
-        ("projector_init", "zeros", "projector_init 'zeros' is none of aligned, identity, random"),
-        ("head", "old", "head 'old' is none of mixed, new"),
+        ("projector", "liner", "projector 'liner'. Did you mean 'linear'. .*: linear, identity"),
+        ("projector", ["mlp"], r"Unknown projector \['mlp'\]"),
+        ("projector_init", "zeros", "projector_init 'zeros'. .*: aligned, identity, random"),
+        ("head", "old", "head 'old'. .*: mixed, new"),
         ("tokenizer_from", 2, "tokenizer_from=2 names none of the 2 components: choose 0 to 1"),
         ("tokenizer_from", -1, "tokenizer_from=-1 names none of the 2 .*: choose 0 to 1"),
-        ("alignment_text", "A fox.", r"is \d tokens long in the vocabulary of '.*': .* at least 64"),
+        ("alignment_text", "A fox.", r"is \d tokens long in the vocabulary .* at least 64"),
+        ("alignment_text", "", r"is 0 tokens long in the vocabulary .* at least 64"),
+        ("device", "", "no device '' here: choose cpu"),
+        ("device", "gpu", "no device 'gpu' here: choose cpu"),
+        ("device", "cuda:99", "no device 'cuda:99' here: choose cpu"),
+        ("device", "meta", "'meta' holds no weights: choose cpu"),
         ("mixture_weights", [0.7, 0.2], "must sum to 1; the rows sum to .*Divide each row"),
     ],
 )
 def test_options_that_cannot_be(parts: list[str], option: str, value: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         build_hybrid(parts, 2, **{"projector_init": "identity", option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("components", None, "must be a list, .* not None"),
+        ("components", {"gpt2", "mamba"}, "must be a list, as their order counts"),
+        ("components", iter(["gpt2"]), "must be a list, .*iterator"),
+        ("components", [None], "None is not a component: give zoo:NAME"),
+        ("components", [["gpt2"]], r"\['gpt2'\] is not a component"),
+        ("n_blocks", "2", "n_blocks='2' is not a whole number"),
+        ("n_blocks", 2.0, "n_blocks=2.0 is not a whole number"),
+        ("n_blocks", True, "n_blocks=True is not a whole number"),
+        ("tokenizer_from", "0", "tokenizer_from='0' names none of the 2 .*: choose 0 to 1"),
+        ("tokenizer_from", None, "tokenizer_from=None names none of the 2"),
+        ("seed", "x", "seed='x' is not a whole number"),
+        ("seed", None, "seed=None is not a whole number"),
+        ("dtype", "float32", "dtype='float32' is not a type of weights: give torch.float32"),
+        ("dtype", torch.int8, "dtype=torch.int8 is not a type of weights"),
+        ("device", None, "device=None is not a device: choose cpu"),
+        ("alignment_text", ["A fox."], r"alignment_text=\['A fox.'\] is not a text"),
+    ],
+)
+def test_arguments_of_another_type(parts: list[str], option: str, value: object, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        build_hybrid(**{"components": parts, "projector_init": "identity", option: value})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("beside", [True, False])
+def test_weights_of_a_component_that_are_no_numbers(
+    parts: list[str], tmp_path: Path, value: float, beside: bool
+) -> None:
+    model = make_model("llama")
+    with torch.no_grad():
+        model.model.layers[2].mlp.down_proj.weight[3, 5] = value
+    folder = tmp_path / "merged"
+    model.save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    said = r"'merged' has weights that are not finite .* model\.layers\.2\.mlp\.down_proj\.weight"
+    for part in (str(folder), load_component(folder)):
+        with pytest.raises(ValueError, match=said):
+            build_hybrid([parts[0], part] if beside else [part], 2)
+
+
+def test_weights_too_large_for_the_type_given(parts: list[str], tmp_path: Path) -> None:
+    model = make_model("llama")
+    with torch.no_grad():
+        model.model.norm.weight[0] = 1e6
+    model.save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"model\.norm\.weight \(float16\): .*torch\.float32"):
+        build_hybrid([tmp_path], 2, dtype=torch.float16)
+    build_hybrid([tmp_path], 2)
+
+
+def test_states_too_large_for_the_type_given(parts: list[str], tmp_path: Path) -> None:
+    model = make_model("llama")
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.mlp.down_proj.weight.mul_(3e4 / layer.mlp.down_proj.weight.abs().max())
+    model.save_pretrained(tmp_path / "loud")
+    make_tokenizer().save_pretrained(tmp_path / "loud")
+    said = r"hidden states of the component 'loud' are not finite after \d of 2 blocks"
+    with pytest.raises(ValueError, match=said):
+        build_hybrid([parts[0], tmp_path / "loud"], 2, dtype=torch.float16)
 
 
 def test_a_component_that_cannot_be_loaded(parts: list[str]) -> None:

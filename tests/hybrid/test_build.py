@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tokenizers import Tokenizer, models
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from manticore import ManticoreForCausalLM, build_hybrid, load_component
+from manticore.components.runner import BlockRunner
 from tests.tiny import TEXT, make_tokenizer, save_component
 
 Component = Callable[..., str]
@@ -102,6 +104,66 @@ def test_type_and_device(pair: list[str], device: object) -> None:
     exact = _build(pair, 2)(_ids()).logits
     rough = hybrid(_ids()).logits.float()
     assert torch.nn.functional.cosine_similarity(rough, exact, dim=-1).mean() > 0.98
+
+
+# One component ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def silent(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A component that makes one token of any text."""
+    backend = Tokenizer(models.WordLevel({f"t{i}": i for i in range(96)}, unk_token="t0"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="t2", unk_token="t0")
+    folder = save_component(tmp_path_factory.mktemp("silent") / "gpt2", "gpt2")
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("n_blocks", [1, 4])
+@torch.no_grad()
+def test_one_component_needs_no_text(silent: str, n_blocks: int) -> None:
+    alone = AutoModelForCausalLM.from_pretrained(silent)
+    hybrid = build_hybrid([silent], n_blocks)
+    assert torch.equal(hybrid(_ids()).logits, alone(_ids()).logits)
+    assert hybrid.config.scales == [[1.0]] * (n_blocks + 1)
+
+
+def test_one_component_is_not_run_to_be_built(
+    component: Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("nothing to measure")
+
+    monkeypatch.setattr(BlockRunner, "run", refuse)
+    build_hybrid([component("gpt_neox")], 2)
+    with pytest.raises(AssertionError, match="nothing to measure"):
+        build_hybrid([component("gpt_neox"), component("gpt2")], 2)
+
+
+def test_several_components_need_a_text_that_they_can_read(
+    silent: str, component: Component
+) -> None:
+    said = r"bundled stories are 1 tokens long in the vocabulary of '.*': give an alignment_text"
+    with pytest.raises(ValueError, match=said):
+        build_hybrid([silent, component("llama")], 2)
+
+
+def test_components_are_measured_in_one_pass_and_fitted_in_another(
+    pair: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = []
+    embed = BlockRunner.embed
+
+    def count(runner: BlockRunner, *arguments: object) -> torch.Tensor:
+        passes.append(runner.spec.model_type)
+        return embed(runner, *arguments)
+
+    monkeypatch.setattr(BlockRunner, "embed", count)
+    _build(pair, 2, projector_init="random")
+    assert sorted(passes) == ["gpt_neox", "llama"]
+    passes.clear()
+    _build(pair, 2)
+    assert sorted(passes) == ["gpt_neox", "gpt_neox", "llama", "llama"]
 
 
 # Tokenizers -------------------------------------------------------------------------------------
@@ -207,12 +269,6 @@ def test_names_are_told_apart(tmp_path: Path, names: tuple[str, ...]) -> None:
     [
         ({"n_blocks": 0}, "n_blocks=0"),
         ({"n_blocks": 4}, "n_blocks=4 .* which has 3 layers"),
-        ({"projector": "cubic"}, "'cubic' is none of linear"),
-        ({"projector_init": "lucky"}, "'lucky' is none of aligned"),
-        ({"head": "tail"}, "'tail' is none of mixed"),
-        ({"tokenizer_from": 2}, "tokenizer_from=2"),
-        ({"tokenizer_from": -1}, "tokenizer_from=-1"),
-        ({"mixture_weights": [0.5, 0.4]}, "sum to 1"),
         ({"mixture_weights": [[0.5, 0.5]] * 3, "n_blocks": 2}, "do not fit"),
         ({"alignment_text": "a fox"}, "alignment_text is 2 tokens long .* at least 128"),
     ],

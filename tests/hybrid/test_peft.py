@@ -174,6 +174,43 @@ def test_adapters_train_with_gradient_checkpointing(component: Component) -> Non
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("families", "head"),
+    [(("gpt2", "llama"), "mixed"), (("gpt2",), "mixed"), (("gpt2", "gpt_neox"), "new")],
+)
+def test_all_linear_leaves_the_heads_out(
+    component: Component, families: tuple[str, ...], head: str
+) -> None:
+    """That of gpt2 is tied to its embedding, those of llama and gpt_neox are not."""
+    folders = [component(family, width=32 + 16 * k) for k, family in enumerate(families)]
+    hybrid = build_hybrid(folders, 2, projector_init="random", head=head)
+    before = {name: weight.clone() for name, weight in hybrid.state_dict().items()}
+    config = peft.LoraConfig(
+        r=2, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM"
+    )
+    torch.manual_seed(0)
+    model = peft.get_peft_model(hybrid, config).eval()
+    adapted = {n for n, m in hybrid.named_modules() if isinstance(m, LoraLayer)}
+    assert adapted > set(lora_targets(build_hybrid(folders, 2, projector_init="identity")))
+    assert not [name for name in adapted if name.endswith(("lm_head", "embed_out", "new_head"))]
+    with torch.no_grad():
+        logits = model(input_ids=_ids()).logits
+        merged = model.merge_and_unload()
+        torch.testing.assert_close(merged(_ids()).logits, logits, rtol=1e-4, atol=1e-4)
+    for k, part in enumerate(merged.components):
+        for kind in ("input", "output"):
+            weight = getattr(part, f"get_{kind}_embeddings")().weight
+            names = [n for n, w in merged.components[k].named_parameters() if w is weight]
+            assert torch.equal(weight, before[f"components.{k}.{names[0]}"])
+
+
+@pytest.mark.parametrize("target", [["lm_head"], r".*\.lm_head"])
+def test_an_adapter_on_a_component_head_is_refused(component: Component, target: object) -> None:
+    config = peft.LoraConfig(r=2, target_modules=target, task_type="CAUSAL_LM")
+    with pytest.raises(ValueError, match="ComponentHead"):
+        peft.get_peft_model(_hybrid(component, "gpt2"), config)
+
+
 def test_a_hybrid_with_adapters_is_not_given_a_second_set(component: Component) -> None:
     hybrid = _hybrid(component, "gpt_neox")
     _adapted(hybrid)

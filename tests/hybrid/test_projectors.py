@@ -1,20 +1,25 @@
-"""Projectors: their closed-form fit against brute force."""
+"""Projectors: their closed-form fit against brute force, and what a kind of one's own gets."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from manticore import ManticoreForCausalLM, alignment_error, build_hybrid
 from manticore.hybrid.projectors import (
-    PROJECTORS,
     BlockProjectors,
     IdentityProjector,
     LinearProjector,
     MLPProjector,
+    Projector,
     affine,
     resize_width,
     ridge,
 )
+from manticore.names import PROJECTORS, Entry
 
 widths = st.integers(1, 6)
 
@@ -106,7 +111,7 @@ def test_mlp_is_never_worse_than_linear_on_what_it_was_fitted_to(gate: float, cu
 @pytest.mark.parametrize("kind", list(PROJECTORS))
 @pytest.mark.parametrize(("d_in", "d_out"), [(3, 5), (5, 3), (4, 4)])
 def test_identity_initialisation_pads_and_cuts(kind: str, d_in: int, d_out: int) -> None:
-    projector = PROJECTORS[kind](d_in, d_out)
+    projector = PROJECTORS.load(kind)(d_in, d_out)
     projector.reset("identity")
     x = _random(2, 7, d_in).float()
     found = projector(x)
@@ -143,3 +148,73 @@ def test_block_projectors_map_every_component_in_and_out(kind: str) -> None:
             entering = projectors.into[block][k](torch.zeros(2, 6))
             assert entering.shape == (2, width)
             assert projectors.out_of[block][k](entering).shape == (2, 6)
+
+
+# A kind of one's own ----------------------------------------------------------------------------
+
+
+class Diagonal(Projector):
+    """One factor per channel that both sides have."""
+
+    def __init__(self, d_in: int, d_out: int) -> None:
+        super().__init__(d_in, d_out)
+        self.factors = torch.nn.Parameter(torch.full((d_out,), float("nan")))
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return resize_width(hidden_states, self.d_out) * self.factors
+
+    @torch.no_grad()
+    def reset(self, init: str) -> None:
+        self.factors.normal_() if init == "random" else self.factors.fill_(1.0)
+
+    @torch.no_grad()
+    def fit(self, inputs: torch.Tensor, wanted: torch.Tensor, gate: float, strength: float) -> None:
+        own = resize_width(inputs, self.d_out).double()
+        factors = (own * wanted).sum(0) / ((1 + strength) * own.square().sum(0)).clamp_min(1e-9)
+        self.factors.copy_((factors - gate) / (1 - gate))
+
+
+@pytest.fixture
+def diagonal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROJECTORS, "diagonal", Entry(home=Diagonal, about="Factors."))
+
+
+@pytest.fixture
+def pair(component: Callable[..., str]) -> list[str]:
+    return [component("gpt_neox"), component("mamba", width=48)]
+
+
+def _factors(hybrid: ManticoreForCausalLM) -> torch.Tensor:
+    projectors = hybrid.projectors.each()
+    assert len(projectors) == 8
+    assert all(isinstance(projector, Diagonal) for projector in projectors)
+    return torch.cat([projector.factors.detach() for projector in projectors])
+
+
+@pytest.mark.usefixtures("diagonal")
+def test_a_new_kind_is_the_identity_or_random_as_asked(pair: list[str]) -> None:
+    identity = _factors(build_hybrid(pair, 2, projector="diagonal", projector_init="identity"))
+    assert torch.equal(identity, torch.ones_like(identity))
+    one, same, other = (
+        _factors(build_hybrid(pair, 2, projector="diagonal", projector_init="random", seed=seed))
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, same)
+    assert not torch.isclose(one, other).any()
+    assert one.std() == pytest.approx(1, rel=0.2)
+
+
+@pytest.mark.usefixtures("diagonal")
+@torch.no_grad()
+def test_a_new_kind_is_fitted_and_reloads(pair: list[str], tmp_path: Path) -> None:
+    ids = torch.randint(2, 60, (4, 16), generator=torch.Generator().manual_seed(1))
+    errors = {}
+    for init in ("aligned", "identity"):
+        hybrid = build_hybrid(pair, 2, projector="diagonal", projector_init=init)
+        errors[init] = alignment_error(hybrid, ids).into.mean()
+    assert errors["aligned"] < errors["identity"]
+    hybrid = build_hybrid(pair, 2, projector="diagonal", projector_init="random")
+    hybrid.save_pretrained(tmp_path)
+    loaded = ManticoreForCausalLM.from_pretrained(tmp_path)
+    assert torch.equal(_factors(loaded), _factors(hybrid))
+    assert torch.equal(loaded(ids).logits, hybrid(ids).logits)

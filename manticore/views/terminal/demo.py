@@ -12,7 +12,7 @@ from rich.text import Text
 from manticore.api import search
 from manticore.data import load_text
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
-from manticore.hybrid.sampling import sample_text as sampled
+from manticore.hybrid.generation import sample_text as sampled
 from manticore.runs import Run
 from manticore.views.plots import component_colour
 from manticore.views.terminal.panel import sample_text
