@@ -23,12 +23,12 @@ def component_choices() -> list[tuple[str, str]]:
     try:
         return [(name, f"zoo:{name}") for name in zoo_names()]
     except FileNotFoundError as error:
-        log.warning("no bundled components: %s", error)
+        log.warning("No bundled components: %s", error)
         return []
 
 
 def default_components() -> list[str]:
-    """Two components for a telling first hybrid: an English and a Spanish one if there are."""
+    """Two components for a telling first hybrid: an English and a Spanish one if available."""
     values = [value for _, value in component_choices()]
     preferred = [value for value in ("zoo:tales-neox", "zoo:novelas-mamba") if value in values]
     return preferred if len(preferred) == 2 else values[:2]

@@ -1,4 +1,4 @@
-"""The tab that talks with a run's hybrid: what one writes, it goes on with."""
+"""The tab where a run's hybrid continues what one writes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,8 @@ from manticore.hybrid.generation import continue_text, join_texts
 from manticore.views.plots import outcome_figure, perplexity_figure
 from manticore.views.wording import explain
 
-from .watching import Watcher, hybrid_of
+from .open_runs import OpenRuns, hybrid_of
+from .page import ALL_AT_ONCE, QUIETLY, Page
 
 WAITING = "…"
 EXAMPLES = [
@@ -19,13 +20,17 @@ EXAMPLES = [
     "Había una vez",
 ]
 HOW = (
-    "The bundled components tell stories and have not been taught to answer: write a beginning, "
-    "and the hybrid goes on with it. Everything above counts as the text so far."
+    "The bundled components tell stories and have not been trained to answer: write a beginning, "
+    "and the hybrid continues it. Everything above is part of the prompt."
 )
 
 
-def build(watcher: Watcher, shown: gr.Dropdown) -> None:
-    """Lay the tab out and wire it; arguments as for the search tab."""
+def build(page: Page) -> None:
+    """Lay the tab out and wire it.
+
+    Args:
+        page: What the tabs share.
+    """
     gr.Markdown(HOW)
     with gr.Row():
         with gr.Column(scale=8, min_width=420):
@@ -52,25 +57,24 @@ def build(watcher: Watcher, shown: gr.Dropdown) -> None:
             bars = gr.Plot(perplexity_figure(None), show_label=False, elem_id="chat-perplexity")
             temperature = gr.Slider(0, 1.5, value=0.8, step=0.05, label="Temperature")
             top_p = gr.Slider(0.05, 1, value=0.95, step=0.05, label="Top-p")
-            length = gr.Slider(8, 256, value=96, step=8, label="New tokens, at most")
+            length = gr.Slider(8, 256, value=96, step=8, label="Maximum new tokens")
             clear = gr.Button("New text", size="sm", elem_id="clear")
 
     def write(
         run_id: str | None, beginning: str, history: list[dict[str, Any]], *sampling: float
     ) -> Iterator[Any]:
-        yield from answer(watcher, run_id, beginning, history, *sampling)
+        yield from answer(page.runs, run_id, beginning, history, *sampling)
 
-    inputs = [shown, message, chat, temperature, top_p, length]
-    quietly = {"show_progress": "hidden", "api_visibility": "private"}
-    writing = [
-        event(write, inputs, [chat, message], concurrency_limit=4, **quietly)
+    inputs = [page.shown, message, chat, temperature, top_p, length]
+    writing: list[dict[str, Any]] = [
+        event(write, inputs, [chat, message], concurrency_limit=4, **QUIETLY)
         for event in (send.click, message.submit)
     ]
     stop.click(None, cancels=writing, api_visibility="private")
-    clear.click(lambda: [], None, chat, cancels=writing, **quietly)
+    clear.click(lambda: [], None, chat, cancels=writing, **QUIETLY)
 
     def show_outcome(run_id: str | None, before: Any) -> Any:
-        run = watcher.find(run_id)
+        run = page.runs.find(run_id)
         measured = [] if run is None else [e for e in run.events() if e["kind"] == "eval"]
         now = (run and run.id, len(measured))
         if before == now:
@@ -80,13 +84,12 @@ def build(watcher: Watcher, shown: gr.Dropdown) -> None:
         return outcome_figure(measured, run.config.stage, run.id), now
 
     seen = gr.State(None)
-    looks = {"fn": show_outcome, "inputs": [shown, seen], "outputs": [bars, seen]}
-    shown.change(**looks, concurrency_limit=None, **quietly)
-    gr.Timer(5).tick(**looks, concurrency_limit=None, **quietly)
+    for event in (page.shown.change, gr.Timer(5).tick):
+        event(show_outcome, [page.shown, seen], [bars, seen], **ALL_AT_ONCE)
 
 
 def answer(
-    watcher: Watcher,
+    opened: OpenRuns,
     run_id: str | None,
     beginning: str,
     history: list[dict[str, Any]],
@@ -94,13 +97,23 @@ def answer(
     top_p: float,
     length: float,
 ) -> Iterator[Any]:
-    """The chat, again with every piece that the hybrid writes; the message box, emptied once."""
+    """Updates of the chat and the message box, one for every piece that the hybrid writes.
+
+    Args:
+        opened: The runs.
+        run_id: Id of the run whose hybrid writes.
+        beginning: What the visitor wrote.
+        history: Messages of the chat so far.
+        temperature: Sampling temperature; 0 takes the likeliest token.
+        top_p: Nucleus mass.
+        length: Maximum number of new tokens.
+    """
     if not beginning.strip():
         yield gr.skip(), gr.skip()
         return
-    run = watcher.find(run_id)
+    run = opened.find(run_id)
     if run is None:
-        gr.Warning("Choose a run above, or start one: its hybrid is what you talk with.")
+        gr.Warning("Choose a run above, or start one, to chat with its hybrid.")
         yield gr.skip(), gr.skip()
         return
     history = [message for message in history if not _is_waiting(message)]
@@ -131,12 +144,12 @@ def said(role: str, text: str) -> dict[str, Any]:
 
 
 def _is_waiting(message: dict[str, Any]) -> bool:
-    """Whether it only says that something will stand here: what was stopped before leaves it."""
+    """Whether a message is only the placeholder of an answer, left by one that was stopped."""
     return message["role"] == "assistant" and text_so_far([message]) == WAITING
 
 
 def text_so_far(history: list[dict[str, Any]]) -> str:
-    """All that both have written, as one running text."""
+    """Everything that both have written, as one running text."""
     return join_texts(
         "".join(block["text"] for block in message["content"] if block["type"] == "text")
         for message in history

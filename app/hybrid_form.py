@@ -6,9 +6,10 @@ from typing import Any
 import gradio as gr
 
 from manticore.components.zoo import zoo_path
-from manticore.names import STRATEGIES
+from manticore.names import PROJECTORS, STRATEGIES
 
 from . import catalogue
+from .page import QUIETLY
 
 
 def strategy_choices() -> list[tuple[str, str]]:
@@ -20,7 +21,7 @@ def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
     """Lay out which components are mixed, their cards, and in how many blocks.
 
     Args:
-        tab: begins the elements' ids.
+        tab: Beginning of the elements' ids.
     """
     chosen = catalogue.default_components()
     depth = catalogue.max_blocks(chosen)
@@ -31,7 +32,7 @@ def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
         max_choices=4,
         allow_custom_value=True,
         label="Components",
-        info="Two to four; or type a hub id or a folder",
+        info="Two to four; or type a hub id or a folder.",
         elem_id=f"{tab}components",
     )
     cards = gr.HTML(catalogue.cards_html(chosen), elem_id=f"{tab}cards", padding=False)
@@ -53,51 +54,51 @@ def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
         choose,
         [components, n_blocks],
         [cards, n_blocks],
-        show_progress="hidden",
-        api_visibility="private",
+        **QUIETLY,
     )
     return components, n_blocks
 
 
 def strategy_input(tab: str = "", *, fixed: bool = True) -> gr.Dropdown:
-    """Lay out how mixture weights are found.
+    """Lay out the choice of the strategy.
 
     Args:
-        tab: begins the element's id.
-        fixed: offer not to search at all.
+        tab: Beginning of the element's id.
+        fixed: Whether to offer no search at all.
     """
     return gr.Dropdown(
         [(label, name) for label, name in strategy_choices() if fixed or name != "fixed"],
         value="darts",
         label="Strategy",
-        info="How mixture weights are found",
+        info="How the mixture weights are found.",
         elem_id=f"{tab}strategy",
     )
 
 
 def projector_inputs() -> tuple[gr.Dropdown, gr.Dropdown]:
-    """Lay out the kind of the projectors and how they start."""
+    """Lay out the kind of the projectors and their initialization."""
     with gr.Row():
         return (
+            gr.Dropdown(list(PROJECTORS), value="linear", label="Projectors", min_width=120),
             gr.Dropdown(
-                ["linear", "identity", "mlp"], value="linear", label="Projectors", min_width=120
-            ),
-            gr.Dropdown(
-                ["aligned", "identity", "random"], value="aligned", label="start as", min_width=120
+                ["aligned", "identity", "random"],
+                value="aligned",
+                label="Initialization",
+                min_width=120,
             ),
         )
 
 
 def name_input() -> gr.Textbox:
     """Lay out the name of the run."""
-    return gr.Textbox(label="Name of the run", max_length=120, placeholder="optional")
+    return gr.Textbox(label="Run name", max_length=120, placeholder="optional")
 
 
 def check_hybrid(components: Sequence[str], n_blocks: float) -> None:
     """Refuse what is known to be impossible before a run is started for it.
 
     Raises:
-        ValueError, LookupError: in words for the reader of the page.
+        ValueError, LookupError: The message is for the reader of the page.
     """
     for component in components:
         if component.startswith("zoo:"):
@@ -105,5 +106,6 @@ def check_hybrid(components: Sequence[str], n_blocks: float) -> None:
     deepest = catalogue.max_blocks(components)
     if n_blocks > deepest:
         raise ValueError(
-            f"{n_blocks:g} blocks are too many: the shallowest component has {deepest} layers"
+            f"{n_blocks:g} blocks are too many: the shallowest component has {deepest} layers. "
+            f"Choose {deepest} or fewer."
         )

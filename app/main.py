@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-# Read by Gradio when it is imported: nothing is reported to anybody.
+# Gradio reads it when it is imported: nothing is reported to anybody.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
@@ -14,9 +14,12 @@ import gradio as gr
 from manticore.runs import runs_root
 from manticore.views.wording import REACH
 
-from . import chat_tab, program_tab, search_tab
+from .guard import guards
+from .open_runs import OpenRuns
+from .page import ALL_AT_ONCE, QUIETLY, Page
 from .style import CSS, FIT_FIGURES, REMEMBER_RUN, THEME
-from .watching import Watcher
+from .tabs import TABS, tab_for
+from .texts import Texts
 
 MASTHEAD = """
 # Manticore
@@ -24,10 +27,15 @@ Mix pretrained language models block by block, watch which wins where, read what
 """
 
 
-def build_page(root: Path) -> gr.Blocks:
-    """The whole page over the runs in `root`."""
-    watcher = Watcher(root)
-    with gr.Blocks(title="Manticore", analytics_enabled=False, fill_width=True) as page:
+def build_page(root: Path, texts: Path | None = None) -> gr.Blocks:
+    """The whole page.
+
+    Args:
+        root: Folder of all runs.
+        texts: Folder of the texts that visitors may use; the working directory if None.
+    """
+    opened = OpenRuns(root)
+    with gr.Blocks(title="Manticore", analytics_enabled=False, fill_width=True) as blocks:
         last_run = gr.BrowserState("", storage_key="manticore-last-run", secret="manticore")
         with gr.Row(equal_height=True):
             with gr.Column(scale=7, min_width=320):
@@ -36,45 +44,45 @@ def build_page(root: Path) -> gr.Blocks:
                 # Its value lives in the browser, so it outlives a restart of this process; ids that
                 # the list lacks are let in, and checked where they are used.
                 shown = gr.Dropdown(
-                    watcher.choices(),
+                    opened.choices(),
                     value=None,
                     label="Run",
                     allow_custom_value=True,
                     elem_id="run",
                 )
+        page = Page(opened, shown, Texts(texts), lambda stage: tab_for(stage).title)
         with gr.Tabs() as tabs:
-            with gr.Tab("Build and search", id="search"):
-                search_tab.build(watcher, shown)
-            with gr.Tab("Program", id="program"):
-                program_tab.build(watcher, shown)
-            with gr.Tab("Chat", id="chat"):
-                chat_tab.build(watcher, shown)
+            for tab in TABS:
+                with gr.Tab(tab.title, id=tab.id):
+                    tab.build(page)
+        _remember(blocks, page, tabs, last_run)
+    return blocks
 
-        def restore(last: str, request: gr.Request) -> Any:
-            asked = request.query_params.get("run")
-            run = watcher.find(asked or last)
-            if asked and run is None:
-                gr.Warning("There is no such run here. Choose one from the list.")
-            choices = gr.Dropdown(choices=watcher.choices(), value=run.id if run else None)
-            programming = run is not None and run.config.stage == "program"
-            return choices, gr.Tabs(selected="program") if programming else gr.skip()
 
-        quietly = {"show_progress": "hidden", "api_visibility": "private"}
-        page.load(restore, last_run, [shown, tabs], concurrency_limit=None, **quietly)
-        tabs.change(None, None, None, js=FIT_FIGURES, **quietly)
-        shown.change(None, shown, last_run, js=REMEMBER_RUN, **quietly)
-        shown.focus(
-            lambda: gr.Dropdown(choices=watcher.choices()),
-            None,
-            shown,
-            concurrency_limit=None,
-            **quietly,
-        )
-    return page
+def _remember(blocks: gr.Blocks, page: Page, tabs: gr.Tabs, last_run: gr.BrowserState) -> None:
+    """Show the run of the address bar, or else the browser's last one, whenever the page loads."""
+    opened, shown = page.runs, page.shown
+
+    def restore(last: str, request: gr.Request) -> Any:
+        asked = request.query_params.get("run")
+        run = opened.find(asked or last)
+        if asked and run is None:
+            gr.Warning("There is no such run here. Choose one from the list.")
+        choices = gr.Dropdown(choices=opened.choices(), value=run.id if run else None)
+        return choices, gr.Tabs(selected=tab_for(run.config.stage).id) if run else gr.skip()
+
+    blocks.load(restore, last_run, [shown, tabs], **ALL_AT_ONCE)
+    tabs.change(None, None, None, js=FIT_FIGURES, **QUIETLY)
+    shown.change(None, shown, last_run, js=REMEMBER_RUN, **QUIETLY)
+    shown.focus(lambda: gr.Dropdown(choices=opened.choices()), None, shown, **ALL_AT_ONCE)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve the page until interrupted."""
+    """Serve the page until interrupted.
+
+    Args:
+        arguments: Command line without the program; that of this process if None.
+    """
     parser = argparse.ArgumentParser(prog="manticore app", description=__doc__)
     parser.add_argument(
         "--host", default="127.0.0.1", help=f"0.0.0.0 lets other machines in; {REACH}"
@@ -82,18 +90,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--runs-root", help="folder of all runs; $MANTICORE_RUNS, else ./runs")
     parser.add_argument(
+        "--texts",
+        type=Path,
+        help="folder of the texts that visitors may use; the working directory",
+    )
+    parser.add_argument(
         "--share", action="store_true", help=f"a public link through gradio.live; {REACH}"
     )
     options = parser.parse_args(arguments)
+    if options.texts is not None and not options.texts.expanduser().is_dir():
+        parser.error(f"There is no folder {options.texts}: give an existing one with --texts.")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    page = build_page(runs_root(options.runs_root))
-    page.launch(
+    texts = options.texts and options.texts.expanduser()
+    build_page(runs_root(options.runs_root), texts).launch(
         server_name=options.host,
         server_port=options.port,
         share=options.share,
         theme=THEME,
         css=CSS,
         footer_links=[],
+        max_file_size="1kb",
+        app_kwargs=guards(options.host, options.share),
     )
 
 

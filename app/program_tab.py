@@ -1,10 +1,10 @@
-"""The tab that programs a hybrid: mixture weights from MAD tasks, weighted as skills."""
+"""The tab that programs a hybrid: mixture weights from weighted MAD tasks."""
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from manticore.config.programming import ProgramConfig
 from manticore.names import TASKS
@@ -12,15 +12,16 @@ from manticore.runs import RunConfig
 from manticore.views.wording import short_task
 
 from . import hybrid_form
-from .run_panel import RunPanel
-from .watching import Watcher
+from .page import Page
+from .run_panel import RunPanel, View
 
 HOW = (
     "Mixture weights without a text: they are searched on small synthetic tasks, then combined. "
-    "How much should each skill count?"
+    "How much should each task count?"
 )
 SKILLS = {"in-context-recall": 1.0, "memorization": 0.5}
-_DEFAULTS = ProgramConfig()
+VIEW = View("program", "Program", lambda stage: stage == "program", "program-")
+_DEFAULTS = ProgramConfig.model_validate({})
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Form:
     seed: gr.Number
 
     @property
-    def inputs(self) -> list[gr.components.Component]:
-        """All of them, the skills last."""
+    def inputs(self) -> list[Component]:
+        """All inputs, those of the tasks last."""
         others = [value for name, value in self.__dict__.items() if name != "skills"]
         return [*others, *self.skills]
 
@@ -69,45 +70,47 @@ def config_from(
     seed: float,
     *skills: float,
 ) -> RunConfig:
-    """The run that the form describes; a skill for each of `TASKS`, 0 for one that is not used.
+    """The run that the form describes, with a weight for each of `TASKS`, 0 = not used.
 
     Raises:
-        ValueError: a value is impossible, in words for the reader of the page.
+        ValueError: A value is impossible; the message is for the reader of the page.
     """
     hybrid_form.check_hybrid(components, n_blocks)
     tasks = {task: skill for task, skill in zip(TASKS, skills, strict=True) if skill > 0}
     if not tasks:
-        raise ValueError("No task is chosen: move at least one skill above 0.")
-    lengths = _lengths(lengths) if target_length else ()
-    if target_length and len(lengths) < 2:
+        raise ValueError("No task is chosen: move at least one task weight above 0.")
+    several = _lengths(lengths) if target_length else ()
+    if target_length and len(several) < 2:
         raise ValueError(
-            "Mixture weights for a target length need tasks of two lengths or more: give them, "
-            "such as 32, 64, 128, or leave the target length at 0."
+            "A target length needs tasks of two lengths or more: enter them, such as 32, 64, 128, "
+            "or leave the target length at 0."
         )
-    steps = int(steps)
-    return RunConfig(
-        stage="program",
-        name=(name or "").strip() or None,
-        components=tuple(components),
-        n_blocks=n_blocks,
-        projector=projector,
-        projector_init=projector_init,
-        data={},
-        program=ProgramConfig(
-            tasks=tasks,
-            preset=preset,
-            steps=steps,
-            strategy=strategy,
-            combine=combine,
-            from_scratch=from_scratch,
-            target_length=target_length or None,
-            lengths=lengths,
-            batch_size=batch_size,
-            **({"mixture_lr": mixture_lr} if mixture_lr else {}),
-            eval_every=max(1, steps // 5),
-            checkpoint_every=max(1, steps // 3),
-        ),
-        seed=seed,
+    options = {
+        "tasks": tasks,
+        "preset": preset,
+        "steps": int(steps),
+        "strategy": strategy,
+        "combine": combine,
+        "from_scratch": from_scratch,
+        "target_length": target_length or None,
+        "lengths": several,
+        "batch_size": batch_size,
+        **({"mixture_lr": mixture_lr} if mixture_lr else {}),
+        "eval_every": max(1, int(steps) // 5),
+        "checkpoint_every": max(1, int(steps) // 3),
+    }
+    return RunConfig.model_validate(
+        {
+            "stage": "program",
+            "name": (name or "").strip() or None,
+            "components": tuple(components),
+            "n_blocks": n_blocks,
+            "projector": projector,
+            "projector_init": projector_init,
+            "data": {},
+            "options": options,
+            "seed": seed,
+        }
     )
 
 
@@ -116,20 +119,24 @@ def _lengths(text: str) -> tuple[int, ...]:
     for word in filter(None, words):
         if not word.isdecimal():
             raise ValueError(
-                f"{word!r} is no length: give numbers of tokens with commas between, such as "
-                "32, 64, 128"
+                f"{word!r} is not a length: enter numbers of tokens separated by commas, such as "
+                "32, 64, 128."
             )
     return tuple(int(word) for word in words if word)
 
 
-def build(watcher: Watcher, shown: gr.Dropdown) -> None:
-    """Lay the tab out and wire it; arguments as for the search tab."""
+def build(page: Page) -> None:
+    """Lay the tab out and wire it.
+
+    Args:
+        page: What the tabs share.
+    """
     with gr.Row():
         with gr.Column(scale=4, min_width=340):
             start = gr.Button("Program", variant="primary", elem_id="program", render=False)
             form = _form(start)
         with gr.Column(scale=9, min_width=480):
-            panel = RunPanel(watcher, shown, programming=True)
+            panel = RunPanel(page, VIEW)
     panel.start_with(start, form.inputs, config_from)
 
 
@@ -137,7 +144,7 @@ def _form(start: gr.Button) -> Form:
     components, n_blocks = hybrid_form.component_inputs("program-")
     gr.Markdown(HOW, elem_id="skills-how")
     skills = _skills()
-    with gr.Accordion("What the tasks ask", open=False):
+    with gr.Accordion("What each task tests", open=False):
         gr.Markdown(
             "\n".join(f"- **{short_task(name)}**: {task.about}" for name, task in TASKS.items())
         )
@@ -145,16 +152,16 @@ def _form(start: gr.Button) -> Form:
         preset = gr.Radio(
             [("Quick", "quick"), ("Baseline", "baseline")],
             value="quick",
-            label="Size of the tasks",
-            info="Quick takes minutes",
+            label="Task size",
+            info="Quick takes minutes.",
             min_width=150,
             elem_id="program-preset",
         )
         combine = gr.Radio(
-            [("Mean, by skill", "mean"), ("Best task", "best")],
+            [("Weighted mean", "mean"), ("Best task", "best")],
             value=_DEFAULTS.combine,
             label="Combine",
-            info="Into one mixture",
+            info="How the tasks' mixture weights become one.",
             min_width=150,
             elem_id="program-combine",
         )
@@ -163,20 +170,29 @@ def _form(start: gr.Button) -> Form:
         1000,
         value=_DEFAULTS.steps,
         step=10,
-        label="Steps of each task",
+        label="Steps per task",
         elem_id="program-steps",
     )
     strategy = hybrid_form.strategy_input("program-", fixed=False)
     from_scratch = gr.Checkbox(
         _DEFAULTS.from_scratch,
         label="Search on untrained blocks",
-        info="Of the same shapes, with projectors fitted to them: asks the architectures, not what "
-        "they have learned",
+        info="The tasks then test the architectures rather than what they have learned.",
         elem_id="program-from-scratch",
     )
     start.render()
-    basics = [components, n_blocks, skills, preset, steps, strategy, combine, from_scratch]
-    return Form(*basics, *_length(), *_advanced())
+    return Form(
+        components,
+        n_blocks,
+        skills,
+        preset,
+        steps,
+        strategy,
+        combine,
+        from_scratch,
+        *_length(),
+        *_advanced(),
+    )
 
 
 def _skills() -> list[gr.Slider]:
@@ -203,10 +219,10 @@ def _skills() -> list[gr.Slider]:
 
 
 def _length() -> tuple[gr.Number, gr.Textbox]:
-    with gr.Accordion("For a length of text", open=False):
+    with gr.Accordion("Target length", open=False):
         gr.Markdown(
-            "With a target length, the tokens of your text's sequences, every task is searched at "
-            "several lengths, and the mixture weights are those fitted for the target."
+            "With a target length (tokens per sequence of your text), every task is searched at "
+            "several lengths, and the mixture weights are fitted for the target."
         )
         with gr.Row():
             target = gr.Number(
@@ -214,16 +230,16 @@ def _length() -> tuple[gr.Number, gr.Textbox]:
                 precision=0,
                 minimum=0,
                 label="Target length",
-                info="0: no matter",
+                info="0 = not used",
                 min_width=130,
             )
             lengths = gr.Textbox(
-                "32, 64, 128", label="Lengths of the tasks", info="Each one a search", min_width=130
+                "32, 64, 128", label="Task lengths", info="One search each", min_width=130
             )
     return target, lengths
 
 
-def _advanced() -> list[Any]:
+def _advanced() -> tuple[gr.Textbox, gr.Dropdown, gr.Dropdown, gr.Slider, gr.Number, gr.Number]:
     with gr.Accordion("Advanced", open=False):
         name = hybrid_form.name_input()
         projector, projector_init = hybrid_form.projector_inputs()
@@ -231,6 +247,8 @@ def _advanced() -> list[Any]:
             1, 128, value=_DEFAULTS.batch_size, step=1, label="Examples per step"
         )
         with gr.Row():
-            mixture_lr = gr.Number(0, label="Mixture learning rate", info="0: the strategy's own")
+            mixture_lr = gr.Number(
+                0, label="Mixture learning rate", info="0 = the default of the strategy"
+            )
             seed = gr.Number(0, precision=0, minimum=0, label="Seed")
-    return [name, projector, projector_init, batch_size, mixture_lr, seed]
+    return name, projector, projector_init, batch_size, mixture_lr, seed

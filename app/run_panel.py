@@ -1,130 +1,148 @@
-"""A run as the page shows it: status, mixture weights, loss, how good it is, live."""
+"""A run as the page shows it: status, figures and words, live."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from manticore.runs import Run, RunConfig, RunError, start_run
-from manticore.views.plots import (
-    empty_figure,
-    loss_figure,
-    mixture_figure,
-    mixture_heatmap,
-    outcome_figure,
-)
+from manticore.views.panels import Snapshot, panels_for
 from manticore.views.wording import explain, warning_text
 
-from .status import going_on_html, idle_html, sample_html, status_html
-from .watching import Watcher, last_event
+from .page import ALL_AT_ONCE, Page
+from .status import continuing_html, elsewhere_html, idle_html, sample_html, status_html
 
-TICK = 1.0  # seconds between looks at the run folder
-_NOTHING = "The mixture weights of each block appear here<br>while the search runs"
+TICK = 1.0
+"""Seconds between looks at the run folder."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Which runs a tab shows, and how.
+
+    Attributes:
+        stage: Stage whose panels it has.
+        button: Label of the button that starts a run.
+        shows: Whether runs of a stage belong on it.
+        prefix: Beginning of the elements' ids.
+    """
+
+    stage: str
+    button: str
+    shows: Callable[[str], bool]
+    prefix: str = ""
 
 
 class RunPanel:
-    """Lays a tab's panel out and wires it: made where it is to stand.
+    """Lays a tab's panel out where it is created, and wires it.
 
     Args:
-        watcher: the runs.
-        shown: the page's list of runs; its value is the run that is shown.
-        programming: shows programming runs and no others; else all others and none of those.
+        page: What the tabs share.
+        view: Which runs it shows.
     """
 
-    def __init__(self, watcher: Watcher, shown: gr.Dropdown, programming: bool = False) -> None:
-        self.watcher, self.shown, self.programming = watcher, shown, programming
-        tab = "program-" if programming else ""
-        stage = "program" if programming else "search"
+    def __init__(self, page: Page, view: View) -> None:
+        self.page, self.view = page, view
         with gr.Row():
-            status = gr.HTML(idle_html(None, programming), elem_id=f"{tab}status", padding=False)
+            status = gr.HTML(idle_html(view.button), elem_id=f"{view.prefix}status", padding=False)
             with gr.Column(scale=0, min_width=110):
-                stop = gr.Button("Stop", size="sm", visible=False, elem_id=f"{tab}stop")
-                end = gr.Button("End now", size="sm", visible=False, elem_id=f"{tab}end")
-                resume = gr.Button("Resume", size="sm", visible=False, elem_id=f"{tab}resume")
-        mixture = gr.Plot(empty_figure(_NOTHING), show_label=False, elem_id=f"{tab}mixture")
-        heatmap = gr.Plot(show_label=False, elem_id=f"{tab}heatmap", visible=False)
-        with gr.Row():
-            loss = gr.Plot(loss_figure([]), show_label=False, elem_id=f"{tab}loss", min_width=360)
-            outcome = gr.Plot(
-                outcome_figure([], stage),
-                show_label=False,
-                elem_id=f"{tab}outcome",
-                min_width=360,
-            )
-        words = gr.HTML(elem_id=f"{tab}words", padding=False)
-        seen = gr.State(None)
-        self._follow([stop, end, resume], seen, [status, mixture, heatmap, loss, outcome, words])
+                buttons = [
+                    gr.Button(label, size="sm", visible=False, elem_id=f"{view.prefix}{name}")
+                    for label, name in (("Stop", "stop"), ("End now", "end"), ("Resume", "resume"))
+                ]
+        plots = self._plots()
+        words = gr.HTML(elem_id=f"{view.prefix}words", padding=False)
+        self._follow(buttons, [status, *plots, words])
 
-    def _follow(self, buttons: list[gr.Button], seen: gr.State, drawn: list[Any]) -> None:
-        watcher, shown = self.watcher, self.shown
+    def _plots(self) -> list[gr.Plot]:
+        """A plot for each panel of the stage; those that are not wide stand side by side."""
+        plots = []
+        before = Snapshot.before(self.view.stage)
+        for wide, panels in groupby(panels_for(self.view.stage), key=lambda panel: panel.wide):
+            with gr.Column() if wide else gr.Row():
+                for panel in panels:
+                    figure = panel.figure(before)
+                    plots.append(
+                        gr.Plot(
+                            figure,
+                            label=panel.title,
+                            show_label=False,
+                            visible=figure is not None,
+                            elem_id=f"{self.view.prefix}{panel.name}",
+                            min_width=360,
+                        )
+                    )
+        return plots
+
+    def _follow(self, buttons: list[gr.Button], drawn: list[Component]) -> None:
+        page, view, seen = self.page, self.view, gr.State(None)
 
         def look(run_id: str | None, before: Any) -> Any:
-            return draw(watcher.find(run_id), before, self.programming)
+            return draw(page.runs.find(run_id), before, view, page.tab_of)
 
         outputs = [*drawn, *buttons, seen]
-        quietly = {
-            "show_progress": "hidden",
-            "concurrency_limit": None,
-            "api_visibility": "private",
-        }
-        gr.Timer(TICK).tick(look, [shown, seen], outputs, **quietly)
-        shown.change(look, [shown, seen], outputs, **quietly)
+        gr.Timer(TICK).tick(look, [page.shown, seen], outputs, **ALL_AT_ONCE)
+        page.shown.change(look, [page.shown, seen], outputs, **ALL_AT_ONCE)
         for button, do in zip(buttons, (Run.stop, Run.kill, Run.resume), strict=True):
-            button.click(partial(_act, watcher, do), shown, None, **quietly)
+            button.click(partial(_act, page, do), page.shown, None, **ALL_AT_ONCE)
 
     def start_with(
-        self,
-        button: gr.Button,
-        inputs: list[gr.components.Component],
-        config_from: Callable[..., RunConfig],
+        self, button: gr.Button, inputs: list[Component], config_from: Callable[..., RunConfig]
     ) -> None:
         """Have a button start the run that a form describes, and show it.
 
         Args:
-            button: of the form.
-            inputs: the form's, in the order of `config_from`.
-            config_from: ValueError, LookupError or OSError from it are said on the page.
+            button: Button of the form.
+            inputs: Inputs of the form, in the order of `config_from`.
+            config_from: Makes the configuration; ValueError, LookupError and OSError are shown.
         """
+        page = self.page
 
         def start_now(*values: Any) -> Any:
             try:
-                run = start_run(config_from(*values), root=self.watcher.root)
-            except (ValueError, LookupError, OSError) as error:
+                run = start_run(config_from(*values), root=page.runs.root)
+            except (ValueError, LookupError, OSError, ModuleNotFoundError) as error:
                 gr.Warning(explain(error), title="Not started", duration=12)
                 return gr.skip()
-            return gr.Dropdown(choices=self.watcher.choices(), value=run.id)
+            return gr.Dropdown(choices=page.runs.choices(), value=run.id)
 
-        button.click(start_now, inputs, self.shown, api_visibility="private")
+        button.click(start_now, inputs, page.shown, api_visibility="private")
 
 
-def _act(watcher: Watcher, do: Callable[[Run], object], run_id: str | None) -> None:
-    """Stop, end or resume a run; what cannot be done is said on the page."""
+def _act(page: Page, do: Callable[[Run], object], run_id: str | None) -> None:
+    """Stop, end or resume a run; what cannot be done is shown on the page."""
     try:
-        if (run := watcher.find(run_id)) is not None:
+        if (run := page.runs.find(run_id)) is not None:
             do(run)
-    except (RunError, OSError) as error:
+    except (RunError, ValueError, OSError) as error:
         gr.Warning(str(error))
 
 
-def draw(run: Run | None, before: Any, programming: bool = False) -> Any:
-    """The panel's outputs for a run, or nothing if nothing of it is new.
+def draw(run: Run | None, before: Any, view: View, tab_of: Callable[[str], str]) -> Any:
+    """The panel's outputs for a run, or nothing if nothing about it is new.
 
     Args:
-        run: the run that is shown, if any.
-        before: what the last look saw, as this function returned it at the end.
-        programming: as for `RunPanel`.
+        run: Run that the page shows, if any.
+        before: What the last look saw, which this function returns as its last output.
+        view: Which runs the panel shows.
+        tab_of: Title of the tab that shows the runs of a stage.
     """
-    if run is None or (run.config.stage == "program") != programming:
-        return _idle(run, before, programming)
-    events, row = run.events(), run.summary()
-    now = (run.id, len(events), row["state"])
+    if run is None or not view.shows(run.config.stage):
+        return _idle(run, before, view, tab_of)
+    seen, row = Snapshot.of(run), run.summary()
+    now = (run.id, len(seen.events), row["state"])
     if before == now:
         return gr.skip()
-    only_state = before and before[:2] == now[:2]
-    figures = [gr.skip()] * 4 if only_state else _figures(run, events, row)
-    warnings = [warning_text(event) for event in events if event["kind"] == "warning"]
-    words = going_on_html(run) if programming else sample_html(last_event(events, "sample"))
+    only_state = bool(before) and before[:2] == now[:2]
+    figures = [gr.skip() if only_state else _plot(p.figure(seen)) for p in panels_for(view.stage)]
+    warnings = [warning_text(event) for event in seen.events if event["kind"] == "warning"]
+    words = (
+        continuing_html(run) if run.config.stage == "program" else sample_html(seen.last("sample"))
+    )
     return [
         status_html(row, warnings),
         *figures,
@@ -136,22 +154,19 @@ def draw(run: Run | None, before: Any, programming: bool = False) -> Any:
     ]
 
 
-def _idle(run: Run | None, before: Any, programming: bool) -> Any:
+def _idle(run: Run | None, before: Any, view: View, tab_of: Callable[[str], str]) -> Any:
     now = None if run is None else run.id
     if before == now:
         return gr.skip()
-    figures = [empty_figure(_NOTHING), gr.Plot(visible=False), loss_figure([])]
-    figures.append(outcome_figure([], "program" if programming else "search"))
+    empty = Snapshot.before(view.stage)
+    figures = [_plot(panel.figure(empty)) for panel in panels_for(view.stage)]
     off = gr.Button(visible=False)
-    return [idle_html(run, programming), *figures, "", off, off, off, now]
+    status = idle_html(view.button)
+    if run is not None:
+        status = elsewhere_html(run, tab_of(run.config.stage), view.button)
+    return [status, *figures, "", off, off, off, now]
 
 
-def _figures(run: Run, events: list[dict[str, Any]], row: dict[str, Any]) -> list[Any]:
-    mixture = last_event(events, "mixture")
-    now = gr.Plot(visible=False)
-    if mixture is not None:
-        alpha, names = mixture["weights"], mixture["components"]
-        task = mixture.get("task", "")
-        now = gr.Plot(mixture_heatmap(alpha, names, run.id, task), visible=True)
-    loss = loss_figure(events, (row["metrics"] or {}).get("floor"), run.id)
-    return [mixture_figure(events, run.id), now, loss, outcome_figure(events, row["stage"], run.id)]
+def _plot(figure: Any) -> Any:
+    """The update of a plot; without a figure it is hidden."""
+    return gr.update(value=figure, visible=figure is not None)

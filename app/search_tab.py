@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import gradio as gr
+from gradio.components import Component
 
-from manticore.data.resolve import check_source
+from manticore.config.search import SearchConfig
 from manticore.runs import RunConfig
-from manticore.search import SearchConfig
 
 from . import catalogue, hybrid_form
-from .run_panel import RunPanel
-from .watching import Watcher
+from .page import Page
+from .run_panel import RunPanel, View
+from .texts import Texts
 
-_DEFAULTS = SearchConfig()
+VIEW = View("search", "Start", lambda stage: stage != "program")
+_DEFAULTS = SearchConfig.model_validate({})
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,13 @@ class Form:
     seed: gr.Number
 
     @property
-    def inputs(self) -> list[gr.components.Component]:
-        """All of them."""
+    def inputs(self) -> list[Component]:
+        """All inputs, in order."""
         return list(self.__dict__.values())
 
 
 def config_from(
+    texts: Texts,
     components: Sequence[str],
     n_blocks: float,
     text: str,
@@ -60,50 +64,51 @@ def config_from(
     """The run that the form describes.
 
     Raises:
-        ValueError: a value is impossible, in words for the reader of the page.
-        FileNotFoundError: the text is not there.
+        ValueError: A value is impossible; the message is for the reader of the page.
+        FileNotFoundError: There is no such text.
     """
     hybrid_form.check_hybrid(components, n_blocks)
-    check_source(text)
-    return RunConfig(
-        name=(name or "").strip() or None,
-        components=tuple(components),
-        n_blocks=n_blocks,
-        projector=projector,
-        projector_init=projector_init,
-        data={"source": text, "seq_len": int(seq_len)},
-        search=SearchConfig(
-            steps=int(steps),
-            batch_size=batch_size,
-            strategy=strategy,
-            **({"mixture_lr": mixture_lr} if mixture_lr else {}),
-            projector_lr=projector_lr,
-            component_lr=component_lr,
-            eval_every=max(1, int(steps) // 5),
-            eval_batches=8,
-            checkpoint_every=max(1, int(steps) // 10),
-        ),
-        seed=seed,
+    options = {
+        "steps": int(steps),
+        "batch_size": batch_size,
+        "strategy": strategy,
+        **({"mixture_lr": mixture_lr} if mixture_lr else {}),
+        "projector_lr": projector_lr,
+        "component_lr": component_lr,
+        "eval_every": max(1, int(steps) // 5),
+        "eval_batches": 8,
+        "checkpoint_every": max(1, int(steps) // 10),
+    }
+    return RunConfig.model_validate(
+        {
+            "name": (name or "").strip() or None,
+            "components": tuple(components),
+            "n_blocks": n_blocks,
+            "projector": projector,
+            "projector_init": projector_init,
+            "data": {"source": texts.source(text), "seq_len": int(seq_len)},
+            "options": options,
+            "seed": seed,
+        }
     )
 
 
-def build(watcher: Watcher, shown: gr.Dropdown) -> None:
+def build(page: Page) -> None:
     """Lay the tab out and wire it.
 
     Args:
-        watcher: the runs.
-        shown: the page's list of runs; its value is the run that is shown.
+        page: What the tabs share.
     """
     with gr.Row():
         with gr.Column(scale=4, min_width=340):
             start = gr.Button("Start", variant="primary", elem_id="start", render=False)
-            form = _form(start)
+            form = _form(start, page.texts)
         with gr.Column(scale=9, min_width=480):
-            panel = RunPanel(watcher, shown)
-    panel.start_with(start, form.inputs, config_from)
+            panel = RunPanel(page, VIEW)
+    panel.start_with(start, form.inputs, partial(config_from, page.texts))
 
 
-def _form(start: gr.Button) -> Form:
+def _form(start: gr.Button, texts: Texts) -> Form:
     """Lay out the inputs, with the button above those that few will touch."""
     components, n_blocks = hybrid_form.component_inputs()
     text = gr.Dropdown(
@@ -111,7 +116,7 @@ def _form(start: gr.Button) -> Form:
         value="bundled:stories-mixed",
         allow_custom_value=True,
         label="Text",
-        info="Or type the path of a text file or folder",
+        info=f"Or type a text file or folder in {texts.folder}, or hub/dataset:split",
         elem_id="text",
     )
     steps = gr.Slider(10, 1000, value=200, step=10, label="Steps", elem_id="steps")
@@ -124,7 +129,9 @@ def _form(start: gr.Button) -> Form:
             seq_len = gr.Slider(16, 512, value=128, step=16, label="Tokens per sequence")
             batch_size = gr.Slider(1, 32, value=4, step=1, label="Sequences per step")
         with gr.Row():
-            mixture_lr = gr.Number(0, label="Mixture learning rate", info="0: the strategy's own")
+            mixture_lr = gr.Number(
+                0, label="Mixture learning rate", info="0 = the default of the strategy"
+            )
             projector_lr = gr.Number(_DEFAULTS.projector_lr, label="Projector learning rate")
             component_lr = gr.Number(_DEFAULTS.component_lr, label="Component learning rate")
         seed = gr.Number(0, precision=0, minimum=0, label="Seed")

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from manticore.config.programming import ProgramConfig
 from manticore.runs import Run, runs_root
 from manticore.views.plots import short_names
 from manticore.views.wording import facts, in_its_folder, short_task, state_words
 
 NEWEST = 3
-"""Warnings that are shown at once."""
+"""Warnings shown without a click."""
 
 
 def run_label(run: Run) -> str:
-    """A run in one line, for the list of runs: what it is, what it did, and when it was made."""
+    """A run in one line, for the list of runs: its components, stage, blocks and date."""
     config = run.config
     what = " + ".join(short_names(config.components))
     # A recipe's runs are named by their stages already.
@@ -25,25 +26,34 @@ def run_label(run: Run) -> str:
     return f"{what} · {config.stage.replace('-', ' ')} · {config.n_blocks} blocks · {when}"
 
 
-def idle_html(run: Run | None, programming: bool) -> str:
-    """The status panel of a tab that has no run to show.
+def idle_html(button: str) -> str:
+    """The status panel of a tab while no run is chosen.
 
     Args:
-        run: the page's run, which belongs on the other tab; None if there is none.
-        programming: the tab is that of programming.
+        button: Label of the button that starts one.
     """
-    button = "Program" if programming else "Start"
-    text = (
-        f"<b>No run yet.</b> Choose components on the left and press {button}. The search goes on "
+    return _line(
+        f"<b>No run yet.</b> Choose components on the left and press {button}. The run continues "
         "in the background, even if you close this page."
     )
-    if run is not None:
-        kind = run.config.stage.replace("-", " ")
-        place = "Build and search" if programming else "Program"
-        text = (
-            f"The run chosen above ({kind}) is shown on the tab <b>{place}</b>. Press {button} for "
-            "a new one here."
-        )
+
+
+def elsewhere_html(run: Run, tab: str, button: str) -> str:
+    """The status panel of a tab while the chosen run is shown on another one.
+
+    Args:
+        run: The chosen run.
+        tab: Title of the tab that shows it.
+        button: Label of the button that starts a run here.
+    """
+    kind = run.config.stage.replace("-", " ")
+    return _line(
+        f"The run chosen above ({kind}) is shown on the tab <b>{html.escape(tab)}</b>. Press "
+        f"{button} to start a new one here."
+    )
+
+
+def _line(text: str) -> str:
     return f'<div class="status"><div class="status-line"><span>{text}</span></div></div>'
 
 
@@ -51,8 +61,8 @@ def status_html(row: Mapping[str, Any], warnings: Sequence[str] = ()) -> str:
     """The status panel of a run.
 
     Args:
-        row: `Run.summary()`.
-        warnings: messages of the run's `warning` events.
+        row: Summary of the run, by `Run.summary`.
+        warnings: Messages of its warnings, oldest first.
     """
     step, total = row["step"] or 0, row["total_steps"]
     share = 100 if row["state"] == "done" else 100 * step / total if total else 0
@@ -70,35 +80,35 @@ def status_html(row: Mapping[str, Any], warnings: Sequence[str] = ()) -> str:
 
 
 def sample_html(sample: Mapping[str, Any] | None) -> str:
-    """The latest text that the hybrid wrote during the run."""
+    """The latest sample of the run.
+
+    Args:
+        sample: The `sample` event; None if there is none.
+    """
     if sample is None:
         return ""
     text, prompt = sample["text"], sample["prompt"]
-    rest = text[len(prompt) :] if text.startswith(prompt) else text
+    rest = text.removeprefix(prompt)
     return (
         f'<div class="sample"><i>Sample at step {sample["step"]}</i>'
         f"<p><b>{html.escape(prompt)}</b>{html.escape(rest)}</p></div>"
     )
 
 
-def going_on_html(run: Run) -> str:
-    """What a programming run has come to, and how to go on from there; "" before its end."""
-    if run.status.state != "done":
-        return ""
+def continuing_html(run: Run) -> str:
+    """What a finished programming run found, and how to continue from it.
+
+    Args:
+        run: The run; one that is not done gives "".
+    """
     options = run.config.options
-    skills = ", ".join(f"{short_task(task)} {skill:g}" for task, skill in options.tasks.items())
+    if run.status.state != "done" or not isinstance(options, ProgramConfig):
+        return ""
     metrics = run.metrics()
-    made = f"the mean of the tasks by skill ({skills})"
-    if options.lengths:
-        made = f"those fitted for {options.target_length} tokens, from skills {skills}"
-    if options.combine == "best":
-        whose = f"fitted for {options.target_length} tokens to" if options.lengths else "of"
-        best = short_task(metrics["best_task"])
-        made = f"those {whose} {best}, done best by skill ({skills})"
     elsewhere = run.folder.parent if run.folder.parent != runs_root() else None
     there = f"{run.id} --data bundled:stories-mixed{in_its_folder(run)}"
     found = f'"{run.id}", {json.dumps(str(elsewhere))}' if elsewhere else f'"{run.id}"'
-    # What one task found, or blocks that are alike, can be compared with nothing.
+    # What one task found, or blocks that are alike, cannot be compared.
     compared = metrics.get("agreement") is not None
     trust = "print(mc.trust(run, text))\n" if compared else ""
     shell = f"manticore trust {there}\n" if compared else ""
@@ -107,16 +117,28 @@ def going_on_html(run: Run) -> str:
         'text = mc.load_text("bundled:stories-mixed", tokenizer=run.hybrid().tokenizer)\n'
         f"{trust}mc.finetune(run, text)"
     )
-    ask = "Or ask how far its mixture weights suit a text" if compared else "Or take a text"
+    ask = "See how well its mixture weights suit a text, then" if compared else "Next,"
     return (
-        '<div class="going-on"><b>The hybrid is programmed.</b> Its mixture weights are '
-        f"{html.escape(made)}{_agreement(metrics)}; everything else is as it was before. "
-        f"Talk with it on the tab Chat. {ask}, a bundled one or the path of yours, and fine-tune "
-        "it on that, its mixture weights held:"
+        '<div class="continuing"><b>The hybrid is programmed.</b> Its mixture weights are '
+        f"{html.escape(_combined(options, metrics))}{_agreement(metrics)}; everything else is "
+        f"unchanged. Chat with it on the tab Chat. {ask} fine-tune it on a text, bundled or your "
+        "own, with its mixture weights fixed:"
         f"<pre>{html.escape(f'{shell}manticore finetune {there}')}</pre>"
         "or in Python, after <code>import manticore as mc</code>:"
         f"<pre>{html.escape(python)}</pre></div>"
     )
+
+
+def _combined(options: ProgramConfig, metrics: Mapping[str, Any]) -> str:
+    """How the mixture weights of the tasks became those of the hybrid."""
+    weights = ", ".join(f"{short_task(task)} {weight:g}" for task, weight in options.tasks.items())
+    if options.combine == "best":
+        best = short_task(metrics["best_task"])
+        fitted = f"fitted for {options.target_length} tokens to" if options.lengths else "of"
+        return f"those {fitted} {best}, the task done best (task weights: {weights})"
+    if options.lengths:
+        return f"those fitted for {options.target_length} tokens (task weights: {weights})"
+    return f"the weighted mean over the tasks ({weights})"
 
 
 def _agreement(metrics: Mapping[str, Any]) -> str:
@@ -124,8 +146,7 @@ def _agreement(metrics: Mapping[str, Any]) -> str:
     if agreed is None:
         return ""
     return (
-        f"; about which component counts more in which block the tasks agree {agreed:.2f} (1: "
-        "wholly, 0: as by chance, -1: they want the reverse)"
+        f"; agreement between tasks: {agreed:.2f} (1 = identical order, 0 = chance, -1 = opposite)"
     )
 
 

@@ -1,11 +1,11 @@
 """How the page looks: theme, style sheet, and the little scripting that Gradio has no word for."""
 
-import gradio as gr
+from gradio.themes import Default
 
 # Named fonts only, nothing fetched: the page must work without a network.
 FONTS = ["Inter", "system-ui", "Segoe UI", "Helvetica", "Arial", "sans-serif"]
 
-THEME = gr.themes.Default(
+THEME = Default(
     primary_hue="sky",
     secondary_hue="slate",
     neutral_hue="slate",
@@ -58,8 +58,8 @@ footer { display: none !important; }
 .note.bad { border-color: #c2453d; background: rgba(194, 69, 61, 0.12); }
 .sample { border-left: 3px solid var(--border-color-primary); padding: 2px 12px; }
 .sample i { color: var(--body-text-color-subdued); font-size: 0.82rem; font-style: normal; }
-.going-on { border-left: 3px solid #17a07c; padding: 2px 12px; font-size: 0.92rem; }
-.going-on pre { margin: 6px 0; padding: 7px 11px; border-radius: 8px; overflow-x: auto;
+.continuing { border-left: 3px solid #17a07c; padding: 2px 12px; font-size: 0.92rem; }
+.continuing pre { margin: 6px 0; padding: 7px 11px; border-radius: 8px; overflow-x: auto;
   background: var(--background-fill-secondary); font-size: 0.82rem; }
 .skill label { font-size: 0.88rem; }
 .skill input[type="number"] { width: 3.1rem; }

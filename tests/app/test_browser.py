@@ -38,7 +38,10 @@ class App:
 
     def start(self):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "app.main", "--port", str(self.port), "--runs-root", self.root],
+            [
+                *(sys.executable, "-m", "app.main", "--port", str(self.port)),
+                *("--runs-root", self.root, "--texts", self.root.parent),
+            ],
             env={**os.environ, "MANTICORE_ZOO": str(self.zoo), "OMP_NUM_THREADS": "1"},
             start_new_session=True,
         )
@@ -81,7 +84,7 @@ def page():
 
 def shares(page, tab=""):
     """The heatmap's numbers, as the reader sees them."""
-    return page.locator(f"#{tab}heatmap .annotation-text").all_text_contents()
+    return page.locator(f"#{tab}mixture-now .annotation-text").all_text_contents()
 
 
 def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
@@ -102,7 +105,7 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     # It starts, the address tells which run it is, and the picture moves.
     page.wait_for_url("**/?run=*")
     page.locator('.status[data-state="running"]').wait_for()
-    page.locator("#heatmap .annotation-text").first.wait_for()
+    page.locator("#mixture-now .annotation-text").first.wait_for()
     page.locator("#mixture .js-plotly-plot").wait_for()
     before = shares(page)
     assert len(before) == 8, "four blocks of two components"

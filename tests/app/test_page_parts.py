@@ -3,15 +3,20 @@
 import re
 
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
-from app import catalogue, chat_tab
+from app import catalogue, chat_tab, run_panel, search_tab
 from app.chat_tab import WAITING, answer, said, text_so_far
+from app.guard import guards
 from app.hybrid_form import strategy_choices
-from app.run_panel import draw
-from app.search_tab import config_from
+from app.open_runs import OpenRuns
 from app.status import sample_html, status_html
-from app.watching import Watcher
-from manticore.names import STRATEGIES
+from app.tabs import TABS, tab_for
+from app.texts import Texts
+from manticore.names import STAGES, STRATEGIES
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.store.events import EventWriter
@@ -40,6 +45,14 @@ FORM = {
 @pytest.fixture(autouse=True)
 def _zoo(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("MANTICORE_ZOO", str(make_zoo(tmp_path_factory.getbasetemp() / "zoo")))
+
+
+def config_from(**form):
+    return search_tab.config_from(Texts(), **form)
+
+
+def draw(run, before):
+    return run_panel.draw(run, before, search_tab.VIEW, lambda stage: tab_for(stage).title)
 
 
 @pytest.fixture
@@ -71,10 +84,10 @@ def test_every_strategy_of_the_list_is_one():
         ({"components": []}, "components"),
         ({"components": ["a", "b", "c", "d", "e"]}, "at most 4"),
         ({"n_blocks": 5}, "shallowest component has 4"),
-        ({"mixture_lr": -1}, "search.mixture_lr|mixture_lr"),
+        ({"mixture_lr": -1}, "options.mixture_lr"),
         ({"strategy": "probe", "mixture_lr": 0.5}, "'probe' does not use mixture_lr"),
         ({"seed": None}, "seed"),
-        ({"text": "no/such/file.txt"}, "no file no/such/file.txt"),
+        ({"text": "no/such/file.txt"}, "There is no text 'no/such/file.txt' in"),
         ({"text": "bundled:poems"}, "Unknown bundled text 'poems'"),
         ({"text": "Once upon a time\nthere was a fox."}, "Save it as a .txt file"),
         ({"text": "word " * 1000}, "Save it as a .txt file"),
@@ -90,44 +103,44 @@ def test_what_is_impossible_is_said_in_words(change, says):
 @pytest.mark.parametrize("run_id", [None, "", "../x", "/etc", "a\0b", "nope", "A" * 200])
 def test_a_run_from_the_address_bar_is_not_trusted(run_id, tmp_path):
     (tmp_path.parent / "x").mkdir(exist_ok=True)
-    assert Watcher(tmp_path).find(run_id) is None
+    assert OpenRuns(tmp_path).find(run_id) is None
 
 
 def test_runs_are_offered_newest_first(tmp_path, run_id):
     newer = make_run_folder(config_from(**{**FORM, "name": "Later"}), root=tmp_path).name
-    choices = Watcher(tmp_path).choices()
+    choices = OpenRuns(tmp_path).choices()
     assert [value for _, value in choices] == [newer, run_id]
     assert choices[0][0].startswith("Later · search · 2 blocks")
     assert choices[1][0].startswith("tiny-neox + tiny-mamba · search")
     made_by_a_recipe = {"search": "tiny-neox + tiny-mamba", "bilingual search": "bilingual"}
     for name, shown in made_by_a_recipe.items():
         make_run_folder(config_from(**{**FORM, "name": name}), root=tmp_path)
-        assert Watcher(tmp_path).choices()[0][0].startswith(f"{shown} · search")
+        assert OpenRuns(tmp_path).choices()[0][0].startswith(f"{shown} · search")
 
 
 def test_a_look_draws_what_is_new_and_only_that(tmp_path, run_id):
-    watcher = Watcher(tmp_path)
-    drawn = draw(watcher.find(run_id), None)
+    opened = OpenRuns(tmp_path)
+    drawn = draw(opened.find(run_id), None)
     assert "stopped" in drawn[0]
-    again = draw(watcher.find(run_id), drawn[-1])
+    again = draw(opened.find(run_id), drawn[-1])
     assert isinstance(again, dict), "Gradio's word for nothing new"
     with EventWriter(tmp_path / run_id) as events:
         events.emit("stage", name="search", total_steps=20)
         events.emit("step", step=7, loss=None, lr=0.1, tokens_per_s=1234.5)
         events.emit("mixture", step=7, weights=[[0.4, 0.6]] * 2, components=["a", "b"])
-    drawn = draw(watcher.find(run_id), drawn[-1])
+    drawn = draw(opened.find(run_id), drawn[-1])
     assert "7 of 20" in drawn[0]
     assert "not finite" in drawn[0]
     assert "1,23" in drawn[0]
-    assert drawn[1].layout.uirevision == run_id
+    assert drawn[1]["value"].layout.uirevision == run_id
 
 
 def test_another_run_redraws_everything(tmp_path, run_id):
     other = make_run_folder(config_from(**FORM), root=tmp_path)
     write_status(other, "stopped")
-    watcher = Watcher(tmp_path)
-    seen = draw(watcher.find(run_id), None)[-1]
-    assert draw(watcher.find(other.name), seen)[1].layout.uirevision == other.name
+    opened = OpenRuns(tmp_path)
+    seen = draw(opened.find(run_id), None)[-1]
+    assert draw(opened.find(other.name), seen)[1]["value"].layout.uirevision == other.name
     assert "No run yet" in draw(None, seen)[0]
 
 
@@ -137,7 +150,7 @@ def test_another_run_redraws_everything(tmp_path, run_id):
 )
 def test_each_state_has_its_button(tmp_path, run_id, monkeypatch, state, shown):
     """Stop, End now and Resume."""
-    run = Watcher(tmp_path).find(run_id)
+    run = OpenRuns(tmp_path).find(run_id)
     row = run.summary() | {"state": state}
     monkeypatch.setattr(Run, "summary", lambda self: row)
     drawn = draw(run, None)
@@ -174,6 +187,48 @@ def test_nothing_from_a_run_reaches_the_page_as_markup():
     assert "&lt;script&gt;" in shown
 
 
+def test_texts_of_the_page_stay_in_their_folder(tmp_path):
+    (tmp_path / "texts").mkdir()
+    inside, outside = tmp_path / "texts" / "mine.txt", tmp_path / "payroll.txt"
+    inside.write_text("Once.")
+    outside.write_text("Secret.")
+    (tmp_path / "texts" / "link.txt").symlink_to(outside)
+    texts = Texts(tmp_path / "texts")
+    assert texts.source("mine.txt") == texts.source(str(inside)) == str(inside)
+    assert texts.source("bundled:stories-en") == "bundled:stories-en"
+    assert texts.source("roneneldan/TinyStories:train[:1%]") == "roneneldan/TinyStories:train[:1%]"
+    for name in (str(outside), "../payroll.txt", "../payrol", "link.txt", "/etc/passwd", "~root/x"):
+        with pytest.raises((ValueError, FileNotFoundError)) as error:
+            texts.source(name)
+        assert "payroll.txt" not in str(error.value).replace(name, "")
+
+
+@pytest.mark.parametrize(
+    ("host", "asked", "status"),
+    [
+        ("127.0.0.1", "127.0.0.1:7860", 200),
+        ("127.0.0.1", "localhost", 200),
+        ("127.0.0.1", "evil.example", 400),
+        ("192.168.1.5", "192.168.1.5:7860", 200),
+        ("0.0.0.0", "anything.example", 200),
+    ],
+)
+def test_only_names_of_this_machine_are_answered(host, asked, status):
+    page = Starlette(
+        routes=[Route("/", lambda request: PlainTextResponse("page"))],
+        **guards(host, share=False),
+    )
+    client = TestClient(page)
+    assert client.get("/", headers={"Host": asked}).status_code == status
+    uploaded = client.post("/gradio_api/upload", content=b"x" * 1000, headers={"Host": asked})
+    assert uploaded.status_code == (403 if status == 200 else 400)
+
+
+def test_every_tab_has_a_name_of_its_own_and_every_stage_a_tab():
+    assert len({tab.id for tab in TABS}) == len(TABS)
+    assert {tab_for(stage).id for stage in STAGES} == {"search", "program"}
+
+
 def test_blocks_are_limited_by_the_shallowest_known_component():
     assert catalogue.max_blocks(["zoo:tiny-neox", "zoo:tiny-mamba"]) == 4
     assert catalogue.max_blocks(["some/hub-id"]) == catalogue.MAX_BLOCKS
@@ -201,14 +256,14 @@ def test_what_is_typed_while_the_hybrid_writes_stays(tmp_path, run_id, monkeypat
     monkeypatch.setattr(chat_tab, "hybrid_of", lambda run: None)
     # Stopped before its first piece, an answer is left that only said that it was waiting.
     history = [said("user", "Long ago."), said("assistant", WAITING)]
-    shown = list(answer(Watcher(tmp_path), run_id, "Once", history, 0.8, 0.9, 8))
+    shown = list(answer(OpenRuns(tmp_path), run_id, "Once", history, 0.8, 0.9, 8))
     boxes = [box for _, box in shown]
     assert boxes[0] == ""
     assert all(isinstance(box, dict) for box in boxes[1:]), "Gradio's word for nothing new"
     assert writer.asked == "Long ago. Once"
     assert shown[-1][0][-1] == said("assistant", " upon a time.")
     writer.pieces = ()
-    *_, (last, _) = answer(Watcher(tmp_path), run_id, "Once", [], 0.8, 0.9, 8)
+    *_, (last, _) = answer(OpenRuns(tmp_path), run_id, "Once", [], 0.8, 0.9, 8)
     assert last == [said("user", "Once")]
 
 

@@ -4,12 +4,13 @@ import re
 
 import pytest
 
-from app import program_tab
-from app.run_panel import draw
+from app import program_tab, search_tab
+from app.run_panel import draw as draw_panel
+from app.tabs import tab_for
 from manticore.config.run import RunConfig
+from manticore.names import TASKS
 from manticore.runs.launch import make_run_folder
 from manticore.store.events import EventWriter
-from manticore.names import TASKS
 from manticore.views.wording import explain
 from tests.app.zoo import make_zoo
 from tests.tiny_runs import programming_run
@@ -44,6 +45,10 @@ def config_from(skills=SKILLS, **change):
     return program_tab.config_from(*(FORM | change).values(), *values)
 
 
+def draw(run, before, tab=program_tab):
+    return draw_panel(run, before, tab.VIEW, lambda stage: tab_for(stage).title)
+
+
 def test_skills_above_zero_are_the_tasks():
     config = config_from()
     assert config.stage == "program"
@@ -64,8 +69,12 @@ def test_lengths_are_read_as_people_write_them():
 @pytest.mark.parametrize(
     ("skills", "change", "says"),
     [
-        ({}, {}, "No task is chosen: move at least one skill"),
-        (SKILLS, {"lengths": "16, many", "target_length": 9}, "'many' is no length: give numbers"),
+        ({}, {}, "No task is chosen: move at least one task weight"),
+        (
+            SKILLS,
+            {"lengths": "16, many", "target_length": 9},
+            "'many' is not a length",
+        ),
         (SKILLS, {"lengths": " ", "target_length": 40}, "such as 32, 64, 128, or leave the target"),
         (SKILLS, {"lengths": "16", "target_length": 40}, "two lengths or more"),
         (SKILLS, {"components": ["zoo:tiny-neox"]}, "choose another one to go with"),
@@ -85,50 +94,53 @@ def test_each_tab_shows_its_own_runs_and_names_the_other(tmp_path):
     programmed = programming_run(tmp_path)
     with EventWriter(programmed.folder) as events:
         events.emit("warning", message="Block 2 collapsed", task="noisy-in-context-recall")
-    status, mixture, *_ = draw(programmed, None, programming=True)
+    status, mixture, *_ = draw(programmed, None)
     assert "Noisy recall: Block 2 collapsed" in status
     assert 'data-state="done"' in status
-    assert list(mixture.layout.xaxis.ticktext) == ["recall", "memorization", "combined"]
-    elsewhere = draw(programmed, None)
+    assert list(mixture["value"].layout.xaxis.ticktext) == ["recall", "memorization", "combined"]
+    elsewhere = draw(programmed, None, search_tab)
     assert "tab <b>Program</b>" in elsewhere[0]
-    assert not elsewhere[1].data
+    assert not elsewhere[1]["value"].data
     config = RunConfig(components=["zoo:a"], n_blocks=1, data={"source": "x"})
     searched = type(programmed)(make_run_folder(config, root=tmp_path))
-    assert "tab <b>Build and search</b>" in draw(searched, None, programming=True)[0]
+    assert "tab <b>Build and search</b>" in draw(searched, None)[0]
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"combine": "best"}, "are those of memorization, done best by skill (recall 1"),
+        (
+            {"combine": "best"},
+            "those of memorization, the task done best (task weights: recall",
+        ),
         (
             {"combine": "best", "lengths": [8, 16], "target_length": 64},
-            "are those fitted for 64 tokens to memorization, done best by skill (recall 1",
+            "those fitted for 64 tokens to memorization, the task done best (task weights:",
         ),
         (
             {"lengths": [8, 16], "target_length": 64},
-            "are those fitted for 64 tokens, from skills recall 1, memorization 0.5",
+            "are those fitted for 64 tokens (task weights: recall 1, memorization 0.5",
         ),
     ],
 )
 def test_a_run_at_its_end_says_what_was_made(tmp_path, options, says):
-    assert says in draw(programming_run(tmp_path, **options), None, programming=True)[5]
+    assert says in draw(programming_run(tmp_path, **options), None)[5]
 
 
 def test_a_run_at_its_end_says_how_to_go_on(tmp_path, monkeypatch):
     running = programming_run(tmp_path, "stopped", upto=6)
-    assert draw(running, None, programming=True)[5] == ""
+    assert draw(running, None)[5] == ""
     run = programming_run(tmp_path)
-    words = draw(run, None, programming=True)[5]
+    words = draw(run, None)[5]
     assert "recall 1, memorization 0.5" in words
-    assert "in which block the tasks agree 0.25" in words
+    assert "agreement between tasks: 0.25" in words
     assert f"manticore trust {run.id} --data bundled:stories-mixed --runs-root {tmp_path}" in words
     assert f"manticore finetune {run.id} --data" in words
     assert "mc.trust" in words
     single = programming_run(tmp_path, agreement=None)
-    words = draw(single, None, programming=True)[5]
+    words = draw(single, None)[5]
     assert f"manticore finetune {single.id} --data" in words
     assert "trust" not in words
-    assert "tasks agree" not in words
+    assert "agreement" not in words
     monkeypatch.setenv("MANTICORE_RUNS", str(tmp_path))
-    assert "--runs-root" not in draw(run, None, programming=True)[5]
+    assert "--runs-root" not in draw(run, None)[5]

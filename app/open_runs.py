@@ -1,11 +1,11 @@
-"""Reading runs for the page: which run is shown, and what of it is new."""
+"""The runs that the page has open: each is read once, and then only what is new."""
 
 import logging
 import threading
 from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from manticore.runs import Run, get_run, runs
 
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RECENT = 30
+"""Runs in the list."""
 _KEPT = 64
-"""Runs that pages look at by turns, as in a workshop, without each being read again from its
-beginning."""
+"""Runs that stay open: in a workshop many pages look at different runs in turn."""
 
 
-class Watcher:
-    """The runs under one root, each opened once, so that a look reads only its new events."""
+class OpenRuns:
+    """The runs under one root, each opened once, so that a look reads only its new events.
+
+    Args:
+        root: Folder of all runs.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -31,17 +35,21 @@ class Watcher:
         self._opening = threading.Lock()
 
     def find(self, run_id: str | None) -> Run | None:
-        """The run of this id; None if there is none, or the id is no id (it comes from outside)."""
+        """The run of an id; None if there is none.
+
+        Args:
+            run_id: What the address bar or the browser says; it is not trusted.
+        """
         if not run_id:
             return None
         try:
             run = self._open.get(run_id) or get_run(run_id, self.root)
             _ = run.status, run.config
         except (ValueError, LookupError, OSError) as error:
-            log.info("no run to show: %s", error)
+            log.info("No run to show: %s", error)
             self._open.pop(run_id, None)
             return None
-        # Pages are answered in threads, and a slow disk is to hold up only those that wait for it.
+        # Pages are answered in threads; a slow disk must not hold up those that do not need it.
         with self._opening:
             self._open.pop(run_id, None)
             self._open[run_id] = run
@@ -54,17 +62,12 @@ class Watcher:
         return [(run_label(run), run.id) for run in runs(self.root)[:RECENT]]
 
 
-def last_event(events: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
-    """The last event of a kind."""
-    return next((event for event in reversed(events) if event["kind"] == kind), None)
-
-
 def hybrid_of(run: Run) -> "ManticoreForCausalLM":
-    """The run's hybrid as of now; the last two that were asked for stay loaded.
+    """The run's current hybrid; the two most recently used stay loaded.
 
     Raises:
-        FileNotFoundError: the run has no checkpoint yet.
-        OSError, ValueError: its files cannot be read.
+        FileNotFoundError: The run has no checkpoint yet.
+        OSError, ValueError: Its files cannot be read.
     """
     source = run.hybrid_source()
     return _load(run.folder, source, source.stat().st_mtime_ns)

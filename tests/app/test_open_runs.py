@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.watching import hybrid_of
+from app.open_runs import hybrid_of
 from manticore import build_hybrid
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder

@@ -1,0 +1,36 @@
+"""The tabs of the page: to add one, write it in a file of its own and add it to this list."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import chat_tab, program_tab, search_tab
+from .page import Page
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One tab.
+
+    Attributes:
+        id: Name in the page.
+        title: What its label says.
+        build: Lays the tab out and wires it, given what all tabs share.
+        shows: Whether runs of a stage are shown on it.
+    """
+
+    id: str
+    title: str
+    build: Callable[[Page], None]
+    shows: Callable[[str], bool] = lambda _stage: False
+
+
+TABS: list[Tab] = [
+    Tab("search", "Build and search", search_tab.build, search_tab.VIEW.shows),
+    Tab("program", "Program", program_tab.build, program_tab.VIEW.shows),
+    Tab("chat", "Chat", chat_tab.build),
+]
+
+
+def tab_for(stage: str) -> Tab:
+    """The tab that shows the runs of a stage; the first one if none does."""
+    return next((tab for tab in TABS if tab.shows(stage)), TABS[0])
