@@ -9,15 +9,20 @@ tests of the start itself ask for the fixture `fresh_workers`.
 import contextlib
 import multiprocessing
 import os
+import socket
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import forkserver
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from manticore.paths import worker_environment
 
+PATIENCE = 2.0
+"""Seconds that a process has to end after another of its run has failed."""
 _ROOT = Path(__file__).parent.parent
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.preloaded"])
@@ -52,29 +57,47 @@ def run_forked(
     target: Callable[..., int | None],
     *arguments: Any,
     output: Path,
-    environments: list[Mapping[str, str]] | None = None,
-    timeout: float = 120,
+    environments: Sequence[Mapping[str, str]] = ({},),
+    timeout: float = 240,
 ) -> list[int]:
     """Exit status of each of one or more processes that call a function at the same time.
+
+    Where one fails, the others, which may be waiting for it, are killed, as torchrun does it.
 
     Args:
         target: Function of a module; what it returns is the exit status.
         arguments: Arguments of the function.
         output: File that what they write is appended to.
-        environments: What each process has in its environment besides this one's; one process
-            with nothing more if None.
+        environments: What each process has in its environment besides this one's.
         timeout: Seconds after which they are killed.
     """
-    started = [
-        _start(target, arguments, {**os.environ, **more}, output) for more in environments or [{}]
-    ]
+    given = [{**os.environ, **more} for more in environments]
+    started = [_start(target, arguments, environment, output) for environment in given]
+    deadline = time.monotonic() + timeout
+    waiting = {process.sentinel: process for process in started}
     try:
-        for process in started:
-            process.join(timeout)
-        return [-9 if process.exitcode is None else process.exitcode for process in started]
+        while waiting and (ended := wait(list(waiting), deadline - time.monotonic())):
+            for process in [waiting.pop(sentinel) for sentinel in ended]:
+                process.join()
+                if process.exitcode != 0:
+                    deadline = min(deadline, time.monotonic() + PATIENCE)
     finally:
-        for process in started:
+        for process in waiting.values():
             process.kill()
+            process.join()
+    return [process.exitcode for process in started]
+
+
+def two_processes() -> list[dict[str, str]]:
+    """Environments of two processes that find each other, as `accelerate launch` makes them."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        meeting_point = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
+    return [
+        {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        | meeting_point
+        for rank in ("0", "1")
+    ]
 
 
 def _start(

@@ -5,10 +5,8 @@ a full one does, with another number.
 """
 
 import errno
-import os
 import resource
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,80 +15,88 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from manticore.runs import Run, worker
-from manticore.runs.launch import make_run_folder
-from manticore.store.status import write_status
-from tests.tiny_runs import run_config
-
-STEPS = 6
-# Limits the size of files from a step on, or once all are done, then works.
-SCRIPT = """
-import resource, signal, sys
-from pathlib import Path
-from manticore.runs import worker
+from manticore.hybrid import build_hybrid
+from manticore.runs import Run, RunConfig, start_run, worker
+from manticore.runs.launch import make_run_folder, spawn_worker
+from manticore.store import status
+from manticore.store.folder import LOG_FILE
 from manticore.train.assembly import Assembly
 from manticore.train.reporting import Reporter
+from tests.forked import run_forked
+from tests.tiny_runs import do_here, run_config
 
-folder, at, limit = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-report = Reporter.step_done
-
-def report_and_fill(reporter, step, loss):
-    report(reporter, step, loss)
-    if step == at:
-        fill()
-
-def finish_and_fill(assembly):
-    found = finish(assembly)
-    if at > watched_steps:
-        fill()
-    return found
-
-def fill():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-
-finish, watched_steps = Assembly.finish, int(sys.argv[4])
-Reporter.step_done, Assembly.finish = report_and_fill, finish_and_fill
-sys.exit(worker.main([str(folder)]))
-"""
+STEPS = 6
+LITTLE = 1_000
 
 
-@pytest.fixture
-def make(component: Callable[..., str], tmp_path: Path) -> Callable[[str], Run]:
-    def make_run(name: str) -> Run:
+def limit_files(size: int) -> None:
+    """From now on, no file of this process can grow beyond so many bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def fill_at(folder: str, at: int, size: int) -> int:
+    """A worker whose disk is full from a step on, or once all are done."""
+    report, finish = Reporter.step_done, Assembly.finish
+
+    def report_and_fill(reporter: Reporter, step: int, loss: float) -> None:
+        report(reporter, step, loss)
+        if step == at:
+            limit_files(size)
+
+    def finish_and_fill(assembly: Assembly) -> dict:
+        found = finish(assembly)
+        if at > STEPS:
+            limit_files(size)
+        return found
+
+    Reporter.step_done, Assembly.finish = report_and_fill, finish_and_fill
+    return worker.main([folder])
+
+
+@pytest.fixture(scope="module")
+def make(
+    component: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Run]:
+    folder = tmp_path_factory.mktemp("full")
+
+    def make_run() -> Run:
         search = {"steps": STEPS, "batch_size": 2, "eval_every": STEPS, "eval_batches": 1}
         search |= {"checkpoint_every": 2, "sample_prompt": "", "mixture_lr": 0.3}
         parts = [component("gpt_neox"), component("mamba", width=24)]
-        config = run_config(tmp_path, parts, "search", search)
-        return Run(make_run_folder(config, root=tmp_path / name))
+        config = run_config(folder, parts, "search", search)
+        return Run(make_run_folder(config, root=folder / "runs"))
 
     return make_run
 
 
-def work(run: Run, full_at: int = -1, limit: int = resource.RLIM_INFINITY) -> int:
-    command = [sys.executable, "-c", SCRIPT, str(run.folder), str(full_at), str(limit), str(STEPS)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False)
-    return done.returncode
+@pytest.fixture(scope="module")
+def whole(make: Callable[[], Run]) -> Run:
+    """The run on a disk with room."""
+    return do_here(make())
+
+
+def work(run: Run, full_at: int = -1, limit: int = 0) -> int:
+    (status,) = run_forked(fill_at, str(run.folder), full_at, limit, output=run.folder / LOG_FILE)
+    return status
 
 
 @pytest.mark.parametrize(
     ("full_at", "limit"),
-    [(3, 50_000), (STEPS, 50_000), (STEPS + 1, 50_000), (3, 1_000)],
+    [(3, 50_000), (STEPS, 50_000), (STEPS + 1, 50_000), (3, LITTLE)],
     ids=["checkpoint", "last checkpoint", "result", "events"],
 )
 def test_a_full_disk_stops_the_run_which_then_goes_on(
-    make: Callable[[str], Run], full_at: int, limit: int
+    make: Callable[[], Run], whole: Run, full_at: int, limit: int
 ) -> None:
-    whole, run = make("whole"), make("full")
-    assert work(whole) == 0
+    run = make()
     assert work(run, full_at, limit) == 1
     assert run.status.state == "failed"
     assert run.status.message.startswith("The disk is full: ")
     assert str(run.folder) in run.status.message
     before = run.losses()[1].tolist()
     assert len(before) >= min(full_at, STEPS)
-    if limit > 1_000:  # else the event of the failure finds no room either
+    if limit > LITTLE:  # else the event of the failure finds no room either
         assert run.events()[-1]["kind"] == "failed"
         assert run.events()[-1]["cause"] == run.status.message
         assert "disk space" in run.events()[-1]["remedy"]
@@ -121,26 +127,18 @@ def test_a_full_disk_is_known_whoever_meets_it(error: Exception, full: bool) -> 
     assert ("disk space" in worker.remedy_for(outer)) == full
 
 
-def full_disk_here(script: str, *arguments: object) -> str:
-    """What a script prints in a process whose files may have 1,000 bytes and no more."""
-    limit = "import resource, signal, sys\n"
-    limit += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-    limit += "def fill():\n"
-    limit += "    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", limit + script, *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def write_by_torch(path: str) -> None:
+    limit_files(LITTLE)
+    try:
+        torch.save(torch.zeros(9999), path)
+    except RuntimeError as error:
+        print(worker.describe(error), worker.remedy_for(error), flush=True)
 
 
 def test_a_full_disk_is_known_where_torch_meets_it(tmp_path: Path) -> None:
-    script = "import torch; from manticore.runs import worker; fill()\n"
-    script += "try:\n    torch.save(torch.zeros(9999), sys.argv[1])\n"
-    script += "except Exception as error:\n"
-    script += "    print(worker.describe(error), worker.remedy_for(error))\n"
-    said = full_disk_here(script, tmp_path / "optimizer.bin")
-    assert said.startswith("The disk is full. Free some disk space")
+    output = tmp_path / "output"
+    assert run_forked(write_by_torch, str(tmp_path / "optimizer.bin"), output=output) == [0]
+    assert output.read_text().startswith("The disk is full. Free some disk space")
 
 
 def test_a_broken_file_is_not_a_full_disk(tmp_path: Path) -> None:
@@ -150,46 +148,50 @@ def test_a_broken_file_is_not_a_full_disk(tmp_path: Path) -> None:
     assert "disk" not in worker.remedy_for(broken.value)
 
 
-def test_a_run_that_finds_no_room_is_not_made(make: Callable[[str], Run], tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(make("elsewhere").config.model_dump_json())
-    script = "from pathlib import Path; from manticore.runs import RunConfig, start_run\n"
-    script += "from manticore.hybrid import build_hybrid\n"
-    script += "config = RunConfig.model_validate_json(Path(sys.argv[1]).read_text())\n"
-    script += "hybrid = build_hybrid(list(config.components), 2, projector_init='identity')\n"
-    script += "fill()\n"
-    script += "try:\n    start_run(config, hybrid, sys.argv[2])\n"
-    script += "except OSError as error:\n    print(error)\n"
-    said = full_disk_here(script, tmp_path / "config.json", tmp_path / "runs")
+def start_without_room(config: RunConfig, root: str) -> None:
+    hybrid = build_hybrid(list(config.components), 2, projector_init="identity")
+    limit_files(LITTLE)
+    try:
+        start_run(config, hybrid, root)
+    except OSError as error:
+        print(error, flush=True)
+
+
+def test_a_run_that_finds_no_room_is_not_made(make: Callable[[], Run], tmp_path: Path) -> None:
+    output, config = tmp_path / "output", make().config
+    assert run_forked(start_without_room, config, str(tmp_path / "runs"), output=output) == [0]
+    said = output.read_text().splitlines()[-1]
     assert said.startswith("The disk is full: ")
-    assert said.strip().endswith("Free some space, then try again.")
+    assert said.endswith("Free some space, then try again.")
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-def test_a_run_that_finds_no_room_is_not_resumed(make: Callable[[str], Run]) -> None:
-    run = make("run")
-    write_status(run.folder, "stopped", message="x" * 2000)
-    script = "from manticore.runs import Run, launch\n"
-    script += "from manticore.store import status\n"
-    # The status of a run that is resumed is far shorter than the limit, whatever else it is.
-    script += "status.socket.gethostname = lambda: 'a' * 2000\n"
-    script += "fill()\n"
-    script += "try:\n    Run(sys.argv[1]).resume()\n"
-    script += "except OSError as error:\n    print(error)\n"
-    assert full_disk_here(script, run.folder).startswith("The disk is full: ")
+def resume_without_room(folder: str) -> None:
+    # A status is far shorter than the least limit that can be told from none.
+    status.socket.gethostname = lambda: "a" * 2 * LITTLE
+    limit_files(LITTLE)
+    try:
+        Run(folder).resume()
+    except OSError as error:
+        print(error, flush=True)
+
+
+def test_a_run_that_finds_no_room_is_not_resumed(make: Callable[[], Run], tmp_path: Path) -> None:
+    run, output = make(), tmp_path / "output"
+    status.write_status(run.folder, "stopped")
+    assert run_forked(resume_without_room, str(run.folder), output=output) == [0]
+    assert output.read_text().startswith("The disk is full: ")
     assert run.status.state == "stopped"
     assert run.events() == []
 
 
-def test_room_is_kept_for_the_last_words(make: Callable[[str], Run]) -> None:
-    run = make("whole")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "manticore.runs.worker", str(run.folder)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+def test_room_is_kept_for_the_last_words(make: Callable[[], Run]) -> None:
+    run = make()
+    spawn_worker(run.folder)
     while not run.losses()[0].size:
-        assert process.poll() is None
+        assert run.is_alive
         time.sleep(0.02)
     kept = (run.folder / worker.BALLAST_FILE).stat()
     assert kept.st_size == worker.BALLAST_SIZE
-    assert process.wait(120) == 0
+    assert run.wait(120).status.state == "done"
     assert not (run.folder / worker.BALLAST_FILE).exists()

@@ -3,7 +3,6 @@ all of the weights (DDP), or with half of them (FSDP2)."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,49 +10,52 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 
 from manticore.hybrid import ManticoreForCausalLM
-from manticore.runs import Run, RunConfig, start_run
+from manticore.runs import Run, RunConfig, start_run, worker
 from manticore.runs.launch import make_run_folder
 from manticore.store.folder import STOP_FILE
+from manticore.train import trainer
+from manticore.train.assembly import Assembly
+from manticore.train.reporting import Reporter
+from tests.forked import run_forked, two_processes
 from tests.tiny_runs import do_here, run_config
 
 STEPS = 5
-# Runs the worker, then leaves what this process found beside the run. Accelerate shards only where
-# there are several GPUs, so the two CPU processes are passed off as such: FSDP2 itself needs none.
-SCRIPT = """
-import json, os, sys
-from pathlib import Path
-from accelerate import PartialState
-from accelerate.utils import DistributedType
-from manticore.runs import worker
-import manticore.train.trainer as training
-from manticore.train.reporting import Reporter
 
-folder, die_at, sharded = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "fsdp"
-made, assemble, report = [], training.Assembly, Reporter.step_done
 
-def remember(hybrid, config):
-    made.append(hybrid)
-    return assemble(hybrid, config)
+def work_along(folder: str, die_at: int, sharded: bool) -> int:
+    """A worker that leaves beside the run what its process found, or dies after a step.
 
-def report_or_die(reporter, step, loss):
-    report(reporter, step, loss)
-    if step == die_at:
-        os._exit(9)
+    Accelerate shards only where there are several GPUs, so two CPU processes are passed off as
+    such: FSDP2 itself needs none.
+    """
+    made, assemble, report = [], trainer.Assembly, Reporter.step_done
 
-training.Assembly = remember
-Reporter.step_done = report_or_die
-if sharded:
-    PartialState(cpu=True)
-    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
-status = worker.main([str(folder)])
-found = {"alpha": made[0].mixture_weights.tolist()}
-found["sharded"] = sum(hasattr(p, "device_mesh") for p in made[0].parameters())
-(folder.parent / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(found))
-sys.exit(status)
-"""
+    def remember(hybrid: ManticoreForCausalLM, config: RunConfig) -> Assembly:
+        made.append(hybrid)
+        return assemble(hybrid, config)
+
+    def report_or_die(reporter: Reporter, step: int, loss: float) -> None:
+        report(reporter, step, loss)
+        if step == die_at:
+            os._exit(9)
+
+    trainer.Assembly, Reporter.step_done = remember, report_or_die
+    if sharded:
+        PartialState(cpu=True)
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+    status = worker.main([folder])
+    found = {"alpha": made[0].mixture_weights.tolist()}
+    found["sharded"] = sum(hasattr(p, "device_mesh") for p in made[0].parameters())
+    beside = Path(folder).parent / f"rank-{os.environ['RANK']}.json"
+    beside.write_text(json.dumps(found))
+    return status
+
+
 FSDP = {
     "ACCELERATE_USE_FSDP": "true",
     "FSDP_VERSION": "2",
@@ -94,34 +96,20 @@ def config(component: Callable[..., str], tmp_path: Path) -> Callable[[str], Run
     return make
 
 
-def work_on(
-    folder: Path, processes: int, how: str = "ddp", die_at: int = -1
-) -> subprocess.CompletedProcess[str]:
-    script = folder.parent / "work.py"
-    script.write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
-    command += ["--standalone", str(script), str(folder), str(die_at), how]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "ACCELERATE_USE_CPU": "true",
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        **(FSDP if how == "fsdp" else {}),
-    }
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as launcher:
-        try:
-            output, errors = launcher.communicate(timeout=300)
-        finally:
-            if launcher.poll() is None:  # its workers would wait for one another for ever
-                os.killpg(launcher.pid, signal.SIGKILL)
-    return subprocess.CompletedProcess(command, launcher.returncode, output, errors)
+def work_on(folder: Path, how: str = "ddp", die_at: int = -1) -> list[int]:
+    """Exit status of two processes that work on a run."""
+    environments = [
+        {**own, "ACCELERATE_USE_CPU": "true", **(FSDP if how == "fsdp" else {})}
+        for own in two_processes()
+    ]
+    output = folder.parent / "output"
+    arguments = (str(folder), die_at, how == "fsdp")
+    return run_forked(work_along, *arguments, output=output, environments=environments)
 
 
-def run_it(config: RunConfig, root: Path, processes: int, how: str = "ddp") -> Run:
+def run_it(config: RunConfig, root: Path, how: str = "ddp") -> Run:
     folder = make_run_folder(config, root=root)
-    done = work_on(folder, processes, how)
-    assert done.returncode == 0, done.stderr[:-2500][-6000:]
+    assert work_on(folder, how) == [0, 0], (root / "output").read_text()[-6000:]
     return Run(folder)
 
 
@@ -147,7 +135,7 @@ def test_two_processes_program_like_one(component: Callable[..., str], tmp_path:
     parts = [component("gpt_neo"), component("mamba", width=24)]
     config = run_config(tmp_path, parts, "program", options | MOVING, data={})
     one = do_here(start_run(config, root=tmp_path / "1", launch=False))
-    two = run_it(config, tmp_path / "2", 2)
+    two = run_it(config, tmp_path / "2")
     assert two.status.state == "done"
     close = {"rtol": 0, "atol": 1e-4}
     losses = torch.tensor(two.losses()[1])
@@ -187,13 +175,13 @@ def test_two_processes_are_one(
     config: Callable[[str], RunConfig], tmp_path: Path, work: str
 ) -> None:
     whole = do_here(start_run(config(work), root=tmp_path / "1", launch=False))
-    check_alike(run_it(config(work), tmp_path / "2", 2), whole)
+    check_alike(run_it(config(work), tmp_path / "2"), whole)
 
 
 @pytest.mark.parametrize("work", FSDP_WORK)
 def test_two_halves_are_one(config: Callable[[str], RunConfig], tmp_path: Path, work: str) -> None:
     whole = do_here(start_run(config(work), root=tmp_path / "1", launch=False))
-    run = run_it(config(work), tmp_path / "2", 2, "fsdp")
+    run = run_it(config(work), tmp_path / "2", "fsdp")
     check_alike(run, whole)
     found = json.loads((tmp_path / "2" / "rank-0.json").read_text())
     assert found["sharded"] > 50
@@ -208,14 +196,14 @@ def test_two_halves_are_one(config: Callable[[str], RunConfig], tmp_path: Path, 
 def test_two_halves_are_killed_and_resumed(
     config: Callable[[str], RunConfig], tmp_path: Path, work: str
 ) -> None:
-    whole = run_it(config(work), tmp_path / "whole", 2, "fsdp")
+    whole = run_it(config(work), tmp_path / "whole", "fsdp")
     folder = make_run_folder(config(work), root=tmp_path / "parts")
-    assert work_on(folder, 2, "fsdp", die_at=3).returncode != 0
+    assert 9 in work_on(folder, "fsdp", die_at=3)
     run = Run(folder)
     assert run.losses()[0].tolist() == [1, 2, 3]
     # Without its result, a sharded run's hybrid is that of its checkpoint.
     assert run.hybrid().mixture_weights.tolist() == pytest.approx(run.mixture_history()[2])
-    assert work_on(folder, 2, "fsdp").returncode == 0
+    assert work_on(folder, "fsdp") == [0, 0]
     assert run.losses()[1].tolist() == whole.losses()[1].tolist()
     assert run.mixture_history().tolist() == whole.mixture_history().tolist()
     one, other = whole.hybrid().state_dict(), run.hybrid().state_dict()
@@ -226,5 +214,5 @@ def test_a_strategy_that_cannot_be_sharded_says_so(
     config: Callable[[str], RunConfig], tmp_path: Path
 ) -> None:
     folder = make_run_folder(config("gaea"), root=tmp_path)
-    assert work_on(folder, 2, "fsdp").returncode != 0
+    assert 1 in work_on(folder, "fsdp")
     assert "run without FSDP" in Run(folder).status.message
