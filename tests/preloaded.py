@@ -12,7 +12,6 @@ import transformers  # noqa: F401
 import manticore.components.mixers.fast
 import manticore.data
 import manticore.hybrid.build
-import manticore.hybrid.sampling
 import manticore.runs.stages
 import manticore.runs.worker  # noqa: F401
 from manticore.names import STAGES

@@ -376,7 +376,9 @@ def test_doctor_finds_what_is_here(at):
 def test_doctor_advises_where_something_is_missing(at, monkeypatch):
     monkeypatch.setenv("MANTICORE_ZOO", str(at / "nowhere"))
     result = manticore("doctor")
-    assert "!" in result.output
+    marks = {line[3:23].strip(): line[0] for line in result.output.splitlines() if line[0] != " "}
+    assert marks["bundled components"] == "!"
+    assert marks["Python"] == "✓"
     assert "reinstall the package" in " ".join(result.output.split())
 
 

@@ -197,7 +197,12 @@ def test_a_device_that_is_not_there_is_an_error():
     with pytest.raises(ValueError, match=r"device='tpu' is not available for training\. Use cpu"):
         choose_device("tpu")
     assert choose_device("cpu") == "cpu"
-    assert best_precision("cpu") in ("bf16", "no")
+
+
+@pytest.mark.parametrize(("capabilities", "best"), [({"amx_bf16": True}, "bf16"), ({}, "no")])
+def test_bfloat16_is_for_processors_that_multiply_it(monkeypatch, capabilities, best):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert best_precision("cpu") == best
 
 
 @pytest.mark.parametrize(
