@@ -1,7 +1,7 @@
-"""Timing of alternatives side by side in one process, and the record of what was measured.
+"""Timing of alternatives side by side in one process, and records of what was measured.
 
 A speed is only worth comparing under the same conditions, so the alternatives take turns: one call
-of each, again and again. What disturbs one of them disturbs its neighbour in the same round, and
+of each, again and again. What disturbs one of them disturbs its neighbor in the same round, and
 the ratio is the median of the rounds' ratios.
 """
 
@@ -12,23 +12,24 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from manticore.store.files import write_json
+from manticore.data.cache import digest
+from manticore.suite.grid import Grid
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "numba", "numpy")
 MOST_FURTHER_RATES = 3
-"""How far a grid of learning rates goes on beyond its ends, rate by rate."""
+"""How many rates a grid of learning rates is extended by, where its end is best."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,12 @@ class Timing:
     """One alternative's seconds per call, and how many times faster than the baseline it is.
 
     Attributes:
-        name: what was timed.
-        median_s, fastest_s: seconds per call over the rounds.
-        rounds: calls that were timed.
-        speedup: median over the rounds of baseline seconds by own seconds; 1 for the baseline.
+        name: Name of the alternative.
+        median_s: Median of the seconds per call over the rounds.
+        fastest_s: Smallest number of seconds per call over the rounds.
+        rounds: Number of rounds.
+        speedup: Median over the rounds of the baseline's seconds divided by its own seconds; 1 for
+            the baseline.
     """
 
     name: str
@@ -50,18 +53,21 @@ class Timing:
 
 
 def time_side_by_side(
-    alternatives: dict[str, Callable[[], object]], rounds: int, warm_up: int = 1, inner: int = 1
+    alternatives: Mapping[str, Callable[[], object]],
+    rounds: int,
+    warm_up: int = 1,
+    inner: int = 1,
 ) -> list[Timing]:
     """Time callables in turns; the first one is the baseline of the ratios.
 
     Args:
-        alternatives: name to callable.
-        rounds: timed turns of each.
-        warm_up: turns before those, not timed.
-        inner: calls per turn, for callables too short to time alone.
+        alternatives: Callables by name.
+        rounds: Number of timed turns of each.
+        warm_up: Number of turns before those, which are not timed.
+        inner: Number of calls per turn, for callables too short to time alone.
 
     Raises:
-        ValueError: nothing to time, or fewer than one round or call.
+        ValueError: Nothing to time, or fewer than one round or call.
     """
     if not alternatives or rounds < 1 or inner < 1:
         raise ValueError(
@@ -91,7 +97,7 @@ def time_side_by_side(
 
 
 def _cpu_model() -> str:
-    """The processor's own name where the system tells it (Linux), else what Python knows."""
+    """The processor's name as the system knows it (Linux), otherwise as Python does."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
@@ -121,7 +127,7 @@ def describe_machine() -> dict[str, object]:
 
 
 def print_timings(title: str, timings: list[Timing]) -> None:
-    """A table of one comparison, on the terminal."""
+    """Print a table of one comparison."""
     table = Table("", "median", "fastest", "times faster", title=title, title_justify="left")
     for timing in timings:
         table.add_row(
@@ -142,48 +148,59 @@ def as_record(timings: list[Timing]) -> list[dict[str, object]]:
     return [{key: rounded(value) for key, value in asdict(t).items()} for t in timings]
 
 
-class Cells:
-    """What a long benchmark has measured so far, one cell after the other.
+class Trials:
+    """What a long benchmark has measured so far, one trial after the other.
 
-    It lies in `results/NAME.unfinished.json`, so that an interrupted benchmark goes on with it, on
-    this machine or another; cells of another setup are measured anew.
+    It is kept in `results/NAME.unfinished.jsonl`, so that an interrupted benchmark continues with
+    it, on this machine or another; trials of a different setup are measured again. Use it as a
+    context manager.
 
     Args:
-        name: Of the benchmark.
-        setup: All that decides what a cell is, but for its own name.
+        name: Name of the benchmark.
+        setup: Everything that decides the trials, except for their own names.
     """
 
-    def __init__(self, name: str, setup: dict[str, object]) -> None:
-        self.path = RESULTS / f"{name}.unfinished.json"
-        self.setup = json.loads(json.dumps(setup))
-        RESULTS.mkdir(exist_ok=True)
+    def __init__(self, name: str, setup: Mapping[str, Any]) -> None:
+        self._grid = Grid(
+            RESULTS / f"{name}.unfinished.jsonl", ("value", "processor"), allow_nan=True
+        )
+        self._setup = dict(setup)
+        self._processors: set[str] = set()
 
-    def measure(self, cell: str, measure: Callable[[], Any]) -> Any:
-        """The values of a cell, from the file if it is there; what JSON makes of them."""
-        if cell not in self._known()["cells"]:
-            values = measure()
-            known = self._known()
-            known["cells"][cell] = values
-            known["processors"] = sorted({*known["processors"], _cpu_model()})
-            write_json(self.path, known, allow_nan=True)
-            print(cell, values, flush=True)
-        return self._known()["cells"][cell]
+    def __enter__(self) -> Self:
+        self._grid.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._grid.__exit__(*raised)
+
+    def measure(self, trial: str, measure: Callable[[], Any]) -> Any:
+        """The value of a trial, from the file if it is there, as JSON has it."""
+        id_ = digest({"setup": self._setup, "trial": trial})
+        result = self._grid.results.get(id_)
+        if result is None:
+            value = measure()
+            print(trial, value, flush=True)
+            line = {"id": id_, "trial": trial, "value": value, "processor": _cpu_model()}
+            result = self._grid.add(line)
+        self._processors.add(result["processor"])
+        return result["value"]
 
     def at_rates(
-        self, cell: str, rates: Iterable[float], measure: Callable[[float], float]
+        self, trial: str, rates: Iterable[float], measure: Callable[[float], float]
     ) -> dict[float, float]:
-        """A cell for every learning rate: its value, from the least rate to the greatest.
+        """A trial for every learning rate: its value, from the smallest rate to the largest.
 
-        The least value is the best. Where it is at an end of the grid, the grid goes on there, rate
-        by rate: else the end would have chosen, not the model.
+        The smallest value is the best. Where it is at an end of the grid, the grid is extended
+        there, rate by rate: otherwise its end would have chosen, and not the model.
         """
 
         def at(rate: float) -> float:
-            return self.measure(f"{cell} {rate:g}", partial(measure, rate))
+            return self.measure(f"{trial} {rate:g}", partial(measure, rate))
 
         tried = {rate: at(rate) for rate in rates}
         for _ in range(MOST_FURTHER_RATES):
-            best = min(tried, key=tried.get)
+            best = best_of(tried)
             if best not in (min(tried), max(tried)):
                 break
             further = best / 2 if best == min(tried) else best * 2
@@ -192,31 +209,29 @@ class Cells:
 
     @property
     def processors(self) -> list[str]:
-        """What the cells were measured on."""
-        return self._known()["processors"]
+        """Processors that the trials were measured on."""
+        return sorted(self._processors)
 
     def forget(self) -> None:
-        """Remove the file of cells, when the table is saved."""
-        self.path.unlink(missing_ok=True)
-
-    def _known(self) -> dict[str, Any]:
-        if self.path.exists():
-            known = json.loads(self.path.read_text())
-            if known["setup"] == self.setup:
-                return known
-        return {"setup": self.setup, "processors": [], "cells": {}}
+        """Remove the file of trials, once the table is saved."""
+        self._grid.forget()
 
 
-def save_results(name: str, measured: dict[str, object]) -> Path:
+def best_of(tried: Mapping[float, float]) -> float:
+    """The learning rate with the smallest value."""
+    return min(tried, key=lambda rate: tried[rate])
+
+
+def save_results(name: str, measured: Mapping[str, Any]) -> Path:
     """Write `results/NAME.json`: the time, the machine, and what was measured.
 
-    On the terminal it says on which machine, and on what (`measured["setup"]`: data, seeds, ...).
+    Machine and setup (`measured["setup"]`: data, seeds, ...) are printed as well.
     """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     machine = describe_machine()
     record = {"measured_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine}
-    path.write_text(json.dumps(record | measured, indent=2) + "\n")
+    path.write_text(json.dumps({**record, **measured}, indent=2) + "\n")
     console = Console(highlight=False)
     for title, values in (("machine", machine), ("setup", measured.get("setup", {}))):
         console.print(f"[bold]{title}[/]")

@@ -24,8 +24,9 @@ from benchmarks.harness import RESULTS, save_results
 from manticore.cli.mad import suite_table
 from manticore.config.setting import preset_settings
 from manticore.names import TASKS
+from manticore.suite.mad import Suite
+from manticore.suite.progress import Progress
 from manticore.suite.protocol import DEFAULT_MODELS, PROTOCOLS, Regime
-from manticore.suite.suite import Progress, Suite
 
 COMPARED = ("gpt_neo", "mamba", "gpt_neo+mamba", "mambaformer")
 FOLDER = RESULTS / "mad_suite"
@@ -67,9 +68,9 @@ def main() -> None:
         **{name: value for name, value in changes.items() if value is not None},
     )
     rows = found.rows()
-    guessing = found.guessing()
-    Console().print(suite_table(rows, guessing))
-    setup = _setup(given, found) | {"guessing": guessing}
+    chance = found.chance()
+    Console().print(suite_table(rows, chance))
+    setup = _setup(given, found) | {"guessing": chance}
     setup |= {"note": given.note} if given.note else {}
     table = {"setup": setup, "rows": rows, "trainings": _by_model(found)}
     name = f"mad_suite-{given.preset}"
@@ -145,8 +146,8 @@ def mean_rows(by_task: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _setup(given: argparse.Namespace, found: Suite) -> dict[str, Any]:
     """What was run, as the trainings themselves say it."""
-    cells = [outcome["cell"] for outcome in found.outcomes]
-    tasks = list(dict.fromkeys(cell.setting.task for cell in cells))
+    trials = [outcome["trial"] for outcome in found.outcomes]
+    tasks = list(dict.fromkeys(trial.setting.task for trial in trials))
     return {
         "preset": given.preset,
         "tasks": tasks,
@@ -155,12 +156,12 @@ def _setup(given: argparse.Namespace, found: Suite) -> dict[str, Any]:
         ),
         "settings": [
             setting.model_dump(exclude_none=True)
-            for setting in dict.fromkeys(cell.setting for cell in cells)
+            for setting in dict.fromkeys(trial.setting for trial in trials)
         ],
-        "seeds": sorted({cell.seed for cell in cells}),
+        "seeds": sorted({trial.seed for trial in trials}),
         "learning_rates": given.learning_rate or PROTOCOLS[given.preset].learning_rates,
         "weight_decays": given.weight_decay or PROTOCOLS[given.preset].weight_decays,
-        **cells[0].model_dump(include=set(Regime.model_fields)),
+        **trials[0].model_dump(include=set(Regime.model_fields)),
     }
 
 
@@ -169,23 +170,23 @@ def _by_model(found: Suite) -> dict[str, list[dict[str, Any]]]:
     kept = ("accuracy", "step", "mixture_weights", "diverged", "seconds", "device")
     by_model: dict[str, list[dict[str, Any]]] = {}
     for outcome in found.outcomes:
-        cell = outcome["cell"]
+        trial = outcome["trial"]
         grid = {
-            "task": cell.setting.task,
-            "seed": cell.seed,
-            "learning_rate": cell.learning_rate,
-            "weight_decay": cell.weight_decay,
+            "task": trial.setting.task,
+            "seed": trial.seed,
+            "learning_rate": trial.learning_rate,
+            "weight_decay": trial.weight_decay,
         }
-        by_model.setdefault(cell.model, []).append(grid | {name: outcome[name] for name in kept})
+        by_model.setdefault(trial.model, []).append(grid | {name: outcome[name] for name in kept})
     return by_model
 
 
 def _print(progress: Progress) -> None:
-    if progress.step == progress.cell.steps:
-        cell = progress.cell
+    if progress.step == progress.trial.steps:
+        trial = progress.trial
         print(
-            f"{progress.finished}/{progress.total} ({progress.share:.0%}) seed {cell.seed} "
-            f"{cell.setting.task} {cell.model} {cell.learning_rate:g} {cell.weight_decay:g}: "
+            f"{progress.finished}/{progress.total} ({progress.share:.0%}) seed {trial.seed} "
+            f"{trial.setting.task} {trial.model} {trial.learning_rate:g} {trial.weight_decay:g}: "
             f"{progress.accuracy:.4f}",
             flush=True,
         )

@@ -15,7 +15,7 @@ give back the component, and its loss, whatever else could be mixed.
 
 Components are frozen and there are no projectors, so that nothing but the mixture weights is found.
 Every strategy gets the same budget in forward passes, a backward pass counting as two, and its
-learning rate from a grid, on a seed of its own. If it is interrupted, the benchmark goes on with
+learning rate from a grid, on a different seed. If it is interrupted, the benchmark continues with
 the searches that are done.
 
     python -m benchmarks.planted
@@ -32,7 +32,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import Cells, save_results
+from benchmarks.harness import Trials, best_of, save_results
 from manticore.components.loading import Component, load_component
 from manticore.data import TextData, load_text
 from manticore.evaluate import mean_loss
@@ -89,23 +89,23 @@ def main() -> None:
     data = load_text(TEXT, tokenizer=component.tokenizer, seq_len=SEQ_LEN)
     setup = {"component": COMPONENT, "text": TEXT, "budget": BUDGET, "noise": NOISE}
     setup |= {"seeds": SEEDS, "tuning_seed": TUNING_SEED}
-    cells = Cells("planted", setup)
 
     def row(setting: str, name: str) -> dict[str, object]:
         rate = _tuned(component, data, setting, name)
         outcomes = [_search(component, data, setting, name, rate, seed) for seed in SEEDS]
         return _summary(setting, name, rate, outcomes)
 
-    rows = [
-        cells.measure(f"{setting} {name}", partial(row, setting, name))
-        for setting in NOISE
-        for name in RATES
-    ]
-    _print(rows)
-    best = mean_loss(component.model, data.valid, batch_size=8, max_batches=EVAL_BATCHES)
-    setup |= {"best_loss": best, "processors": cells.processors}
-    print(save_results("planted", {"setup": setup, "rows": rows}))
-    cells.forget()
+    with Trials("planted", setup) as trials:
+        rows = [
+            trials.measure(f"{setting} {name}", partial(row, setting, name))
+            for setting in NOISE
+            for name in RATES
+        ]
+        _print(rows)
+        best = mean_loss(component.model, data.valid, batch_size=8, max_batches=EVAL_BATCHES)
+        setup |= {"best_loss": best, "processors": trials.processors}
+        print(save_results("planted", {"setup": setup, "rows": rows}))
+        trials.forget()
 
 
 def damaged(component: Component, layers: list[int], noise: float, seed: int) -> Component:
@@ -264,7 +264,7 @@ def _tuned(component: Component, data: TextData, setting: str, name: str) -> flo
     regrets = {
         rate: _search(component, data, setting, name, rate, TUNING_SEED).regret for rate in rates
     }
-    return min(regrets, key=regrets.get)
+    return best_of(regrets)
 
 
 def _summary(

@@ -38,7 +38,7 @@ from rich.table import Table
 from torch.utils.data import Subset
 
 import manticore as mc
-from benchmarks.harness import RESULTS, Cells, save_results
+from benchmarks.harness import RESULTS, Trials, best_of, save_results
 from manticore.data import TextData
 from manticore.evaluate import perplexity
 from manticore.names import TASKS
@@ -88,15 +88,15 @@ def main() -> None:
         measured, programming = _measured_before(name, setup)
         if text in measured:
             continue
-        cells = Cells(f"{name}-{text}", setup | {"text": text})
-        target = Target(cells, RUNS / name, pair, source, programming)
-        found = _measure(target)
-        found["processors"] = cells.processors
-        # Another text may have joined meanwhile.
-        measured = _measured_before(name, setup)[0] | {text: found}
-        record = {"programming": target.programming, "measured": measured}
-        print(save_results(name, {"setup": setup, **tables(**record), **record}))
-        cells.forget()
+        with Trials(f"{name}-{text}", setup | {"text": text}) as trials:
+            target = Target(trials, RUNS / name, pair, source, programming)
+            found = _measure(target)
+            found["processors"] = trials.processors
+            # Another text may have joined in the meantime.
+            measured = _measured_before(name, setup)[0] | {text: found}
+            record = {"programming": target.programming, "measured": measured}
+            print(save_results(name, {"setup": setup, **tables(**record), **record}))
+            trials.forget()
         target.forget()
     measured, programming = _measured_before(name, setup)
     if measured:
@@ -132,7 +132,7 @@ class Target:
     """A text, and trainings of one pair's models on it.
 
     Args:
-        cells: What has been measured of it.
+        trials: What has been measured so far.
         root: Folder of the trainings.
         pair: Two components.
         source: Of the text.
@@ -141,13 +141,13 @@ class Target:
 
     def __init__(
         self,
-        cells: Cells,
+        trials: Trials,
         root: Path,
         pair: tuple[str, ...],
         source: str,
         programming: dict[str, dict[str, Any]],
     ) -> None:
-        self.cells, self.root, self.pair, self.programming = cells, root, pair, programming
+        self.trials, self.root, self.pair, self.programming = trials, root, pair, programming
         self.spec = {"source": source, "seq_len": SEQ_LEN, "valid_fraction": HELD_OUT}
         hybrid = mc.build_hybrid(pair, N_BLOCKS)
         if hybrid.transplants:
@@ -206,7 +206,7 @@ def _measure(target: Target) -> dict[str, Any]:
     """All that is found out about a text: learning rates, seed by seed, and what trust says."""
     rates = _tuned(target)
     by_seed = [
-        target.cells.measure(f"seed {seed}", partial(_one_seed, target, rates, seed))
+        target.trials.measure(f"seed {seed}", partial(_one_seed, target, rates, seed))
         for seed in SEEDS
     ]
     data = target.data
@@ -235,8 +235,8 @@ def _tuned(target: Target) -> dict[str, float]:
     contestants = {"hybrid": target.pair, **{one: (one,) for one in target.pair}}
     rates = {}
     for name, components in contestants.items():
-        tried = target.cells.at_rates(f"{name} at", RATES, partial(perplexity_at, components))
-        rates[name] = min(tried, key=tried.get)
+        tried = target.trials.at_rates(f"{name} at", RATES, partial(perplexity_at, components))
+        rates[name] = best_of(tried)
     return rates
 
 

@@ -2,9 +2,9 @@
 
 The projectors of one pair are trained on general text, components frozen, for more and more tokens,
 once from random weights, as the paper does, and once from the closed-form fit (`aligned`). Each
-starting point has the learning rate that is best after 100,000 tokens. What is measured, on text
-that neither has seen, at even mixture weights: the hybrid's perplexity, and how far what the
-projectors hand over is from what each block knows (see `alignment_error`).
+initialization has the learning rate that is best after 100,000 tokens. Measured on text that
+neither has seen, at even mixture weights: the hybrid's perplexity, and how far the states that the
+projectors pass on are from those that each block was trained on (see `alignment_error`).
 
     python -m benchmarks.projectors
 """
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import manticore as mc
-from benchmarks.harness import RESULTS, Cells, save_results
+from benchmarks.harness import RESULTS, Trials, best_of, save_results
 from manticore.data import TextData
 from manticore.evaluate import alignment_error, perplexity
 from manticore.hybrid import ManticoreForCausalLM
@@ -45,26 +45,32 @@ def main() -> None:
     setup = {"components": PAIR, "text": TEXT, "seq_len": SEQ_LEN, "batch_size": BATCH_SIZE}
     setup |= {"n_blocks": N_BLOCKS, "seeds": [SEED]}
     setup |= {"held_out_tokens": EVAL_BATCHES * BATCH_SIZE * SEQ_LEN}
-    cells = Cells("projectors", setup)
+    with Trials("projectors", setup) as trials:
+        rows, rates = _measure(data, trials)
+        _print(rows)
+        _draw(rows)
+        setup |= {"learning_rates": rates, "processors": trials.processors}
+        print(save_results("projectors", {"setup": setup, "rows": rows}))
+        trials.forget()
+    shutil.rmtree(RUNS, ignore_errors=True)
+
+
+def _measure(data: TextData, trials: Trials) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Rows of the table, and the learning rate of each kind and initialization."""
     rows, rates = [], {}
 
     def row(kind: str, start: str, n_tokens: int, rate: float) -> dict[str, Any]:
         # Without training there is no rate.
-        cell = f"{kind} {start} {n_tokens}" + f" {rate:g}" * (n_tokens > 0)
-        return cells.measure(cell, lambda: _row(data, kind, start, n_tokens, rate))
+        trial = f"{kind} {start} {n_tokens}" + f" {rate:g}" * (n_tokens > 0)
+        return trials.measure(trial, lambda: _row(data, kind, start, n_tokens, rate))
 
     for kind in KINDS:
         for start in TOKENS:
             tuning = {rate: row(kind, start, TUNING_TOKENS, rate) for rate in RATES[start]}
-            best = min(tuning, key=lambda rate: tuning[rate]["perplexity"])
+            best = best_of({rate: found["perplexity"] for rate, found in tuning.items()})
             rates[f"{kind}, {start}"] = best
             rows += [row(kind, start, n_tokens, best) for n_tokens in TOKENS[start]]
-    _print(rows)
-    _draw(rows)
-    setup |= {"learning_rates": rates, "processors": cells.processors}
-    print(save_results("projectors", {"setup": setup, "rows": rows}))
-    cells.forget()
-    shutil.rmtree(RUNS, ignore_errors=True)
+    return rows, rates
 
 
 def _build(kind: str, start: str) -> ManticoreForCausalLM:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from manticore.recipes.reproducing import reproduce
     from manticore.recipes.running import run_recipe
     from manticore.recipes.sweeping import sweep
-    from manticore.suite.suite import mad_suite
+    from manticore.suite.mad import mad_suite
 
 __version__ = "0.1.0"
 
@@ -46,7 +46,7 @@ _HOMES = {
     "get_run": "manticore.api",
     "load_component": "manticore.components.loading",
     "load_text": "manticore.data",
-    "mad_suite": "manticore.suite.suite",
+    "mad_suite": "manticore.suite.mad",
     "perplexity": "manticore.evaluate",
     "pretrain_projectors": "manticore.api",
     "program": "manticore.api",

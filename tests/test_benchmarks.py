@@ -1,4 +1,4 @@
-"""What benchmarks share: a long one goes on with the cells that it has measured."""
+"""What benchmarks share: a long one continues with the trials that it has measured."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import harness, mad_suite, programming
-from benchmarks.harness import Cells
+from benchmarks.harness import Trials
+from manticore.suite.fitting import identity_of
+from manticore.suite.mad import RESULTS_FILE
+from manticore.suite.protocol import Trial
 
 
 @pytest.fixture(autouse=True)
@@ -19,42 +22,55 @@ def never() -> float:
     raise AssertionError("measured again")
 
 
-def test_a_measured_cell_is_known_to_the_next_process(results: Path) -> None:
-    assert Cells("table", {"seeds": (0, 1)}).measure("a", lambda: {"perplexity": 2.5})["perplexity"]
-    again = Cells("table", {"seeds": (0, 1)})
-    assert again.measure("a", never) == {"perplexity": 2.5}
-    assert again.measure("b", lambda: 3) == 3
-    assert len(again.processors) == 1
-    again.forget()
+def test_a_measured_trial_is_known_to_the_next_process(results: Path) -> None:
+    with Trials("table", {"seeds": (0, 1)}) as trials:
+        assert trials.measure("a", lambda: {"perplexity": 2.5})["perplexity"] == 2.5
+    with Trials("table", {"seeds": (0, 1)}) as again:
+        assert again.measure("a", never) == {"perplexity": 2.5}
+        assert again.measure("b", lambda: (3, 4)) == [3, 4]
+        assert len(again.processors) == 1
+        again.forget()
     assert list(results.iterdir()) == []
 
 
-def test_one_cell_at_each_rate() -> None:
-    cells = Cells("table", {})
+def test_one_trial_at_each_rate() -> None:
     best_within = {1.0: 3, 2.0: 2, 4.0: 3}
-    assert cells.at_rates("a", (4.0, 1.0, 2.0), best_within.get) == best_within
-    assert Cells("table", {}).measure("a 2", never) == 2
+    with Trials("table", {}) as trials:
+        assert trials.at_rates("a", (4.0, 1.0, 2.0), lambda rate: best_within[rate]) == best_within
+    with Trials("table", {}) as trials:
+        assert trials.measure("a 2", never) == 2
 
 
-def test_a_grid_of_rates_goes_on_where_its_end_is_best() -> None:
-    cells = Cells("table", {})
-    tried = cells.at_rates("falls, then rises", (1.0, 2.0), lambda rate: abs(rate - 7))
-    assert list(tried) == [1, 2, 4, 8, 16]
-    tried = cells.at_rates("rises", (1.0, 2.0), lambda rate: rate)
-    assert list(tried) == [1 / 8, 1 / 4, 1 / 2, 1, 2]
+def test_a_grid_of_rates_is_extended_where_its_end_is_best() -> None:
+    with Trials("table", {}) as trials:
+        tried = trials.at_rates("falls, then rises", (1.0, 2.0), lambda rate: abs(rate - 7))
+        assert list(tried) == [1, 2, 4, 8, 16]
+        tried = trials.at_rates("rises", (1.0, 2.0), lambda rate: rate)
+        assert list(tried) == [1 / 8, 1 / 4, 1 / 2, 1, 2]
 
 
-def test_another_setup_is_measured_anew() -> None:
-    Cells("table", {"steps": 1}).measure("a", lambda: 1)
-    assert Cells("table", {"steps": 2}).measure("a", lambda: 2) == 2
+def test_another_setup_is_measured_again() -> None:
+    for steps in (1, 2):
+        with Trials("table", {"steps": steps}) as trials:
+            assert trials.measure("a", lambda steps=steps: steps) == steps
 
 
-def test_a_failed_measurement_leaves_the_others(results: Path) -> None:
-    cells = Cells("table", {})
-    cells.measure("a", lambda: 1)
-    with pytest.raises(AssertionError):
-        cells.measure("b", never)
-    assert Cells("table", {}).measure("a", never) == 1
+def test_a_failed_measurement_leaves_the_others() -> None:
+    with Trials("table", {}) as trials:
+        trials.measure("a", lambda: 1)
+        with pytest.raises(AssertionError):
+            trials.measure("b", never)
+    with Trials("table", {}) as trials:
+        assert trials.measure("a", never) == 1
+
+
+def test_committed_trials_are_found_by_the_suite() -> None:
+    path = mad_suite.FOLDER / RESULTS_FILE
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert lines
+    for line in lines:
+        trial = Trial(**(line["trial"] if "trial" in line else line["cell"]))
+        assert identity_of(trial)[0] == line["id"]
 
 
 def alphas(*weights: float) -> list[list[float]]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from manticore.cli.common import INTERRUPTED, Explaining
 
 if TYPE_CHECKING:
-    from manticore.suite.suite import Progress as SuiteProgress
+    from manticore.suite.progress import Progress as SuiteProgress
 
 commands = typer.Typer(cls=Explaining)
 
@@ -91,16 +91,16 @@ def mad(
                 how = "at once: the same command continues from the last checkpoint"
             console.print(f"Interrupted, {how}.")
             raise typer.Exit(INTERRUPTED) from None
-    console.print(suite_table(found.rows(), found.guessing()))
+    console.print(suite_table(found.rows(), found.chance()))
     console.print(found.path, highlight=False, soft_wrap=True)
 
 
-def suite_table(rows: Sequence[Mapping[str, Any]], guessing: Mapping[str, float]) -> Table:
-    """Scores of models on tasks, with the spread over seeds, and accuracy by chance.
+def suite_table(rows: Sequence[Mapping[str, Any]], chance: Mapping[str, float]) -> Table:
+    """Scores of models on tasks, with the spread over seeds, and the chance accuracy.
 
     Args:
-        rows: The models, from `Suite.rows`.
-        guessing: Accuracy by chance on each task, from `Suite.guessing`.
+        rows: Scores of the models, from `Suite.rows`.
+        chance: Chance accuracy of the tasks, from `Suite.chance`.
     """
     from manticore.views.wording import short_task
 
@@ -112,7 +112,7 @@ def suite_table(rows: Sequence[Mapping[str, Any]], guessing: Mapping[str, float]
     for row in rows:
         scores = [_score(row["tasks"][task]) for task in tasks]
         table.add_row(row["model"], _size(row["parameters"]), *scores, _score(row["mean"]))
-    shares = [guessing[task] for task in tasks]
+    shares = [chance[task] for task in tasks]
     table.add_row("chance", "", *(f"{share:.1%}" for share in (*shares, fmean(shares))))
     return table
 
@@ -124,7 +124,7 @@ def _said() -> Callable[["SuiteProgress"], None]:
     def say(progress: "SuiteProgress") -> None:
         nonlocal finished
         # Several jobs report in any order.
-        if progress.finished > finished and progress.step == progress.cell.steps:
+        if progress.finished > finished and progress.step == progress.trial.steps:
             finished = progress.finished
             typer.echo(_words(progress))
 
@@ -132,9 +132,9 @@ def _said() -> Callable[["SuiteProgress"], None]:
 
 
 def _words(progress: "SuiteProgress") -> str:
-    cell = progress.cell
+    trial = progress.trial
     measured = "" if progress.accuracy is None else f" {progress.accuracy:.1%}"
-    return f"{progress.finished}/{progress.total} {cell.model}, {cell.setting.task}{measured}"
+    return f"{progress.finished}/{progress.total} {trial.model}, {trial.setting.task}{measured}"
 
 
 def _shown(bar: Progress) -> Callable[["SuiteProgress"], None]:

@@ -7,31 +7,31 @@ from contextlib import contextmanager
 from types import FrameType
 
 SAVED = "saved"
-"""What a `KeyboardInterrupt` says after which nothing is lost."""
+"""Argument of a `KeyboardInterrupt` after which nothing is lost."""
 
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Remember a first Ctrl-C in place of raising it; a second one is raised at once.
+    """Remember a first Ctrl-C instead of raising it; a second one is raised at once.
 
     Outside the main thread, which alone can be interrupted, nothing changes.
 
     Yields:
-        Whether Ctrl-C was pressed.
+        A function that says whether Ctrl-C was pressed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    asked = False
+    pressed = False
 
     def remember(signum: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal pressed
+        if pressed:
             raise KeyboardInterrupt
-        asked = True
+        pressed = True
 
     before = signal.signal(signal.SIGINT, remember)
     try:
-        yield lambda: asked
+        yield lambda: pressed
     finally:
         signal.signal(signal.SIGINT, before)

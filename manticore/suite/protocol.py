@@ -1,8 +1,8 @@
 """The suite's protocol: how every model is trained on every task, and what its score is.
 
 Published (Poli et al., arXiv 2403.17844): each model is trained with every pair of a learning rate
-and a weight decay, by AdamW on a cosine for 200 epochs; on a task it scores the mean over
-difficulty settings of the best pair's test accuracy. Here the cosine ends at a tenth of the
+and a weight decay, by AdamW with a cosine schedule for 200 epochs; its score on a task is the mean
+over difficulty settings of the best pair's test accuracy. Here the cosine ends at a tenth of the
 learning rate, gradients are clipped to norm 1, and an epoch has full batches only.
 """
 
@@ -28,42 +28,49 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 class Regime(Options, frozen=True):
-    """What the protocol asks of each single training.
+    """How a single trial is trained.
 
-    Training ends early once the accuracy on the test examples is `enough`, and then the pairs of
-    learning rate and weight decay that are left are not tried: neither could add more than a
-    thousandth to a score.
+    Training ends early once the test accuracy reaches `enough`, and then the remaining pairs of
+    learning rate and weight decay are not tried: neither could add more than a thousandth to a
+    score.
     """
 
     epochs: PositiveInt = 200
+    """Passes over the training examples."""
     least_steps: NonNegativeInt = 0
-    """Optimizer steps that a training has on tasks whose epochs are shorter."""
+    """Smallest number of optimizer steps, for tasks whose epochs are short."""
     batch_size: PositiveInt = 128
+    """Examples per step."""
     width: PositiveInt = 128
+    """Width of all components."""
     n_blocks: PositiveInt = 4
-    """Of a stack and of a hybrid; stacks made by hand have as many as make them equal in size."""
+    """Number of blocks of a single-family stack or a hybrid; stacks designed by hand have the
+    number that makes them equal in size."""
     mixture_lr: PositiveFloat = 0.02
     """Learning rate of the mixture weights of a hybrid, which DARTS searches."""
     warmup_steps: NonNegativeInt = 0
-    enough: float = Field(0.999, gt=0)
-    """Test accuracy at which there is nothing left to learn; above 1 to go on to the end."""
+    """Steps over which learning rates rise from 0."""
+    enough: float = Field(default=0.999, gt=0)
+    """Early-stopping accuracy: training ends at this test accuracy; above 1 = never early."""
     dtype: Dtype = "float32"
-    """`bfloat16` or `float16` for mixed precision."""
+    """Precision of training: `bfloat16` and `float16` are mixed precision."""
 
 
 class Protocol(Regime):
-    """All trainings of a model on a setting: the published grid, but for what is said otherwise."""
+    """All trials of a model on a setting; the defaults are the published grid."""
 
-    learning_rates: tuple[PositiveFloat, ...] = Field((5e-4, 1e-3, 1e-4), min_length=1)
-    weight_decays: tuple[NonNegativeFloat, ...] = Field((0.0, 0.1), min_length=1)
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
-    """Of first weights, data and order: one score for each."""
+    learning_rates: tuple[PositiveFloat, ...] = Field(default=(5e-4, 1e-3, 1e-4), min_length=1)
+    """Learning rates to try."""
+    weight_decays: tuple[NonNegativeFloat, ...] = Field(default=(0.0, 0.1), min_length=1)
+    """Weight decays to try with each of them."""
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Random seeds of weights, data and order, with a score for each."""
 
-    def cells(self, models: Iterable[str], settings: Iterable[Setting]) -> "list[Cell]":
-        """The trainings, in their order."""
+    def trials(self, models: Iterable[str], settings: Iterable[Setting]) -> "list[Trial]":
+        """The trials, in their order."""
         settings, own = list(settings), self.model_dump(include=set(Regime.model_fields))
         return [
-            Cell(model=model, setting=setting, learning_rate=lr, weight_decay=wd, seed=seed, **own)
+            Trial(model=model, setting=setting, learning_rate=lr, weight_decay=wd, seed=seed, **own)
             for seed in self.seeds
             for setting in settings
             for model in models
@@ -72,32 +79,37 @@ class Protocol(Regime):
         ]
 
 
-class Cell(Regime):
-    """One training, with everything that decides it."""
+class Trial(Regime):
+    """One training of one model, with everything that decides it."""
 
     model: str
+    """Name of the model."""
     setting: SerializeAsAny[Setting]
+    """Setting of the task."""
     learning_rate: PositiveFloat
+    """Learning rate of everything but the mixture weights."""
     weight_decay: NonNegativeFloat
+    """Decoupled weight decay."""
     seed: int = Field(ge=0)
+    """Random seed of weights, data and order."""
 
     @model_validator(mode="after")
     def _a_batch_is_there(self) -> Self:
         if self.setting.train_examples < self.batch_size:
             raise ValueError(
                 f"{self.setting.task} has {self.setting.train_examples} examples, fewer than a "
-                f"batch of {self.batch_size}: set a smaller batch_size"
+                f"batch of {self.batch_size}: set a smaller batch_size."
             )
         return self
 
     @property
-    def contest(self) -> tuple[str, Setting, int]:
-        """What it has in common with the cells of which only the best counts."""
+    def group(self) -> tuple[str, Setting, int]:
+        """What it has in common with the trials of which only the best counts."""
         return self.model, self.setting, self.seed
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps; what does not fill a batch waits for the next epoch's order."""
+        """Optimizer steps; examples that do not fill a batch wait for the next epoch's order."""
         return self.setting.train_examples // self.batch_size
 
     @property
@@ -134,15 +146,15 @@ def task_scores(outcomes: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], 
     """A score for each model, task and seed: the mean over settings of the best accuracy.
 
     Args:
-        outcomes: Each with its `cell`, and the `accuracy` it ended with.
+        outcomes: Results, each with its `trial` and its final `accuracy`.
 
     Returns:
         By (model, task), a score for each seed.
     """
     best: dict[tuple[str, Setting, int], float] = {}
     for outcome in outcomes:
-        contest = outcome["cell"].contest
-        best[contest] = max(best.get(contest, 0.0), outcome["accuracy"])
+        group = outcome["trial"].group
+        best[group] = max(best.get(group, 0.0), outcome["accuracy"])
     by_seed: dict[tuple[str, str], dict[int, list[float]]] = {}
     for (model, setting, seed), accuracy in best.items():
         seeds = by_seed.setdefault((model, setting.task), {})

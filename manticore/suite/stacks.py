@@ -6,6 +6,7 @@ hand, which are hybrids too: each block has one component, in a fixed order.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -94,7 +95,8 @@ def build_stack(
     """
     stack = find_stack(name)
     if stack.first is not None:
-        n_blocks = blocks_of_equal_size(name, data.setting, width, n_blocks)
+        setting: Any = data.setting  # frozen, and so hashable
+        n_blocks = blocks_of_equal_size(name, setting, width, n_blocks)
     return _build(stack, data.setting, data.length, seed, width, n_blocks)
 
 

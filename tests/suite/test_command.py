@@ -22,14 +22,14 @@ def test_the_suite_from_the_shell(tmp_path, monkeypatch):
     )
     assert result.exit_code == 0, result.output
     lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
-    assert [(line["cell"]["model"], line["cell"]["seed"]) for line in lines] == [
+    assert [(line["trial"]["model"], line["trial"]["seed"]) for line in lines] == [
         ("gpt_neox", 0),
         ("mamba", 0),
         ("gpt_neox", 1),
         ("mamba", 1),
     ]
     # As many as were asked for, and not the preset's least: 64 examples in batches of 32.
-    assert {(line["cell"]["epochs"], line["step"]) for line in lines} == {(1, 2)}
+    assert {(line["trial"]["epochs"], line["step"]) for line in lines} == {(1, 2)}
     finished = [line for line in result.output.splitlines() if "/4 " in line]
     assert [line.split()[:2] for line in finished] == [
         ["1/4", "gpt_neox,"],
@@ -56,7 +56,7 @@ def test_the_suite_from_the_shell(tmp_path, monkeypatch):
     [
         (["--model", "gpt_nox"], "Did you mean 'gpt_neox'"),
         (["--task", "recal"], "Unknown MAD task 'recal'"),
-        (["--preset", "slow"], "no preset 'slow'"),
+        (["--preset", "slow"], "Unknown preset 'slow'"),
         (["--device", "cuda:77", "--task", "memorization"], "no device 'cuda:77'"),
         (["--device", "gpu", "--task", "memorization"], "'gpu' is not a device"),
         (["--dtype", "float8"], "dtype"),
