@@ -56,7 +56,7 @@ class Regime(Options, frozen=True):
     """Precision of training: `bfloat16` and `float16` are mixed precision."""
 
 
-class Protocol(Regime):
+class Protocol(Regime, frozen=True):
     """All trials of a model on a setting; the defaults are the published grid."""
 
     learning_rates: tuple[PositiveFloat, ...] = Field(default=(5e-4, 1e-3, 1e-4), min_length=1)
@@ -79,7 +79,7 @@ class Protocol(Regime):
         ]
 
 
-class Trial(Regime):
+class Trial(Regime, frozen=True):
     """One training of one model, with everything that decides it."""
 
     model: str
