@@ -69,10 +69,12 @@ def _parse(arguments: list[str]) -> None:
     A command's bare name is how a sentence speaks of it: then it only has to be there.
     """
     command, rest = typer.main.get_command(app), list(arguments)
-    while hasattr(command, "commands") and rest and rest[0] in command.commands:
-        command = command.commands[rest.pop(0)]
-    assert not hasattr(command, "commands") or rest[:1] in ([], ["--help"])
-    if len(rest) and rest != ["--help"]:
+    while hasattr(command, "get_command") and rest and not rest[0].startswith("-"):
+        context = command.make_context("manticore", [], resilient_parsing=True)
+        name = rest.pop(0)
+        command = command.get_command(context, name)
+        assert command is not None, f"there is no command {name}"
+    if rest and rest != ["--help"]:
         command.make_context(" ".join(arguments), rest)
 
 
