@@ -126,6 +126,17 @@ _NGRAMS = {
     "indexer_compress_ratio": 2,
 }
 _ROPE = {"rope_type": "default", "rope_theta": 1e4}
+_SLIDING = {
+    "num_key_value_heads": 4,
+    "swa_num_attention_heads": 4,
+    "swa_num_key_value_heads": 4,
+    "swa_head_dim": 8,
+    "swa_v_head_dim": 8,
+    "swa_q_lora_rank": 16,
+    "swa_kv_lora_rank": 16,
+    "swa_qk_rope_head_dim": 4,
+    "swa_qk_nope_head_dim": 4,
+}
 EXTRA: dict[str, dict[str, Any]] = {
     "bailing_hybrid": {"layer_types": _IN_TURNS},
     "bamba": {"attn_layer_indices": [1, 3]},
@@ -137,8 +148,11 @@ EXTRA: dict[str, dict[str, Any]] = {
         "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 1e4},
         "ffn_config": {"ffn_hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2},
     },
-    "dots3_note": {"text_config": {"num_key_value_heads": 4}},
-    "dots3_note_text": {"num_key_value_heads": 4},
+    "dots3_note": {
+        "text_config": _SLIDING,
+        "vision_config": {"num_hidden_layers": 42, "adapter_in_dim": 32, "adapter_out_dim": 32},
+    },
+    "dots3_note_text": _SLIDING,
     "gemma3n_text": {"num_kv_shared_layers": 0},
     "gemma4_unified_assistant": {"text_config": {"num_kv_shared_layers": 0}},
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
