@@ -81,6 +81,7 @@ FAMILIES: dict[str, FamilySpec] = {
         FamilySpec("granitemoe_swa", **_GRANITE),
         FamilySpec("granitemoeshared", **_GRANITE),
         FamilySpec("granitemoehybrid", **_GRANITE),
+        FamilySpec("hyperclovax", **_GRANITE),
         FamilySpec("mamba", **_RECURRENT),
         FamilySpec("mamba2", **_RECURRENT),
         FamilySpec("falcon_mamba", **_RECURRENT),
