@@ -284,7 +284,8 @@ def table(outcomes: dict[str, dict[str, Any]]) -> str:
         f"that the sequence is too long). The models are random, with {LAYERS} layers in "
         f"{N_BLOCKS} blocks.",
         "",
-        "Made by `python -m benchmarks.families`; numbers in `benchmarks/results/families.json`. "
+        "Made by `python -m benchmarks.families`, which also writes "
+        "[what it found](../benchmarks/results/families.json). "
         "To add a family, see [CONTRIBUTING](../CONTRIBUTING.md).",
         "",
         "## Exact",

@@ -181,5 +181,5 @@ def test_every_figure_in_a_table_was_measured(page: Path) -> None:
 
 
 def test_every_file_of_results_has_its_page() -> None:
-    told = {source for page in MEASURED for source in _sources(page)}
+    told = {source for page in PAGES for source in _sources(page)}
     assert told == set(RESULTS.glob("*.json"))
