@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from ruamel.yaml import YAML, YAMLError
 
 from manticore.config.options import refuse_unknown
 from manticore.config.programming import ProgramConfig
@@ -19,6 +18,7 @@ from manticore.config.training import (
     TrackerName,
 )
 from manticore.paths import absolute, bundled, expanded
+from manticore.recipes.yaml import MOST_CHARACTERS, read_yaml
 
 STAGE_ORDER = ("pretrain-projectors", "program", "search", "finetune", "evaluate")
 
@@ -152,8 +152,9 @@ class Recipe(HybridConfig):
         """
         path = _recipe_file(path)
         try:
-            values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        except (YAMLError, UnicodeDecodeError) as error:
+            with path.open(encoding="utf-8") as file:
+                values = read_yaml(file.read(MOST_CHARACTERS + 1))
+        except ValueError as error:
             raise ValueError(f"{path} is not readable as YAML: {error}") from error
         if not isinstance(values, dict):
             raise ValueError(
@@ -244,9 +245,10 @@ def parse_value(text: str) -> Any:
         ValueError: It cannot be read so.
     """
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, TypeError) as error:
-        raise ValueError(f"{text!r} cannot be read as YAML writes a value: {error}") from error
+        return read_yaml(text)
+    except ValueError as error:
+        shown = text if len(text) <= 100 else f"{text[:100]}..."
+        raise ValueError(f"{shown!r} cannot be read as YAML writes a value: {error}") from error
 
 
 def parse_values(text: str) -> list[Any]:
