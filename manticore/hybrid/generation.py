@@ -6,7 +6,7 @@ their training; an empty prompt begins with BOS, or else with the end-of-text to
 
 import math
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -108,7 +108,7 @@ def continue_text(
     max_new_tokens: int,
     temperature: float,
     top_p: float,
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """Sample a continuation of a text, yielding all of it that is there so far, again and again.
 
     Closing the iterator ends the generating thread after its current token.

@@ -20,12 +20,12 @@ STATE_WORDS = {
     "died": "interrupted",
 }
 
-REACH = "who gets in can train on every file that this user can read"
-"""What to know before others reach the page."""
+REACH = "anyone who can open the page can read any file that your account can read"
+"""What to know before the page is opened to others."""
 
 
 def in_its_folder(run: "Run") -> str:
-    """The end of a command on a run: where it is, if its runs are not where commands look."""
+    """The flag that tells a command where a run is; "" where commands look by themselves."""
     elsewhere = run.folder.parent
     return "" if elsewhere == runs_root() else f" --runs-root {shlex.quote(str(elsewhere))}"
 
@@ -72,7 +72,7 @@ def preparing(row: Mapping[str, Any]) -> str:
         row: `Run.summary()`.
     """
     first = "loading components, aligning projectors" if row["builds"] else "loading the hybrid"
-    then = {"program": "making the first task", "evaluate": "measuring"}
+    then = {"program": "generating the first task", "evaluate": "measuring"}
     return f"{first} and {then.get(row['stage'], 'measuring each component alone')}"
 
 

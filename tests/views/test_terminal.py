@@ -130,7 +130,9 @@ def test_a_programming_run_shows_accuracy_by_task(tmp_path):
 def test_headline_says_at_which_task_programming_is(tmp_path):
     text = shown(run_view(programming_run(tmp_path, "stopped", upto=6)))
     assert "step 2 of 10  recall  loss 2.800" in text
-    assert "making the first task" in shown(run_view(programming_run(tmp_path, "queued", upto=0)))
+    assert "generating the first task" in shown(
+        run_view(programming_run(tmp_path, "queued", upto=0))
+    )
 
 
 def test_lines_of_programming_begin_each_task_anew(tmp_path):

@@ -32,7 +32,7 @@ class Drawn:
 
     def as_json(self) -> dict[str, Any]:
         """The panel for plotly.js: its figure as `data` and `layout`, or None."""
-        spec = self.figure and json.loads(self.figure.to_json())
+        spec = None if self.figure is None else json.loads(str(self.figure.to_json()))
         return {"name": self.name, "title": self.title, "wide": self.wide, "figure": spec}
 
 

@@ -19,10 +19,10 @@ def curve_figure(metrics: Mapping[str, Any], names: Sequence[str], run_id: str =
     """Held-out perplexity over the mixture weight of the first component; the best is marked.
 
     Args:
-        metrics: of the last `eval` event of a sweep: `candidates` (M, 1, 2), and
+        metrics: Metrics of the last `eval` event of a sweep: `candidates` (M, 1, 2), and
             `held_out_losses`, M in nats per token.
-        names: of the two components.
-        run_id: keeps a reader's zoom through refreshes.
+        names: Names of the two components.
+        run_id: Id of the run; a reader's zoom is kept while it stays the same.
     """
     first, other = short_names(names)
     points = sorted(

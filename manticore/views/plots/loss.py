@@ -18,7 +18,7 @@ from manticore.views.plots.theme import (
 )
 
 NO_LOSS = "The loss appears here<br>with the first step"
-NO_STEPS = "An evaluation trains nothing"
+NO_STEPS = "No training in an evaluation"
 
 
 def loss_figure(
@@ -29,10 +29,10 @@ def loss_figure(
     Where one task of a programming run ends and the next begins there is a gap.
 
     Args:
-        events: of one run, as `Run.events` or `read_events` gives them; other kinds are ignored.
-        floor: the text's own entropy in nats per token, below which no model gets on average;
-            drawn as a dashed line. None: not known.
-        run_id: keeps a reader's zoom through refreshes.
+        events: Events of one run, as `Run.events` returns them; other kinds are ignored.
+        floor: Entropy of the text in nats per token, the lowest mean loss that is possible;
+            drawn as a dashed line. None where it is not known.
+        run_id: Id of the run; a reader's zoom is kept while it stays the same.
     """
     events = list(events)
     of_task = last_per_step_by_task(events, "step").values()
@@ -41,7 +41,7 @@ def loss_figure(
         trains = all(event["total_steps"] for event in events if event["kind"] == "stage")
         return empty_figure(NO_LOSS if trains else NO_STEPS, run_id)
     curves = [curve[thin(len(curve), MAX_POINTS // 2 // len(curves) - 1)] for curve in curves]
-    # A task starts anew: nothing leads from the loss of one to that of the next.
+    # Each task starts from the beginning: no line leads from the loss of one to the next.
     gap = np.full((1, 3), np.nan)
     parts = [part for curve in curves for part in (curve, gap)][:-1]
     steps, losses, trend = np.concatenate(parts).T
@@ -91,7 +91,7 @@ def _curve(recorded: Sequence[Mapping[str, Any]]) -> np.ndarray:
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """Centred moving average, over what there is of the window at both ends.
+    """Centered moving average; at both ends, over the part of the window that exists.
 
     Args:
         values: float (S,), finite.

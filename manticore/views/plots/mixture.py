@@ -61,8 +61,8 @@ def mixture_figure(events: Iterable[Mapping[str, Any]], run_id: str = "") -> go.
     side by side under their names, and what they combine to at the end.
 
     Args:
-        events: of one run, as `Run.events` or `read_events` gives them; other kinds are ignored.
-        run_id: keeps a reader's zoom through refreshes.
+        events: Events of one run, as `Run.events` returns them; other kinds are ignored.
+        run_id: Id of the run; a reader's zoom is kept while it stays the same.
 
     Raises:
         ValueError: the mixture events differ in shape.
@@ -97,10 +97,10 @@ def mixture_heatmap(
     """The mixture weights at one moment: blocks from left to right, a row per component.
 
     Args:
-        alpha: (N, K) weights of N blocks and K components, a tensor, array or nested list.
-        components: K names.
-        run_id: keeps a reader's zoom through refreshes.
-        task: of programming, the one that the weights are of; said under the blocks.
+        alpha: Mixture weights, (N, K): a tensor, array or nested list.
+        components: Names of the K components.
+        run_id: Id of the run; a reader's zoom is kept while it stays the same.
+        task: Task that the weights were searched on, named under the blocks; "" for no task.
 
     Raises:
         ValueError: `alpha` has not two axes, or not one column per name.
@@ -163,8 +163,8 @@ def _panels(stretches: Sequence[Stretch], names: Sequence[str]) -> go.Figure:
     figure = make_subplots(
         rows=n_rows,
         cols=n_columns,
-        shared_xaxes="all",
-        shared_yaxes="all",
+        shared_xaxes="all",  # pyright: ignore[reportArgumentType]  (its annotation is too narrow)
+        shared_yaxes="all",  # pyright: ignore[reportArgumentType]
         subplot_titles=[_panel_title(block, now[block], names) for block in range(n_blocks)],
         horizontal_spacing=0.04,
         vertical_spacing=0.3 / n_rows,

@@ -1,4 +1,4 @@
-"""How good a hybrid is: its perplexity beside that of each of its components, or by task."""
+"""How good a hybrid is: its perplexity next to that of each component alone, or its accuracy."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,13 +16,12 @@ _LOG_RATIO = 20.0
 
 
 def outcome_figure(events: Iterable[Mapping[str, Any]], stage: str, run_id: str = "") -> go.Figure:
-    """What was measured last: of programming the accuracy on each task, of a sweep its curve, else
-    perplexity.
+    """The last evaluation: accuracy by task for programming, a curve for a sweep, else perplexity.
 
     Args:
-        events: of one run, as `Run.events` or `read_events` gives them; other kinds are ignored.
-        stage: of the run.
-        run_id: keeps a reader's zoom through refreshes.
+        events: Events of one run, as `Run.events` returns them; other kinds are ignored.
+        stage: Stage of the run.
+        run_id: Id of the run; a reader's zoom is kept while it stays the same.
     """
     if stage == "program":
         return task_figure(events, run_id)
@@ -39,10 +38,10 @@ def perplexity_figure(
     """Horizontal bars of held-out perplexity: the hybrid first, then each component alone.
 
     Args:
-        metrics: of an `eval` event: `perplexity` of the hybrid and `components`, a perplexity by
-            name. None: not evaluated yet.
-        floor: the text's own entropy in nats per token; drawn as the perplexity exp(floor).
-        run_id: keeps a reader's zoom through refreshes.
+        metrics: Metrics of an `eval` event: `perplexity` of the hybrid, and `components`, the
+            perplexity of each by name. None before the first evaluation.
+        floor: Entropy of the text in nats per token; drawn as the perplexity exp(floor).
+        run_id: Id of the run; a reader's zoom is kept while it stays the same.
     """
     if not metrics or metrics.get("perplexity") is None:
         return empty_figure(NO_PERPLEXITY, run_id)
@@ -68,9 +67,9 @@ def perplexity_figure(
         figure.update_xaxes(range=[0, 1.18 * max(known)])
     if floor is not None:
         figure.add_vline(x=lowest, line={"dash": "dash", "width": 1.5, "color": INK})
-    title = "perplexity, held-out text (lower is better)<br>components alone, as the run found them"
+    title = "perplexity, held-out text (lower is better)<br>components alone, before the run"
     if floor is not None:
-        title += "<br>dashed: no model can go below"
+        title += "<br>dashed: lowest possible"
         figure.update_layout(height=figure.layout.height + 18)
     figure.update_xaxes(title=title)
     figure.update_yaxes(autorange="reversed", showgrid=False)

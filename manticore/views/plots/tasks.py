@@ -31,8 +31,8 @@ def task_figure(events: Iterable[Mapping[str, Any]], run_id: str = "") -> go.Fig
     A bar is the last that was measured; a tick on it is the first, before the task's search.
 
     Args:
-        events: of one run, as `Run.events` or `read_events` gives them; other kinds are ignored.
-        run_id: keeps a reader's zoom through refreshes.
+        events: Events of one run, as `Run.events` returns them; other kinds are ignored.
+        run_id: Id of the run; a reader's zoom is kept while it stays the same.
     """
     measured = task_accuracies(events)
     if not measured:

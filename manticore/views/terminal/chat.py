@@ -1,4 +1,4 @@
-"""Talking with a hybrid in a terminal: it goes on with what one writes."""
+"""Chat with a hybrid in a terminal: it continues what one writes."""
 
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
 
 HOW = (
-    "Write a beginning and the hybrid goes on with it; everything above counts as the text so far. "
+    "Write a beginning and the hybrid continues it; everything above counts as the text so far. "
     "/new starts a new text, Ctrl-C cuts a continuation short, Ctrl-D leaves."
 )
 
@@ -27,11 +27,11 @@ def chat(
     """Read beginnings and write continuations until the input ends.
 
     Args:
-        hybrid: With its tokenizer.
-        console: Where to write; its input is standard input.
-        max_new_tokens: Longest continuation, in tokens.
-        temperature: 0 takes the likeliest token every time.
-        top_p: Nucleus mass.
+        hybrid: Hybrid that continues the text, with its tokenizer.
+        console: Terminal to write to; beginnings are read from standard input.
+        max_new_tokens: Length of the longest continuation, in tokens.
+        temperature: Sampling temperature; 0 takes the most likely token every time.
+        top_p: Probability mass that is sampled from (nucleus sampling), in (0, 1].
     """
     console.print(HOW, style="dim")
     pieces: list[str] = []

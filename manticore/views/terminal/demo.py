@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+from transformers import PreTrainedModel
 
 from manticore.api import search
 from manticore.data import load_text
@@ -39,20 +41,21 @@ def demo(
     """Build, search, compare and sample, with everything shown as it happens.
 
     Args:
-        console: Where to show it.
-        components: What to mix.
-        n_blocks: Blocks of the hybrid.
-        text: What to search on, as for `load_text`.
+        console: Terminal to write to.
+        components: Components to mix: zoo names, hub ids or folders.
+        n_blocks: Number of blocks of the hybrid.
+        text: Text to search on, as for `load_text`.
         steps: Steps of the search.
-        seed: Of the search and the samples.
+        seed: Random seed of the search and the samples.
         root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
 
     Returns:
-        The run that made the hybrid, or is still at it after Ctrl-C.
+        The run that made the hybrid; it is still running after Ctrl-C.
     """
     console.rule("[bold]1  Build", align="left")
     hybrid = build_hybrid(list(components), n_blocks)
     console.print(components_table(hybrid))
+    assert hybrid.tokenizer is not None, "build_hybrid gives it one"
     data = load_text(text, tokenizer=hybrid.tokenizer, seq_len=SEQ_LEN)
     console.print(data, highlight=False)
 
@@ -77,7 +80,7 @@ def demo(
     for prompt in PROMPTS:
         written = sampled(found, prompt, SAMPLE_TOKENS, seed=seed)
         console.print(Padding(sample_text({"prompt": prompt, "text": written}), (0, 0, 1, 0)))
-    console.print(f"Go on with it:  manticore chat {run.id}", highlight=False)
+    console.print(f"Chat with it:  manticore chat {run.id}", highlight=False)
     console.print("or in a browser:  manticore app", highlight=False)
     return run
 
@@ -90,7 +93,8 @@ def components_table(hybrid: ManticoreForCausalLM) -> Table:
     for column in ("parameters", "width", "layers"):
         table.add_column(column, justify="right")
     table.add_column("layers of each block")
-    for k, (name, model) in enumerate(zip(hybrid.component_names, hybrid.components, strict=True)):
+    models = cast("list[PreTrainedModel]", list(hybrid.components))
+    for k, (name, model) in enumerate(zip(hybrid.component_names, models, strict=True)):
         cuts = hybrid.cuts[k]
         sizes = [stop - start for start, stop in pairwise(cuts)]
         table.add_row(

@@ -6,6 +6,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -84,9 +85,9 @@ def _tried(what: str, look: Callable[[], str], advice: str) -> Finding:
 
 
 def _folder(what: str, folder: str) -> Finding:
-    there = folder
-    while not os.path.isdir(there):
-        there = os.path.dirname(there)
+    there = Path(folder)
+    while not there.is_dir():
+        there = there.parent
     free = shutil.disk_usage(there).free
     found = f"{folder}, {free / 1e9:.0f} GB free"
     if not os.access(there, os.W_OK):

@@ -58,8 +58,8 @@ def mixture_table(alpha: Sequence[Sequence[float]], names: Sequence[str]) -> Tab
     """The mixture weights: one line per block, one coloured stretch of a bar per component.
 
     Args:
-        alpha: (N, K).
-        names: K names of components.
+        alpha: Mixture weights, (N, K): N blocks, K components.
+        names: Names of the K components.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("block", style="dim")
@@ -72,10 +72,10 @@ def mixture_table(alpha: Sequence[Sequence[float]], names: Sequence[str]) -> Tab
 
 
 def perplexity_table(metrics: Mapping[str, Any]) -> Table:
-    """The hybrid's held-out perplexity beside that of each component as the run found it.
+    """Held-out perplexity of the hybrid, and of each component alone before the run.
 
     Args:
-        metrics: of an `eval` event.
+        metrics: Metrics of an `eval` event.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("held-out perplexity", style="dim", no_wrap=True)
@@ -84,12 +84,10 @@ def perplexity_table(metrics: Mapping[str, Any]) -> Table:
     components = metrics["components"]
     named = zip(short_names(list(components)), components.values(), strict=True)
     for k, (name, value) in enumerate(named):
-        label = Text.assemble((name, component_colour(k)), (" alone, as the run found it", "dim"))
+        label = Text.assemble((name, component_colour(k)), (" alone, before the run", "dim"))
         table.add_row(label, perplexity_label(value))
     if metrics.get("floor") is not None:
-        table.add_row(
-            Text("no model can go below", "dim"), perplexity_label(math.exp(metrics["floor"]))
-        )
+        table.add_row(Text("lowest possible", "dim"), perplexity_label(math.exp(metrics["floor"])))
     return table
 
 
@@ -97,7 +95,7 @@ def accuracy_table(events: Sequence[Mapping[str, Any]]) -> Table:
     """Accuracy on the test examples of each task: before its search, and as measured last.
 
     Args:
-        events: of a programming run.
+        events: Events of a programming run.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("accuracy", style="dim", no_wrap=True)

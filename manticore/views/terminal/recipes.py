@@ -1,4 +1,4 @@
-"""What recipes and sweeps have come to, as tables."""
+"""Results of recipes and sweeps, as tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from manticore.views.terminal.tables import outcome_label
 
 
 def stages_table(runs: Sequence[Run]) -> Table:
-    """The stages of a recipe that is done: the run of each, and how good it was in the end."""
+    """The stages of a finished recipe: the run of each, and its result."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("stage", no_wrap=True)
     # An id is there to be copied, whole.
@@ -26,7 +26,7 @@ def sweep_table(settings: Sequence[Mapping[str, Any]]) -> Table:
     """Mean and spread over seeds of every setting.
 
     Args:
-        settings: As `Sweep.by_setting` gives them.
+        settings: Settings with their means, as `Sweep.by_setting` returns them.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in settings[0]["setting"]:

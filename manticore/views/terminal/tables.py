@@ -34,10 +34,11 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 
 def outcome_label(run: Run, metrics: Mapping[str, Any] | None) -> str:
-    """A run's perplexity, or of programming the mean accuracy on its tasks; "" if not known yet.
+    """Perplexity of a run, or mean accuracy on the tasks of programming; "" if not known yet.
 
     Args:
-        metrics: of the run, as measured last.
+        run: The run.
+        metrics: Metrics of its last evaluation; None before the first one.
     """
     if metrics is None:
         return ""
@@ -51,7 +52,7 @@ def zoo_table(cards: Mapping[str, Mapping[str, Any]]) -> Table:
     """The bundled components side by side, one column each, with their held-out perplexities.
 
     Args:
-        cards: name to card.
+        cards: Card of each component, by name.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", overflow="fold")

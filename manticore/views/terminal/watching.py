@@ -21,13 +21,15 @@ def watch(run: Run, console: Console) -> bool:
     """Show a run until no process is at work on it, or until Ctrl-C, which does not end the run.
 
     Returns:
-        Whether it was watched to its end.
+        Whether it was watched until the run ended.
     """
     try:
         _watch_drawn(run, console) if console.is_terminal else _watch_by_lines(run, console)
     except KeyboardInterrupt:
         again = f"manticore watch {run.id}{in_its_folder(run)}"
-        console.print(f"The run goes on. Watch it again: {again}", highlight=False, soft_wrap=True)
+        console.print(
+            f"The run continues. Watch it again: {again}", highlight=False, soft_wrap=True
+        )
         return False
     return True
 
@@ -96,7 +98,7 @@ class MixtureLines:
         return [f"mixture weights of {names}", f"{'step':>6}  {'loss':>7}  {blocks}"]
 
     def _task(self, task: str | None) -> list[str]:
-        if task == self.task:
+        if task is None or task == self.task:
             return []
         # The loss is that of another task.
         self.task, self.loss = task, None
