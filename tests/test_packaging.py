@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = ("LICENSE", "README.md", "app", "assets", "manticore", "pyproject.toml", "setup.py")
 PART_OF = {
     "IPython": "jupyterlab",
+    "annotated_types": "pydantic",
     "llvmlite": "numba",
     "pydantic_core": "pydantic",
     "ruamel": "ruamel.yaml",
