@@ -13,6 +13,7 @@ from torch import nn
 from transformers import AutoTokenizer, GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
+from manticore.components.own_tokenizer import fit_tokenizer
 from manticore.hybrid.cache import own_cache
 from manticore.hybrid.configuration import ManticoreConfig
 from manticore.hybrid.mixture import FixedMixture, Mixture
@@ -91,7 +92,12 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
         if source is not None and cached_file(
             source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False, **where
         ):
-            hybrid.tokenizer = AutoTokenizer.from_pretrained(source, **where)
+            # Some classes add tokens of their own each time that they are loaded.
+            hybrid.tokenizer = fit_tokenizer(
+                AutoTokenizer.from_pretrained(source, **where),
+                hybrid.config.vocab_size,
+                str(source),
+            )
         return loaded if with_report else hybrid
 
     def save_pretrained(

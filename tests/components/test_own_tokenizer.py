@@ -14,6 +14,7 @@ from manticore.components import own_tokenizer
 from manticore.components.loading import load_component
 from manticore.components.own_tokenizer import fit_tokenizer
 from manticore.components.places import ComponentError
+from manticore.components.scratch import number_tokenizer
 from tests.tiny import make_model, make_tokenizer
 
 ROWS = len(make_tokenizer())
@@ -87,6 +88,17 @@ def test_a_component_whose_tokenizer_lists_a_token_without_a_row(
     hybrid.save_pretrained(tmp_path / "hybrid")
     again = ManticoreForCausalLM.from_pretrained(tmp_path / "hybrid")
     assert again.tokenizer.get_vocab() == hybrid.tokenizer.get_vocab()
+
+
+def test_a_class_that_adds_tokens_of_its_own_adds_none_without_a_row(tmp_path: Path) -> None:
+    """Qwen's tokenizer has a padding token by default, also for a vocabulary without one."""
+    make_model("qwen2", vocab_size=90).save_pretrained(tmp_path / "fox")
+    number_tokenizer(90).save_pretrained(tmp_path / "fox")
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "fox")) == 91
+    hybrid = build_hybrid([tmp_path / "fox"], 2, projector_init="identity")
+    hybrid.save_pretrained(tmp_path / "hybrid")
+    again = ManticoreForCausalLM.from_pretrained(tmp_path / "hybrid")
+    assert len(hybrid.tokenizer) == len(again.tokenizer) == again.config.vocab_size == 90
 
 
 @pytest.fixture
