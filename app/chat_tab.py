@@ -5,7 +5,6 @@ from typing import Any
 
 import gradio as gr
 
-from manticore.hybrid.generation import continue_text, join_texts
 from manticore.views.plots import outcome_figure, perplexity_figure
 from manticore.views.wording import explain
 
@@ -108,6 +107,9 @@ def answer(
         top_p: Nucleus mass.
         length: Maximum number of new tokens.
     """
+    # Here, because torch takes seconds to import and the page must open at once.
+    from manticore.hybrid.generation import continue_text
+
     if not beginning.strip():
         yield gr.skip(), gr.skip()
         return
@@ -150,6 +152,8 @@ def _is_waiting(message: dict[str, Any]) -> bool:
 
 def text_so_far(history: list[dict[str, Any]]) -> str:
     """Everything that both have written, as one running text."""
+    from manticore.hybrid.generation import join_texts
+
     return join_texts(
         "".join(block["text"] for block in message["content"] if block["type"] == "text")
         for message in history
