@@ -1,32 +1,35 @@
-"""Sweeps: a recipe at every combination of some values and seeds, through Ray Tune."""
+"""Sweeps: a recipe at every combination of some values and seeds, here or on a Ray cluster."""
 
 import json
+import logging
 import math
 import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
-from types import ModuleType
+from threading import Event
 from typing import Any
+
+import torch
 
 from manticore.data.cache import digest
 from manticore.extras import require
 from manticore.recipes.recipe import Recipe
 from manticore.recipes.running import done_before, run_recipe
-from manticore.runs import runs_root
+from manticore.runs import Run, runs_root
 from manticore.store.files import write_json
 from manticore.store.folder import slug
+from manticore.suite.grid import run_groups
 
 CPUS = 2
 """Cores of a trial, where a machine has so many."""
 _CARRIED = ("MANTICORE_ZOO", "MANTICORE_CACHE", "HF_HOME", "HF_HUB_OFFLINE")
-_TOO_SLOW = "timed out during startup"
-"""What Ray says when its processes were not up within its half minute."""
-_STARTS = 4
-"""Of Ray, until a machine counts as too busy for it."""
+_POLL = 0.2
+"""Seconds between looks at a run."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,12 @@ class Sweep:
     path: Path
 
     def by_setting(self) -> list[dict[str, Any]]:
-        """For each setting: `setting`, the number of `seeds` that succeeded, the `mean` of their
-        perplexities and the `spread`, their standard deviation; None where there are too few."""
+        """Perplexities by setting.
+
+        Returns:
+            For each its `setting`, the number of `seeds` that succeeded, the `mean` of their
+            perplexities and their `spread` (standard deviation); None where there are too few.
+        """
         return _by_setting(self.trials)
 
 
@@ -79,21 +86,21 @@ def sweep(
     """Do a recipe at every combination of values and with every seed, and wait for the end.
 
     Every trial's stages are ordinary runs, so what was done before is not done again, and trials
-    that begin alike share the runs of their common stages. On this machine a trial takes two cores,
-    and a GPU where there is one; on a cluster as many trials run at once as have room. There, the
-    runs folder, and what the recipe names by a path, must be reached from every machine.
+    that begin alike share the runs of their common stages. On this machine there is one trial per
+    two cores at a time, or one on a GPU; on a Ray cluster, as many as have room. There, the folder
+    of runs, and what the recipe names by a path, must be reached from every machine.
 
     Args:
-        recipe: Or the path of its YAML file.
+        recipe: A recipe, or the path of its YAML file.
         vary: Values by the names of options: `{"search.component_lr": [1e-4, 1e-3]}`.
-        seeds: The recipe's own if not given.
+        seeds: Random seeds; the recipe's own if not given.
         root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
-        address: Of a Ray cluster; a Ray of its own on this machine if not given.
-        concurrent: At most so many trials at once.
+        address: Address of a Ray cluster; this machine if not given.
+        concurrent: Largest number of trials at a time.
         report: Called with every trial when it is over.
 
     Raises:
-        ImportError: Ray is not installed.
+        ImportError: There is an address, and Ray is not installed.
         ConnectionError: No cluster answers at the address.
         ValueError: An option or a value that cannot be, in any trial; nothing has started then.
     """
@@ -106,7 +113,7 @@ def sweep(
     if concurrent is not None and concurrent < 1:
         raise ValueError(f"concurrent is {concurrent}: at least one trial must run at a time")
     errors = {}
-    # What is done needs no process, and no Ray.
+    # What is done needs no process.
     pending = [i for i, (_, _, made) in enumerate(planned) if done_before(made, root) is None]
     if pending:
         errors = _run(
@@ -191,85 +198,86 @@ def _run(
     concurrent: int | None,
     over: Callable[[int, str | None], object],
 ) -> dict[int, str]:
-    """Do the pending recipes with Ray Tune; the errors of those that failed."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    require("A sweep", "ray")
-    import ray
-    from ray import tune
-
-    class Reporting(tune.Callback):
-        def on_trial_complete(self, iteration: int, trials: list, trial: Any, **_: Any) -> None:
-            over(trial.config["trial"], None)
-
-        def on_trial_error(self, iteration: int, trials: list, trial: Any, **_: Any) -> None:
-            over(trial.config["trial"], "it failed")
-
+    """Do the pending recipes; the errors of those that failed."""
     base.mkdir(parents=True, exist_ok=True)
+    errors: dict[int, str] = {}
+
+    def ended(index: int, future: "Future[None]") -> bool:
+        error = future.exception()
+        if error is not None:
+            errors[index] = str(error.__cause__ or error)
+        over(index, errors.get(index))
+        return True
+
+    groups = [[index] for index in pending]
+    if address is not None:
+        with _cluster(address, recipes, base) as start:
+            run_groups(groups, start, ended, concurrent or len(pending))
+        return errors
+    at_once = concurrent or _at_once({recipe.device for recipe in recipes})
+    stop = Event()
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            run_groups(
+                groups,
+                lambda index: pool.submit(_do_here, recipes[index], base, stop),
+                ended,
+                at_once,
+            )
+        finally:
+            stop.set()
+    return errors
+
+
+def _at_once(devices: set[str]) -> int:
+    """Trials that this machine has room for: one per two cores, or one on a GPU."""
+    if devices != {"cpu"} and torch.cuda.is_available():
+        return 1
+    return max(1, (os.cpu_count() or 1) // CPUS)
+
+
+def _do_here(recipe: Recipe, base: Path, stop: Event) -> None:
+    """One trial, whose stages are processes; a sweep that is interrupted does not wait for them."""
+
+    def watch(run: Run) -> None:
+        while run.status.is_active:
+            if stop.wait(_POLL):
+                raise InterruptedError("The sweep was interrupted: repeat it to continue.")
+
+    run_recipe(recipe, root=base, watch=watch)
+
+
+@contextmanager
+def _cluster(
+    address: str, recipes: list[Recipe], base: Path
+) -> "Iterator[Callable[[int], Future[None]]]":
+    """What starts a trial on a Ray cluster, by its index."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    require("A sweep on a cluster", "ray")
+    import ray
+
     connected = not ray.is_initialized()
     if connected:
-        _connect(ray, address)
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        except ConnectionError as error:
+            raise ConnectionError(
+                f"The Ray cluster at {address} does not answer ({error}): start one with `ray "
+                "start --head`. If it asks for a token, set RAY_AUTH_MODE=token here too."
+            ) from error
     try:
-        with tempfile.TemporaryDirectory(
-            prefix=".sweep-", dir=base, ignore_cleanup_errors=True
-        ) as storage:
-            tuner = tune.Tuner(
-                tune.with_resources(
-                    tune.with_parameters(
-                        _do,
-                        recipes=[recipe.model_dump(exclude_unset=True) for recipe in recipes],
-                        root=str(base),
-                        environment={k: os.environ[k] for k in _CARRIED if k in os.environ},
-                    ),
-                    _resources(ray.nodes(), {recipe.device for recipe in recipes}),
-                ),
-                param_space={"trial": tune.grid_search(pending)},
-                tune_config=tune.TuneConfig(
-                    metric="perplexity",
-                    mode="min",
-                    max_concurrent_trials=concurrent,
-                    # Starting a process and importing torch takes longer than finding a run.
-                    reuse_actors=True,
-                ),
-                run_config=tune.RunConfig(
-                    name="trials", storage_path=storage, verbose=0, callbacks=[Reporting()]
-                ),
-            )
-            results = tuner.fit()
-            return {
-                pending[i]: str(results[i].error.__cause__ or results[i].error)
-                for i in range(len(results))
-                if results[i].error is not None
-            }
+        needs = _resources(ray.nodes(), {recipe.device for recipe in recipes})
+        do = ray.remote(num_cpus=needs["cpu"], num_gpus=needs["gpu"])(_do_there)
+        environment = {name: os.environ[name] for name in _CARRIED if name in os.environ}
+
+        def start(index: int) -> "Future[None]":
+            values = recipes[index].model_dump(exclude_unset=True)
+            return do.remote(values, str(base), environment).future()
+
+        yield start
     finally:
         if connected:
             ray.shutdown()
-
-
-def _connect(ray: ModuleType, address: str | None) -> None:
-    """Join the cluster, or start Ray on this machine: again, if a busy one takes too long."""
-    for attempt in range(1, _STARTS + 1):
-        try:
-            ray.init(
-                address or "local",
-                include_dashboard=False if address is None else None,
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
-        except ConnectionError as error:
-            raise ConnectionError(
-                f"the Ray cluster at {address} does not answer ({error}): start one with `ray "
-                "start --head`; if it asks for a token, set RAY_AUTH_MODE=token here too"
-            ) from error
-        except Exception as error:  # Ray has no type of its own for it
-            if _TOO_SLOW not in str(error):
-                raise
-            if attempt == _STARTS:
-                raise TimeoutError(
-                    f"Ray did not start ({error}): this machine is too busy. End what else is at "
-                    "work and give the same command again: trials that are done are kept"
-                ) from error
-        else:
-            return
 
 
 def _resources(nodes: Sequence[Mapping[str, Any]], devices: set[str]) -> dict[str, float]:
@@ -280,10 +288,7 @@ def _resources(nodes: Sequence[Mapping[str, Any]], devices: set[str]) -> dict[st
     return {"cpu": cpus, "gpu": int(gpus)}
 
 
-def _do(
-    config: dict[str, int], recipes: list[dict[str, Any]], root: str, environment: dict[str, str]
-) -> dict[str, float | None]:
+def _do_there(values: dict[str, Any], root: str, environment: dict[str, str]) -> None:
     """One trial, in a process of Ray's."""
     os.environ.update(environment)
-    runs = run_recipe(Recipe(**recipes[config["trial"]]), root=root)
-    return {"perplexity": runs[-1].metrics()["perplexity"]}
+    run_recipe(Recipe(**values), root=root)

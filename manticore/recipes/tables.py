@@ -24,7 +24,8 @@ def reproduce_table(name: str, arguments: list[str], checkout: Path = CHECKOUT) 
 
     Args:
         name: One of `table_names`.
-        arguments: For the program; `--help` says which it takes.
+        arguments: Arguments of the program; `--help` lists them.
+        checkout: Folder of the checkout.
 
     Returns:
         The exit status of the program.

@@ -7,7 +7,6 @@ from statistics import mean, stdev
 import pytest
 
 import manticore as mc
-from manticore.recipes.sweeping import _connect
 from manticore.runs.run import runs
 
 PLAIN = {"eval_batches": 1}
@@ -44,33 +43,26 @@ def test_a_sweep_needs_a_measure(recipe):
         mc.sweep(recipe(program={"tasks": ["memorization"]}), {"program.steps": [1, 2]})
 
 
-def test_without_ray_it_says_what_to_install(plain, monkeypatch):
+def test_without_ray_a_cluster_says_what_to_install(plain, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r"pip install 'manticore-hybrids\[sweep\]'"):
-        mc.sweep(plain, seeds=[77])
+        mc.sweep(plain, seeds=[77], address="127.0.0.1:1")
 
 
-@pytest.mark.parametrize("failures", [1, 4])
-def test_a_machine_too_busy_for_ray_is_given_more_chances(monkeypatch, failures):
-    ray = pytest.importorskip("ray")
-    tried = []
-
-    def start(*arguments, **options):
-        tried.append(arguments)
-        if len(tried) <= failures:
-            raise Exception("The current node timed out during startup.")
-
-    monkeypatch.setattr(ray, "init", start)
-    if failures == 1:
-        _connect(ray, None)
-    else:
-        with pytest.raises(TimeoutError, match=r"too busy.*same command again"):
-            _connect(ray, None)
-    assert tried == [("local",)] * min(failures + 1, 4)
+def test_a_trial_on_a_cluster(plain):
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    try:
+        found = mc.sweep(plain, seeds=[5], address=cluster.address)
+    finally:
+        cluster.shutdown()
+    (trial,) = found.trials
+    assert trial.error is None
+    assert trial.perplexity == mc.get_run(trial.runs[-1]).metrics()["perplexity"]
 
 
 def test_trials_are_done_once_and_summed_up(plain, at, monkeypatch):
-    pytest.importorskip("ray")
+    monkeypatch.setitem(sys.modules, "ray", None)
     reported = []
     vary = {"mixture_weights": [[[0.9, 0.1]] * 2]}
     found = mc.sweep(plain, vary, [0, 1], report=reported.append)
@@ -88,15 +80,13 @@ def test_trials_are_done_once_and_summed_up(plain, at, monkeypatch):
     assert kept["settings"] == found.by_setting()
     assert found.path.parent == at / "runs"
 
-    # All is done: nothing starts, not even Ray.
-    monkeypatch.setitem(sys.modules, "ray", None)
+    # All is done: nothing starts.
     before = len(runs())
     assert mc.sweep(plain, vary, [0, 1]) == found
     assert len(runs()) == before
 
 
 def test_a_trial_that_fails_leaves_the_others(recipe, at):
-    pytest.importorskip("ray")
     found = mc.sweep(
         recipe(evaluate=PLAIN), {"data.source": [str(at / "text.txt"), str(at / "gone.txt")]}
     )
