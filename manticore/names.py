@@ -345,3 +345,19 @@ TRACKERS: Registry[Entry] = Registry(
     },
 )
 """`home` is the package that accelerate needs."""
+
+
+VIEWS: Registry[Entry] = Registry(
+    "view",
+    {
+        "notebook": Entry(
+            home="manticore.views.notebook:watch",
+            about="Figures that move while the kernel stays free.",
+        ),
+        "terminal": Entry(
+            home="manticore.views.terminal.watching:watch",
+            about="Bars and numbers until the run ends or Ctrl-C.",
+        ),
+    },
+)
+"""Where a run can be watched. `home` is a function of a run."""

@@ -9,6 +9,7 @@ from manticore.names import (
     PROJECTORS,
     STAGES,
     STRATEGIES,
+    VIEWS,
     Entry,
     NameIn,
     Registry,
@@ -17,7 +18,9 @@ from manticore.names import (
 )
 
 
-@pytest.mark.parametrize("registry", [STRATEGIES, PROJECTORS, STAGES], ids=lambda r: r.kind)
+@pytest.mark.parametrize(
+    "registry", [STRATEGIES, PROJECTORS, STAGES, VIEWS], ids=lambda registry: registry.kind
+)
 def test_every_entry_is_there_and_described(registry):
     for name, entry in registry.items():
         assert callable(registry.load(name))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from filelock import Timeout
 
-from manticore.names import STAGES
+from manticore.names import STAGES, VIEWS
 from manticore.runs.launch import require_device, spawn_worker
 from manticore.runs.record import RunRecord, state_message
 from manticore.store.folder import (
@@ -51,21 +51,15 @@ class Run(RunRecord):
     """
 
     def watch(self) -> Any:
-        """Show the run live: in a notebook at once and in the background, in a terminal until the
+        """Show the run live, where this code runs.
+
+        In a notebook it returns at once and the view stays live; in a terminal it returns when the
         run ends or Ctrl-C ends the watching.
 
         Returns:
             In a notebook the `LiveView`; otherwise whether it was watched to its end.
         """
-        if _in_notebook():
-            from manticore.views.notebook import watch as show
-
-            return show(self)
-        from rich.console import Console
-
-        from manticore.views.terminal.watching import watch as draw
-
-        return draw(self, Console())
+        return VIEWS.load("notebook" if _in_notebook() else "terminal")(self)
 
     def wait(self, timeout: float | None = None, poll: float = 0.2) -> "Run":
         """Wait until no process is at work any more, and return the run.

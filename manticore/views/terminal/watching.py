@@ -17,12 +17,17 @@ LINES = 20
 """Lines of mixture weights over a whole run, where nothing can be drawn."""
 
 
-def watch(run: Run, console: Console) -> bool:
+def watch(run: Run, console: Console | None = None) -> bool:
     """Show a run until no process is at work on it, or until Ctrl-C, which does not end the run.
+
+    Args:
+        run: The run, running or ended.
+        console: Where to show it; standard output if None.
 
     Returns:
         Whether it was watched until the run ended.
     """
+    console = console or Console()
     try:
         _watch_drawn(run, console) if console.is_terminal else _watch_by_lines(run, console)
     except KeyboardInterrupt:
