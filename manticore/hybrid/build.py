@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeGuard, cast, get_args
+from typing import Any, TypeGuard, get_args
 
 import torch
-from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from manticore.components.loading import Component, cast_parameters, load_component
@@ -114,7 +113,7 @@ def build_hybrid(
                 projecting.reset("random")
     hybrid.generation_config = generation_config
     _cast_parameters(hybrid, dtype)
-    cast(nn.Module, hybrid).to(device).eval()
+    hybrid.to(device).eval()
     hybrid.tokenizer = tokenizer
     hybrid.transplants = transplants
     if mixture_weights is not None:

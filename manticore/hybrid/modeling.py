@@ -5,6 +5,7 @@ models that Transformers made; the blocks are views of them (`components.runner`
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -84,7 +85,7 @@ class ManticoreForCausalLM(PretrainedHybrid):
         # How build_hybrid treated foreign vocabularies; unknown for a hybrid that was saved.
         self.transplants: dict[str, TransplantReport] | None = None
         # How to make the hybrid again, as a run's `start` says it; unknown for one that was saved.
-        self.origin: dict[str, object] = {}
+        self.origin: dict[str, Any] = {}
         # Embeddings and heads that are new: they learn also where the components' blocks do not.
         self.fresh_vocabulary = False
         self.post_init()

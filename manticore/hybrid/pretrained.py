@@ -45,9 +45,14 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
     tokenizer: PreTrainedTokenizerBase | None
 
     if TYPE_CHECKING:
-        # Transformers types this method for a protocol that its own models do not fulfil.
+        # Transformers types these methods for protocols that its own models do not fulfil.
         def generate(self, *args: Any, **kwargs: Any) -> Any:
             """As in Transformers."""
+
+        # pyright sees the method's decorator, and not the method.
+        def to(self, *args: Any, **kwargs: Any) -> Self:  # pyright: ignore
+            """As in PyTorch."""
+            ...
 
     # Loading and saving -------------------------------------------------------------------------
 

@@ -7,9 +7,10 @@ learned.
 """
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
+from torch import nn
 
 from manticore.components.scratch import number_tokenizer, untrained
 from manticore.hybrid import ManticoreConfig, ManticoreForCausalLM
@@ -76,22 +77,27 @@ def check_length(hybrid: ManticoreForCausalLM, data: TaskData) -> None:
 
 @torch.no_grad()
 def _renew_vocabulary(model: "PreTrainedModel", vocabulary: int) -> None:
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    embedding, head = _embedding_and_head(model)
     tied = head.weight is embedding.weight
     trained = embedding.weight.float()
     mean, spread = trained.mean(dim=0), trained.std(dim=0)
     spread_of_head = float(head.weight.float().std())
-    has_bias = head.bias is not None
     model.resize_token_embeddings(vocabulary, mean_resizing=False)
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    embedding, head = _embedding_and_head(model)
     embedding.weight.copy_(mean + spread * torch.randn(embedding.weight.shape))
     # The padding token of the words is an ordinary token here, and would never learn.
     embedding.padding_idx = None
     if not tied:
         head.weight.normal_(std=spread_of_head)
-    if has_bias:
+    if head.bias is not None:
         head.bias.zero_()
     model.config.bos_token_id = model.config.eos_token_id = model.config.pad_token_id = None
+
+
+def _embedding_and_head(model: "PreTrainedModel") -> tuple[nn.Embedding, nn.Linear]:
+    """The input embedding and the head of a component."""
+    head = cast("nn.Linear", model.get_output_embeddings())
+    return cast("nn.Embedding", model.get_input_embeddings()), head
 
 
 def _assemble(

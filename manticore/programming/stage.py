@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from accelerate import PartialState
@@ -64,7 +64,7 @@ def program(
     Raises:
         ValueError: A task is too long for a component, or the run is to be sharded.
     """
-    options: ProgramConfig = config.options
+    options = _options(config)
     require_trackers(config.trackers)
     if sharding_is_asked_for():
         raise ValueError(
@@ -119,6 +119,10 @@ def program(
     return True
 
 
+def _options(config: "RunConfig") -> ProgramConfig:
+    return cast("ProgramConfig", config.options)
+
+
 def _warn_of_lengths(options: ProgramConfig, events: Events) -> None:
     """Warn where the target is more than one doubling away from the lengths that are searched."""
     least, most = min(options.lengths), max(options.lengths)
@@ -161,12 +165,12 @@ def _search(
             found["guessing"] = chance_accuracy(data)
         return found
     data = make_task(search.setting.task, search.setting, config.seed)
-    hybrid = hybrid_for_task(target, data, config.seed, from_scratch=config.options.from_scratch)
+    hybrid = hybrid_for_task(target, data, config.seed, from_scratch=_options(config).from_scratch)
     trainer = Trainer(hybrid, data, config, folder, events, {}, measure, section)
     metrics = trainer.run(should_stop)
     if metrics is not None:
         # A task is judged by all of its test examples, however few are used for evaluations.
-        metrics |= trainer.reporter.measure_all(config.options.steps)
+        metrics |= trainer.reporter.measure_all(_options(config).steps)
     trainer.close_trackers()
     if metrics is None:
         return None
