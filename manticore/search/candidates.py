@@ -8,22 +8,25 @@ from itertools import combinations, pairwise
 from typing import Any
 
 import torch
+from typing_extensions import override
 
-from manticore.search.parameterisations import GivenMixture
+from manticore.search.parameterizations import GivenMixture
 from manticore.search.strategy import Batch, Strategy
 
 
-class _Candidates(Strategy):
-    parameterisation = GivenMixture
+class _Candidates(Strategy[GivenMixture]):
+    parameterization = GivenMixture
 
     def candidates(self) -> torch.Tensor:
-        """(M, rows, K): the points to choose from."""
+        """The points to choose from, (M, rows, K)."""
         raise NotImplementedError
 
+    @override
     def before_step(self, step: int, batches: list[Batch]) -> None:
         points = self.candidates()
         self.mixture.assign(points[step % len(points)])
 
+    @override
     def finish(self) -> dict[str, Any]:
         points, losses = self.candidates(), []
         for point in points:
@@ -35,8 +38,9 @@ class _Candidates(Strategy):
 
 
 class RandomSearch(_Candidates):
-    """The strategy `random`: points drawn evenly from the simplex, each row by itself."""
+    """The strategy `random`: points drawn uniformly from the simplex, each row by itself."""
 
+    @override
     def candidates(self) -> torch.Tensor:
         generator = torch.Generator().manual_seed(self.seed)
         rows, n_components = self.mixture.row.shape
@@ -53,6 +57,7 @@ class AlphaGrid(_Candidates):
 
     always_tied = True
 
+    @override
     def candidates(self) -> torch.Tensor:
         return simplex_grid(self.mixture.row.shape[1], self.options.grid)[:, None, :]
 
@@ -61,11 +66,11 @@ def simplex_grid(n_components: int, points: int) -> torch.Tensor:
     """Points of the simplex with coordinates in steps of 1 / (points - 1), corners included.
 
     Args:
-        n_components: K.
-        points: Along an edge, at least 2.
+        n_components: Number of components, K.
+        points: Number of points along an edge, at least 2.
 
     Returns:
-        (M, K).
+        (M, K) points.
     """
     steps = points - 1
     cuts = combinations(range(steps + n_components - 1), n_components - 1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from manticore.search.strategy import Batch, Strategy, TrainingLoop
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from manticore.search.held_out import HeldOut
 
 _BETAS = (0.5, 0.999)
-"""DARTS' own, for the optimizer of the architecture."""
+"""Adam's betas for the mixture weights, as in DARTS."""
 _FINITE_STEP = 0.01
+"""Length of the step of the finite differences, as in DARTS."""
 
 
 class Darts(Strategy):
@@ -25,25 +27,28 @@ class Darts(Strategy):
 
 
 class BilevelDarts(Strategy):
-    """The strategy `darts-bilevel`: logits learn from held-out batches, in turn with the rest.
+    """The strategy `darts-bilevel`: logits learn from held-out batches, alternating with the rest.
 
     With `second_order` the logits see one step ahead of the other weights (DARTS, equations 7 and
     8, the Hessian product by finite differences); without, the first-order approximation.
     """
 
+    @override
     def shared_parameters(self) -> list[nn.Parameter]:
         return []
 
+    @override
     def attach(self, loop: TrainingLoop, held_out: "HeldOut | None") -> None:
         super().attach(loop, held_out)
         if self.options.second_order and loop.accelerator.mixed_precision != "no":
             raise ValueError(
                 "second_order measures small differences of gradients, which "
-                f"{loop.accelerator.mixed_precision} rounds away: run it in float32."
+                f"{loop.accelerator.mixed_precision} rounds away: set dtype to float32."
             )
         optimizer = torch.optim.Adam([self.mixture.row], lr=self.options.mixture_lr, betas=_BETAS)
         self.optimizer, self.schedule = loop.prepared(optimizer, self.options.mixture_schedule)
 
+    @override
     def before_step(self, step: int, batches: list[Batch]) -> None:
         valid = self.loop.held_out_parts(self.held_out, step)
         if self.options.second_order and self._weights():
@@ -57,8 +62,9 @@ class BilevelDarts(Strategy):
         self.schedule.step()
         self._forget()
 
+    @override
     def after_backward(self, step: int) -> None:
-        # The training batch moves the other weights alone.
+        # The training batch moves only the other weights.
         self.mixture.row.grad = None
 
     def _descend(self, batches: list[Batch]) -> None:
@@ -72,10 +78,10 @@ class BilevelDarts(Strategy):
             parameter.grad = None
 
     def _gradients(self, batches: list[Batch]) -> list[torch.Tensor]:
-        """Of the logits and of the other weights, in that order."""
+        """Gradients of the logits and of the other weights, in that order."""
         self._forget()
         device = self.loop.accelerator.device
-        # Dropout is alike in all passes, of which one is held against another.
+        # Dropout is the same in all passes, which are compared with each other.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             self._descend(batches)
         found = [self.mixture.row, *self._weights()]

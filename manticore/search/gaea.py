@@ -3,28 +3,32 @@
 from typing import TYPE_CHECKING
 
 from torch import nn
+from typing_extensions import override
 
 from manticore.search.optimizers import ExponentiatedGradient
-from manticore.search.parameterisations import SimplexMixture
+from manticore.search.parameterizations import SimplexMixture
 from manticore.search.strategy import Strategy, TrainingLoop
 
 if TYPE_CHECKING:
     from manticore.search.held_out import HeldOut
 
 
-class Gaea(Strategy):
+class Gaea(Strategy[SimplexMixture]):
     """The strategy `gaea`: one level, mixture weights moved by factors instead of differences."""
 
-    parameterisation = SimplexMixture
+    parameterization = SimplexMixture
 
+    @override
     def shared_parameters(self) -> list[nn.Parameter]:
         return []
 
+    @override
     def attach(self, loop: TrainingLoop, held_out: "HeldOut | None") -> None:
         super().attach(loop, held_out)
         optimizer = ExponentiatedGradient([self.mixture.row], self.options.mixture_lr)
         self.optimizer, self.schedule = loop.prepared(optimizer, self.options.mixture_schedule)
 
+    @override
     def after_backward(self, step: int) -> None:
         self.optimizer.step()
         self.schedule.step()

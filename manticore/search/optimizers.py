@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from typing_extensions import override
 
 SMALLEST = 1e-8
 """A weight of exactly zero could never grow again."""
@@ -18,17 +19,27 @@ class ExponentiatedGradient(Optimizer):
         lr: Step size.
 
     Raises:
-        ValueError: A step size that is not positive.
+        ValueError: The step size is not positive.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float) -> None:
         if lr <= 0:
-            raise ValueError(f"lr={lr} must be positive.")
+            raise ValueError(f"lr is {lr}: give a step size above 0.")
         super().__init__(params, {"lr": lr})
 
+    @override
     @torch.no_grad()
-    def step(self, closure: Callable[[], torch.Tensor] | None = None) -> torch.Tensor | None:
-        """One multiplicative update of every row."""
+    def step(  # pyright: ignore[reportIncompatibleMethodOverride]  (torch has two overloads)
+        self, closure: Callable[[], float] | None = None
+    ) -> float | None:
+        """One multiplicative update of every row.
+
+        Args:
+            closure: Function that computes the loss again and returns it.
+
+        Returns:
+            What `closure` returned; None without one.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():

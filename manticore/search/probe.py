@@ -20,8 +20,9 @@ small weight of it makes things worse.
 from typing import Any
 
 import torch
+from typing_extensions import override
 
-from manticore.search.parameterisations import GivenMixture
+from manticore.search.parameterizations import GivenMixture
 from manticore.search.strategy import Batch, Strategy
 
 FIRST_REACH = 1.0
@@ -29,18 +30,27 @@ SHORTEST_REACH = 1 / 64
 
 
 class ProbedMixture(GivenMixture):
-    """Rows, and how far each looks next, (rows,)."""
+    """Rows, and how far each looks next.
+
+    Args:
+        alpha: (N, K) mixture weights to start from.
+        tied: Whether one row serves all blocks; it starts from their mean.
+    """
+
+    reach: torch.Tensor
+    """(rows,): share of the way to a corner that a trial goes."""
 
     def __init__(self, alpha: torch.Tensor, tied: bool = False) -> None:
         super().__init__(alpha, tied)
         self.register_buffer("reach", torch.full((len(self.row),), FIRST_REACH))
 
 
-class Probe(Strategy):
+class Probe(Strategy[ProbedMixture]):
     """The strategy `probe`."""
 
-    parameterisation = ProbedMixture
+    parameterization = ProbedMixture
 
+    @override
     def before_step(self, step: int, batches: list[Batch]) -> None:
         if step % self.options.probe_every == 0:
             self._round(step // self.options.probe_every)
@@ -80,6 +90,7 @@ class Probe(Strategy):
                 best, chosen = loss, trial
         return chosen.clone(), best
 
+    @override
     @torch.no_grad()
     def finish(self) -> dict[str, Any]:
         rows = self.mixture.row.clone()

@@ -1,14 +1,15 @@
-"""What a search strategy is: how mixture weights are parameterised, and what moves them."""
+"""What a search strategy is: how mixture weights are parameterized, and what moves them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, cast
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from typing_extensions import TypeVar
 
 from manticore.config.search import SearchConfig
-from manticore.search.parameterisations import SearchedMixture, SoftmaxMixture
+from manticore.search.parameterizations import SearchedMixture, SoftmaxMixture
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Batch = dict[str, torch.Tensor]
 """`input_ids` and `labels`, (B, T) each."""
+M = TypeVar("M", bound=SearchedMixture, default=SoftmaxMixture)
 
 
 class TrainingLoop(Protocol):
@@ -82,36 +84,41 @@ class TrainingLoop(Protocol):
         ...
 
 
-class Strategy:
+class Strategy(Generic[M]):
     """One level of gradient descent on a softmax, and the hooks that other strategies override.
 
-    A strategy installs its parameterisation into the hybrid (`begin`), takes part in every step of
-    the training loop, and at the end fixes what was found (`finish`). Everything it remembers
-    between steps is in the parameterisation, in an optimizer that the accelerator has prepared, or
-    a function of seed and step, so that a resumed search is the same as an uninterrupted one.
+    A strategy installs its parameterization into the hybrid (`begin`), takes part in every step of
+    the training loop, and at the end fixes what was found (`finish`). Everything it remembers between steps is in the parameterization, in an optimizer
+    that the accelerator has prepared, or a function of seed and step, so that a resumed search is
+    the same as an uninterrupted one.
 
     Args:
         options: Options of the search.
         seed: Random seed of the run.
     """
 
+    parameterization: type[M] = cast("type[M]", SoftmaxMixture)
+    """Class of the mixture while it is searched."""
     moves_mixture = True
     """Whether mixture weights change in training."""
     always_tied = False
     """Whether all blocks have the same mixture weights, whatever the options say."""
-    parameterisation: type[SearchedMixture] = SoftmaxMixture
 
     def __init__(self, options: SearchConfig, seed: int = 0) -> None:
         self.options = options
         self.seed = seed
 
     def begin(self, hybrid: "ManticoreForCausalLM") -> None:
-        """Install the parameterisation, starting from the hybrid's mixture weights."""
+        """Install the parameterization, starting from the hybrid's mixture weights.
+
+        Args:
+            hybrid: Hybrid to train; it is changed in place.
+        """
         self.hybrid = hybrid
         device = hybrid.mixture_weights.device
         tied = self.always_tied or self.options.tied
-        mixture = self.parameterisation(hybrid.mixture_weights.cpu(), tied)
-        hybrid.mixture = self.mixture = mixture.to(device)
+        self.mixture: M = self.parameterization(hybrid.mixture_weights.cpu(), tied).to(device)
+        hybrid.mixture = self.mixture
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Parameters of the mixture that the loop's own optimizer updates."""
@@ -125,7 +132,21 @@ class Strategy:
             held_out: Held-out text; None where the strategy does not need it.
         """
         self.loop = loop
-        self.held_out = held_out
+        self._held_out = held_out
+
+    @property
+    def held_out(self) -> "HeldOut":
+        """Held-out text, which no other weights learn from.
+
+        Raises:
+            RuntimeError: None was held out for this strategy.
+        """
+        if self._held_out is None:
+            raise RuntimeError(
+                f"{type(self).__name__} judges by held-out text, and none was held out: set "
+                "held_out=True in its entry of manticore.names.STRATEGIES."
+            )
+        return self._held_out
 
     def before_step(self, step: int, batches: list[Batch]) -> None:
         """Called before each step.
@@ -168,6 +189,6 @@ class Strategy:
         return {}
 
     def fix(self) -> None:
-        """Turn the parameterisation into given mixture weights, as it stands."""
+        """Turn the parameterization into given mixture weights, as they are now."""
         alpha = self.hybrid.mixture_weights.double()
         self.hybrid.set_mixture_weights(alpha / alpha.sum(dim=1, keepdim=True))

@@ -19,7 +19,7 @@ _ADAPTER = "default"
 
 
 class Assembly:
-    """A hybrid with the strategy's parameterisation of the mixture, and with adapters if asked for.
+    """A hybrid with the strategy's parameterization of the mixture, and with adapters if asked for.
 
     Args:
         hybrid: Hybrid to train; it is changed in place.

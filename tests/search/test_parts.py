@@ -1,4 +1,4 @@
-"""The parts of search by themselves: options, parameterisations, the optimizer, held-out text."""
+"""The parts of search by themselves: options, parameterizations, the optimizer, held-out text."""
 
 import math
 
@@ -13,7 +13,7 @@ from manticore.search import SearchConfig
 from manticore.search.candidates import simplex_grid
 from manticore.search.held_out import MOST_SEQUENCES, hold_out
 from manticore.search.optimizers import ExponentiatedGradient
-from manticore.search.parameterisations import (
+from manticore.search.parameterizations import (
     GivenMixture,
     GumbelMixture,
     SimplexMixture,
@@ -74,7 +74,7 @@ def test_defaults_that_depend_on_the_strategy():
 
 
 @pytest.mark.parametrize("kind", [SoftmaxMixture, SimplexMixture, GumbelMixture, GivenMixture])
-def test_a_parameterisation_starts_where_it_is_told(kind):
+def test_a_parameterization_starts_where_it_is_told(kind):
     mixture = kind(torch.tensor(ROWS))
     torch.testing.assert_close(mixture.expected(), torch.tensor(ROWS), rtol=0, atol=2e-3)
     tied = kind(torch.tensor(ROWS), tied=True)
@@ -186,5 +186,5 @@ def test_a_stream_gives_its_first_sequences():
 
 @pytest.mark.parametrize("rows", [list(_Stream(7)), _Stream(7)])
 def test_a_text_too_short_to_be_split_is_refused(rows):
-    with pytest.raises(ValueError, match="too few to hold 4 out"):
+    with pytest.raises(ValueError, match="too few to hold out 4"):
         hold_out(rows, 0.5, seed=0, at_least=4)

@@ -9,7 +9,7 @@ import torch
 
 from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
-from manticore.search.parameterisations import GumbelMixture
+from manticore.search.parameterizations import GumbelMixture
 from manticore.store.events import EventWriter
 from manticore.train.loop import Loop
 from manticore.train.stage import train

@@ -1,47 +1,61 @@
-"""How mixture weights are parameterised while they are searched (paper section 3.3).
+"""Parameterizations of the mixture weights while they are searched (paper section 3.3).
 
 Each holds one row per block, or a single row for all blocks where they are tied, and gives alpha,
-(N, K), when called. A component that is pruned from a block has weight exactly zero there, and the
-block of it is not run any more.
+(N, K), when called. A component that is pruned from a block has weight exactly zero there, and its
+block is no longer run.
 """
+
+from typing import Any
 
 import torch
 from torch import nn
+from typing_extensions import override
 
 from manticore.hybrid.mixture import Mixture
 
-# Softmax cannot reach the corners of the simplex; starting there is moved this far inside.
+# Softmax cannot reach the corners of the simplex; a start there is moved this far inside.
 INSIDE = 1e-3
 
 
 class SearchedMixture(Mixture):
-    """What the parameterisations share: tying, and pruning.
+    """What the parameterizations share: tying and pruning.
 
     Args:
         alpha: (N, K) mixture weights to start from.
-        tied: One row for all blocks, which starts from their mean.
+        tied: Whether one row serves all blocks; it starts from their mean.
     """
+
+    kept: torch.Tensor
+    """(rows, K), bool: components that have not been pruned."""
+    under: torch.Tensor
+    """(rows, K), int64: how many times in a row each weight was under the threshold."""
 
     def __init__(self, alpha: torch.Tensor, tied: bool = False) -> None:
         super().__init__()
         self.n_blocks = alpha.shape[0]
         start = alpha.mean(dim=0, keepdim=True) if tied else alpha
-        self.row = nn.Parameter(self.parameterise(start.float()))
+        self.row = nn.Parameter(self.parameterize(start.float()))
         self.register_buffer("kept", torch.ones_like(start, dtype=torch.bool))
         self.register_buffer("under", torch.zeros_like(start, dtype=torch.int64))
         self._live: list[list[bool]] | None = None
 
-    def parameterise(self, alpha: torch.Tensor) -> torch.Tensor:
-        """The parameters that give `alpha`, of the same shape."""
+    def parameterize(self, alpha: torch.Tensor) -> torch.Tensor:
+        """The parameters that give mixture weights, of the same shape.
+
+        Args:
+            alpha: (rows, K) mixture weights.
+        """
         raise NotImplementedError
 
     def rows(self) -> torch.Tensor:
-        """The mixture weights of the rows before pruning, as the parameters have them."""
+        """Mixture weights before pruning, (rows, K), as the parameters give them."""
         raise NotImplementedError
 
+    @override
     def forward(self) -> torch.Tensor:
         return self._pruned(self.rows())
 
+    @override
     def expected(self) -> torch.Tensor:
         return self._pruned(self.rows())
 
@@ -51,23 +65,24 @@ class SearchedMixture(Mixture):
             rows = rows / rows.sum(dim=1, keepdim=True)
         return rows.expand(self.n_blocks, -1)
 
+    @override
     def live(self) -> list[list[bool]] | None:
         if self._live is None:
-            self._live = self.kept.tolist()
-        return (
-            None if all(map(all, self._live)) else self._live * (self.n_blocks // len(self._live))
-        )
+            kept: list[list[bool]] = self.kept.tolist()
+            self._live = kept * (self.n_blocks // len(kept))
+        return None if all(map(all, self._live)) else self._live
 
     @torch.no_grad()
     def prune(self, below: float, looks: int = 1) -> int:
-        """Take out components whose weight stays under a threshold; each row keeps its greatest.
+        """Remove components whose weight stays under a threshold; each row keeps its greatest.
 
         Args:
-            below: The threshold.
-            looks: Calls in a row, this one too, at which the weight must be under it.
+            below: Threshold.
+            looks: Number of calls in a row, including this one, at which the weight must be under
+                the threshold.
 
         Returns:
-            How many were taken out now.
+            How many were removed by this call.
         """
         rows = self.expected()[: len(self.kept)]
         under = (rows < below) & (rows < rows.max(dim=1, keepdim=True).values)
@@ -79,20 +94,22 @@ class SearchedMixture(Mixture):
         return taken
 
     def _load_from_state_dict(
-        self, state_dict: dict[str, torch.Tensor], prefix: str, *args: object
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         # Checkpoints have not always counted.
         state_dict.setdefault(f"{prefix}under", torch.zeros_like(self.under))
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._live = None
 
 
 class SoftmaxMixture(SearchedMixture):
     """alpha = softmax(logits), row by row (DARTS, arXiv 1806.09055)."""
 
-    def parameterise(self, alpha: torch.Tensor) -> torch.Tensor:
+    @override
+    def parameterize(self, alpha: torch.Tensor) -> torch.Tensor:
         return ((1 - INSIDE) * alpha + INSIDE / alpha.shape[1]).log()
 
+    @override
     def rows(self) -> torch.Tensor:
         return self.row.float().softmax(dim=-1)
 
@@ -100,10 +117,12 @@ class SoftmaxMixture(SearchedMixture):
 class SimplexMixture(SearchedMixture):
     """alpha itself, a point on the simplex, which `ExponentiatedGradient` keeps there (GAEA)."""
 
-    def parameterise(self, alpha: torch.Tensor) -> torch.Tensor:
-        # A weight of exactly zero could never grow: its updates are factors.
+    @override
+    def parameterize(self, alpha: torch.Tensor) -> torch.Tensor:
+        # A weight of exactly zero could never grow, because its updates are factors.
         return (1 - INSIDE) * alpha + INSIDE / alpha.shape[1]
 
+    @override
     def rows(self) -> torch.Tensor:
         return self.row.float()
 
@@ -119,12 +138,19 @@ class GumbelMixture(SoftmaxMixture):
     noise: torch.Tensor | None = None
 
     def draw(self, seed: int, step: int, temperature: float) -> None:
-        """Set the noise and the temperature of the coming step."""
+        """Set the noise and the temperature of the coming step.
+
+        Args:
+            seed: Random seed of the run.
+            step: Number of the step.
+            temperature: Temperature of the softmax.
+        """
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         uniform = torch.rand(self.row.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
         self.noise = -(-uniform.log()).log().to(self.row.device)
         self.temperature = temperature
 
+    @override
     def forward(self) -> torch.Tensor:
         if not self.training or self.noise is None:
             return self.expected()
@@ -133,19 +159,30 @@ class GumbelMixture(SoftmaxMixture):
 
 
 class GivenMixture(SearchedMixture):
-    """alpha as it was last set, without gradient: for strategies that try given points."""
+    """alpha as it was last set, without gradient: for strategies that try given points.
+
+    Args:
+        alpha: (N, K) mixture weights to start from.
+        tied: Whether one row serves all blocks; it starts from their mean.
+    """
 
     def __init__(self, alpha: torch.Tensor, tied: bool = False) -> None:
         super().__init__(alpha, tied)
         self.row.requires_grad_(False)
 
-    def parameterise(self, alpha: torch.Tensor) -> torch.Tensor:
+    @override
+    def parameterize(self, alpha: torch.Tensor) -> torch.Tensor:
         return alpha.clone()
 
+    @override
     def rows(self) -> torch.Tensor:
         return self.row
 
     @torch.no_grad()
     def assign(self, alpha: torch.Tensor) -> None:
-        """Set the rows, (N, K) or (1, K)."""
+        """Set the rows.
+
+        Args:
+            alpha: (rows, K) mixture weights, or (1, K) for all rows.
+        """
         self.row.copy_(alpha)
