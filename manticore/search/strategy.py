@@ -88,9 +88,9 @@ class Strategy(Generic[M]):
     """One level of gradient descent on a softmax, and the hooks that other strategies override.
 
     A strategy installs its parameterization into the hybrid (`begin`), takes part in every step of
-    the training loop, and at the end fixes what was found (`finish`). Everything it remembers between steps is in the parameterization, in an optimizer
-    that the accelerator has prepared, or a function of seed and step, so that a resumed search is
-    the same as an uninterrupted one.
+    the training loop, and at the end fixes what was found (`finish`). Everything it remembers
+    between steps is in the parameterization, in an optimizer that the accelerator has prepared, or
+    a function of seed and step, so that a resumed search is the same as an uninterrupted one.
 
     Args:
         options: Options of the search.
