@@ -5,7 +5,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
-    SerializeAsAny,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -172,8 +171,8 @@ class RunConfig(HybridConfig, frozen=True):
     """Number of blocks, at most the depth of the shallowest component."""
     data: dict[str, Any]
     """The text, as `TextData.spec` describes it; empty for a stage without one."""
-    options: SerializeAsAny[Options] = Field(default_factory=dict, validate_default=True)
-    """Options of the stage."""
+    options: Any = Field(default_factory=dict, validate_default=True)
+    """Options of the stage, as the model of the stage's entry has validated them."""
     start: Start | None = None
     """The hybrid that was given; without one the worker builds it."""
     recipe: str | None = None

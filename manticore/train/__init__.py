@@ -1,1 +1,1 @@
-"""The stages of a run, on accelerate; events; checkpoints."""
+"""Training a hybrid on accelerate: the stages that train, the loop, checkpoints and reports."""

@@ -84,7 +84,7 @@ def _adapted(hybrid: "ManticoreForCausalLM", lora: "LoraOptions") -> "LoraModel"
 
     adapters = LoraConfig(
         r=lora.rank,
-        lora_alpha=lora.alpha,
+        lora_alpha=lora.alpha,  # pyright: ignore[reportArgumentType]  (any number will do)
         lora_dropout=lora.dropout,
         target_modules=lora_targets(hybrid),
     )

@@ -1,5 +1,6 @@
-"""Checkpoints of a run: whole folders that appear in one rename, so a killed run never leaves half
-of one where a reader looks.
+"""Checkpoints of a run: folders that appear in one rename.
+
+A killed run never leaves half of one where a reader looks.
 """
 
 import hashlib

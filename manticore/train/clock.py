@@ -1,4 +1,4 @@
-"""How fast a training goes, and how long it will still take."""
+"""The speed of a training, and the time that it will still take."""
 
 import math
 import time
@@ -7,10 +7,10 @@ _MEMORY = 0.9
 
 
 class Clock:
-    """Tokens per second of the steps, and what else takes time between them.
+    """Measures tokens per second of the steps, and what else takes time between them.
 
     Args:
-        every: By name, what comes between steps, and every how many of them.
+        every: Number of steps from one to the next of what comes between steps, by name.
     """
 
     def __init__(self, **every: int) -> None:
@@ -21,20 +21,33 @@ class Clock:
         self.last = time.perf_counter()
 
     def step_done(self, n_tokens: int) -> float:
-        """Tokens per second, smoothed, after a step of so many tokens."""
+        """Tokens per second, smoothed, after a step.
+
+        Args:
+            n_tokens: Number of tokens of the step.
+        """
         rate = n_tokens / max(self._lap(), 1e-9)
         self.steps += 1
-        # A plain mean at first, so that a slow first step is soon forgotten.
+        # At first a plain mean, so that a slow first step is soon forgotten.
         kept = min(_MEMORY, 1 - 1 / self.steps)
         self.rate = kept * self.rate + (1 - kept) * rate
         return self.rate
 
     def spent_on(self, name: str) -> None:
-        """The time since the last step was none of a step."""
+        """Count the time since the last call as spent between steps.
+
+        Args:
+            name: What it was spent on.
+        """
         self.spent[name].append(self._lap())
 
     def left(self, steps: float, n_tokens: int) -> float:
-        """Seconds that so many steps of so many tokens will take, with all that comes between."""
+        """Seconds that more steps will take, with all that comes between them.
+
+        Args:
+            steps: Number of steps to come.
+            n_tokens: Number of tokens of a step.
+        """
         between = sum(
             math.ceil(steps / self.every[name]) * sum(spent) / len(spent)
             for name, spent in self.spent.items()

@@ -1,12 +1,13 @@
 """Which parameters learn at which rate."""
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
 if TYPE_CHECKING:
-    from manticore.config.search import TrainConfig
+    from manticore.config.search import SearchConfig
+    from manticore.config.training import TrainConfig
     from manticore.hybrid import ManticoreForCausalLM
 
 
@@ -22,13 +23,17 @@ def parameter_groups(
 
     A fresh vocabulary learns at the components' rate, or, where they are frozen, the projectors'.
     Its decoder learns at the projectors' rate, or, where they are frozen, the components'.
-    Matrices decay. Norms, biases and a state's own rates of decay do not: they are no directions
-    to be kept short.
+    Matrices decay. Norms, biases and a state's own rates of decay do not: for them, small is not
+    simple.
 
     Args:
-        hybrid: Whose parameters of rate zero are frozen.
-        options: Rates, schedules and weight decay.
-        mixture: The parameters of the mixture that AdamW is to move.
+        hybrid: Hybrid to train; its parameters whose rate is zero are frozen.
+        options: Learning rates, schedules and weight decay.
+        mixture: Parameters of the mixture that AdamW is to move; with any, `options` are those of a
+            search.
+
+    Returns:
+        Groups with `name`, `params`, `lr`, `weight_decay` and `schedule`.
     """
     adapters = any("lora_" in name for name, _ in hybrid.components.named_parameters())
     if adapters:
@@ -58,8 +63,10 @@ def parameter_groups(
         rates["vocabulary"] = (vocabulary, options.component_lr or options.projector_lr)
     groups = []
     if mixture:
+        searched = cast("SearchConfig", options)
         named = [("mixture", parameter) for parameter in mixture]
-        groups += _groups("mixture", named, options.mixture_lr, 0.0, options.mixture_schedule)
+        rate, schedule = searched.mixture_lr, searched.mixture_schedule
+        groups += _groups("mixture", named, rate, 0.0, schedule)
     decay = options.weight_decay
     groups += _groups("projectors", joints, options.projector_lr, decay, options.projector_schedule)
     for name, (parameters, lr) in rates.items():
@@ -68,13 +75,14 @@ def parameter_groups(
 
 
 def _fresh_vocabulary(hybrid: "ManticoreForCausalLM", with_decoder: bool) -> Named:
-    """What is new of embeddings and heads, tied ones once; the decoder with them if wanted."""
+    """Fresh embeddings and heads, tied ones once; the decoder with them if wanted."""
     if not hybrid.fresh_vocabulary:
         return []
-    modules = [
+    modules: list[nn.Module] = [
         module
         for model in hybrid.components
         for module in (model.get_input_embeddings(), model.get_output_embeddings())
+        if module is not None
     ]
     if with_decoder and hybrid.config.head == "reconstruction":
         modules.append(hybrid.decoder)
@@ -84,7 +92,7 @@ def _fresh_vocabulary(hybrid: "ManticoreForCausalLM", with_decoder: bool) -> Nam
 def _groups(
     name: str, parameters: Named, lr: float, weight_decay: float, schedule: str
 ) -> list[dict[str, Any]]:
-    """What decays, and what does not; none where nothing learns, which is then frozen."""
+    """Groups of what decays and what does not; none where nothing learns, which is then frozen."""
     for _, parameter in parameters:
         parameter.requires_grad_(lr > 0)
     if lr == 0:

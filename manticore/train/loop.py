@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -30,12 +30,14 @@ from manticore.train.sharding import (
     average_gradients,
     clip_gradients,
     is_sharded,
+    over_processes,
     plan_sharding,
     sharding_is_asked_for,
 )
 from manticore.train.tracking import TrackedEvents, tracker_arguments
 
 if TYPE_CHECKING:
+    from manticore.hybrid import ManticoreForCausalLM
     from manticore.search.held_out import HeldOut
     from manticore.search.strategy import Strategy
 
@@ -55,11 +57,11 @@ class LoopOptions:
         max_grad_norm: Gradients are clipped to this norm.
         watch_every: Steps between calls of the stage's `watch`.
         checkpoint_every: Steps between checkpoints.
-        seed: Decides the order of the batches.
-        accumulate: Parts in which the sequences of a step are taken.
-        mixed_precision: accelerate's `no`, `bf16` or `fp16`.
-        cpu: Stay on the CPU even where there is a GPU.
-        trackers: Where events go beside the run's own stream.
+        seed: Random seed of dropout and of the order of the batches.
+        accumulate: Number of parts in which the sequences of a step are taken.
+        mixed_precision: `no`, `bf16` or `fp16`, as accelerate names them.
+        cpu: Whether to stay on the CPU even where there is a GPU.
+        trackers: Experiment trackers that also log the events.
     """
 
     steps: int
@@ -82,20 +84,20 @@ class Loop:
     """One resumable training of a model; `run()` does it.
 
     Args:
-        model: Gives a loss for `input_ids` and `labels`.
+        model: Model that gives a loss for `input_ids` and `labels`; sharding needs a hybrid.
         groups: AdamW parameter groups, each with its `name`, `lr`, `weight_decay` and `schedule`;
             none where only the strategy learns.
-        dataset: Items with `input_ids` and `labels`, (T,) each.
-        options: How long and how.
-        folder: The run's.
-        events: Where `step` events go.
-        strategy: Moves the mixture weights; None where they stay.
-        held_out: Text for the strategy.
+        dataset: Data set or stream of items with `input_ids` and `labels`, (T,) each.
+        options: How long and how to train.
+        folder: Folder of the run.
+        events: Events of the run.
+        strategy: Strategy that moves the mixture weights; None where they stay.
+        held_out: Held-out text for the strategy.
         section: Part of the run that this training is; all of it if None.
         settings: Settings that a checkpoint must share to be continued from.
 
     Raises:
-        ValueError: Fewer sequences than one batch takes; of a stream, none.
+        ValueError: A data set has fewer sequences than one batch takes, or a stream has none.
     """
 
     def __init__(
@@ -136,7 +138,7 @@ class Loop:
 
     def _prepare(self, model: PreTrainedModel, groups: list[dict]) -> None:
         if self.sharded:
-            plan_sharding(self.accelerator, model)
+            plan_sharding(self.accelerator, cast("ManticoreForCausalLM", model))
         elif sharding_is_asked_for():
             self.warn(
                 "Accelerate shards weights on GPUs only: here each process keeps all of them."
@@ -154,7 +156,11 @@ class Loop:
         )
 
     def warn(self, message: str) -> None:
-        """Say so to whoever watches the run."""
+        """Warn those who watch the run.
+
+        Args:
+            message: What is wrong, and what follows.
+        """
         self.events.emit("warning", message=message)
 
     @property
@@ -163,23 +169,23 @@ class Loop:
         return [] if self.optimizer is None else self.optimizer.param_groups
 
     def prepared(
-        self, optimizer: Optimizer, *names: str
+        self, optimizer: Optimizer, *schedules: str
     ) -> tuple[AcceleratedOptimizer, AcceleratedScheduler]:
         """A strategy's own optimizer under the accelerator, and this loop's learning rates.
 
         Args:
-            optimizer: Of parameters of the mixture.
-            names: A schedule for each of its groups.
+            optimizer: Optimizer of parameters of the mixture.
+            schedules: Name of a schedule for each of its groups.
 
         Raises:
             ValueError: Weights are sharded.
         """
         if self.sharded:
             raise ValueError(
-                "Under FSDP accelerate keeps one optimizer, and this strategy needs one of its "
-                "own: choose darts, dash, probe, random, sweep or fixed, or run without FSDP."
+                "Under FSDP accelerate keeps only one optimizer, and this strategy needs one of "
+                "its own: run without FSDP, or choose a strategy without one, such as darts."
             )
-        return self.accelerator.prepare(optimizer, self._schedule(optimizer, names))
+        return self.accelerator.prepare(optimizer, self._schedule(optimizer, schedules))
 
     def _schedule(self, optimizer: Optimizer, names: Sequence[str]) -> LambdaLR:
         warmup = min(self.options.warmup_steps, self.options.steps // 2)
@@ -195,10 +201,10 @@ class Loop:
         """Train from the newest checkpoint, or from the start, to the end or until told to stop.
 
         Args:
-            watch: Called with the number of steps done every `watch_every` steps and at the end;
-                must not change the model or draw from the global random state.
+            watch: Called with the number of steps done, every `watch_every` steps and at the end;
+                it must not change the model or draw from the global random state.
             step_done: Called after each step with the number of steps done and its loss.
-            stop: Asked after each step; a checkpoint is written before the loop leaves.
+            stop: Called after each step; a checkpoint is written before the loop leaves.
 
         Returns:
             The number of steps done.
@@ -216,8 +222,8 @@ class Loop:
         processes = self.accelerator.num_processes
         while step < options.steps:
             taken = list(islice(batches, options.accumulate))
-            # Dropout is a function of the step, whatever else drew random numbers before; and not
-            # alike on the processes, which have other sequences.
+            # Dropout is a function of the step, whatever else drew random numbers before; and it
+            # differs between processes, which have different sequences.
             seed = (options.seed * 1_000_003 + step * processes) % 2**31
             set_seed(seed, device_specific=True)
             loss = self._step(taken, step)
@@ -264,8 +270,8 @@ class Loop:
         """Mean loss per token over held-out batches, in nats; the same on every process.
 
         Args:
-            held_out: Where they come from.
-            n_batches: How many.
+            held_out: Held-out text.
+            n_batches: Number of batches.
             number: Which: batches `number * n_batches` and the following.
         """
         model = self.accelerator.unwrap_model(self.model)
@@ -278,7 +284,12 @@ class Loop:
         return total / n_batches
 
     def held_out_parts(self, held_out: "HeldOut", number: int) -> list[Batch]:
-        """This process's share of a held-out batch, in the parts that a step is taken in."""
+        """This process's share of a held-out batch, in the parts that a step is taken in.
+
+        Args:
+            held_out: Held-out text.
+            number: Number of the batch.
+        """
         batch = held_out.batch(number, self.options.batch_size, self.accelerator.device)
         processes, parts = self.accelerator.num_processes, self.options.accumulate
         share = slice(self.accelerator.process_index, None, processes)
@@ -290,7 +301,7 @@ class Loop:
         if self.accelerator.num_processes == 1:
             return wish
         wishes = torch.tensor(float(wish), device=self.accelerator.device)
-        return self.accelerator.reduce(wishes, reduction="sum").item() > 0
+        return over_processes(self.accelerator, wishes, "sum").item() > 0
 
     def _step(self, batches: list[Batch], step: int) -> float:
         if self.strategy is not None:
@@ -299,13 +310,13 @@ class Loop:
         if not math.isfinite(value):
             raise DivergedError(
                 f"The loss is {value} at step {step + 1}: lower the learning rates, or start from "
-                "mixture weights further from a corner."
+                "mixture weights farther from a corner."
             )
         if self.sharded and self.strategy is not None:
             average_gradients(self.accelerator, self.strategy.hybrid.mixture)
         if self.strategy is not None:
             self.strategy.after_backward(step)
-        if self.optimizer is not None:
+        if self.optimizer is not None and self.schedule is not None:
             trained = [parameter for group in self.groups for parameter in group["params"]]
             if self.sharded:
                 clip_gradients(self.accelerator, trained, self.options.max_grad_norm)
@@ -332,7 +343,7 @@ class Loop:
                 loss = loss if penalty is None else loss + penalty
                 if loss.requires_grad:
                     self.accelerator.backward(loss)
-        return self.accelerator.reduce(total, reduction="mean").item()
+        return over_processes(self.accelerator, total, "mean").item()
 
     def n_predicted(self, batches: Sequence[Batch]) -> torch.Tensor:
         """Predicted tokens of batches, (), divided by the processes, whose gradients are averaged.
@@ -341,4 +352,4 @@ class Loop:
             batches: Batches of one step.
         """
         counts = torch.stack([(batch["labels"][:, 1:] != -100).sum() for batch in batches])
-        return self.accelerator.reduce(counts.sum().float(), reduction="mean")
+        return over_processes(self.accelerator, counts.sum().float(), "mean")

@@ -1,6 +1,7 @@
 """What a stage reports while it trains: mixture weights, held-out perplexity, samples, warnings."""
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -17,26 +18,23 @@ if TYPE_CHECKING:
 _ALIGNMENT_SEQUENCES = 16
 
 
-class Sequences(Protocol):
-    """A data set that is measured on: items with `input_ids` and `labels`, (T,) each."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> dict[str, torch.Tensor]: ...
-
-
 class Data(Protocol):
-    """What a hybrid is trained and measured on.
+    """What a hybrid is trained and measured on: items with `input_ids` and `labels`, (T,) each."""
 
-    Attributes:
-        train: Data set or stream with items like those of `valid`.
-        valid: Held-out part.
-        floor: Nats per token that no mean loss can be below; None where that is not known.
-    """
+    @property
+    def train(self) -> Any:
+        """Data set or stream to train on."""
+        ...
 
-    train: Any
-    valid: Sequences
-    floor: float | None
+    @property
+    def valid(self) -> Any:
+        """Held-out data set or stream to measure on."""
+        ...
+
+    @property
+    def floor(self) -> Any:
+        """Nats per token that no mean loss can be below; None where that is not known."""
+        ...
 
 
 class Measure(Protocol):
@@ -192,8 +190,7 @@ class Reporter:
         # Components know nothing of tasks; and not every mixture has use for projectors.
         if not self.baselines or not ((alpha > 0) & (alpha < 1)).any():
             return {}
-        some = range(min(len(self.data.valid), _ALIGNMENT_SEQUENCES))
-        sequences = [self.data.valid[index]["input_ids"] for index in some]
+        sequences = [item["input_ids"] for item in islice(self.data.valid, _ALIGNMENT_SEQUENCES)]
         errors = alignment_error(self.hybrid, torch.stack(sequences).to(self.hybrid.device))
         return misaligned(errors.into, alpha, self.hybrid.component_names)
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 LOWEST = 0.1
-"""Where `cosine` and `linear` end, as a share of the peak."""
+"""Share of the peak at which `cosine` and `linear` end."""
 
 _SHAPES: dict[str, Callable[[float], float]] = {
     "constant": lambda done: 1.0,
@@ -18,8 +18,8 @@ def learning_rate_factor(name: str, warmup: int, steps: int) -> Callable[[int], 
 
     Args:
         name: `constant`, `linear` or `cosine`.
-        warmup: Steps of linear warm-up.
-        steps: In all.
+        warmup: Number of steps of linear warm-up.
+        steps: Number of steps in all.
     """
     shape = _SHAPES[name]
 

@@ -1,12 +1,12 @@
 """Training with parameters that are sharded over processes (FSDP2, `torch.distributed.fsdp`).
 
-Every layer of every component is a group of its own; all else, the tied embeddings among it, is one
-group that the hybrid's own forward gathers. The mixture stays whole on each process: it is tiny, it
-is read outside of any forward, and every process must have the same to the last bit.
+Every layer of every component is a group of its own; all else, tied embeddings included, is one
+group that the hybrid's own forward pass gathers. The mixture stays whole on each process: it is
+tiny, it is read outside of any forward pass, and every process must have the same to the last bit.
 """
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from accelerate import Accelerator
@@ -26,7 +26,11 @@ def sharding_is_asked_for() -> bool:
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
-    """Whether each process keeps a part of the state."""
+    """Whether each process keeps a part of the state.
+
+    Args:
+        accelerator: Accelerator of the training.
+    """
     return accelerator.distributed_type == DistributedType.FSDP
 
 
@@ -42,12 +46,16 @@ def load_on_every_process() -> None:
 def plan_sharding(accelerator: Accelerator, hybrid: "ManticoreForCausalLM") -> None:
     """Tell accelerate what to shard, before it prepares the hybrid.
 
+    Args:
+        accelerator: Accelerator of the training.
+        hybrid: Hybrid to shard.
+
     Raises:
-        ValueError: Another FSDP than the second.
+        ValueError: Accelerate is to use the first version of FSDP.
     """
     plugin = accelerator.state.fsdp_plugin
-    if not accelerator.is_fsdp2:
-        raise ValueError("A hybrid is sharded by FSDP2 alone: add --fsdp_version 2.")
+    if plugin is None or not accelerator.is_fsdp2:
+        raise ValueError("Only FSDP2 can shard a hybrid: add --fsdp_version 2.")
     plugin.auto_wrap_policy = transformer_auto_wrap_policy
     plugin.transformer_cls_names_to_wrap = sorted(
         {
@@ -61,29 +69,47 @@ def plan_sharding(accelerator: Accelerator, hybrid: "ManticoreForCausalLM") -> N
 
 @torch.no_grad()
 def average_gradients(accelerator: Accelerator, module: nn.Module) -> None:
-    """Average the gradients of parameters that are not sharded, over all processes."""
+    """Average the gradients of parameters that are not sharded, over all processes.
+
+    Args:
+        accelerator: Accelerator of the training.
+        module: Module whose parameters are whole on each process.
+    """
     for parameter in module.parameters():
         if parameter.grad is not None:
-            parameter.grad.copy_(accelerator.reduce(parameter.grad, reduction="mean"))
+            parameter.grad.copy_(over_processes(accelerator, parameter.grad, "mean"))
+
+
+def over_processes(
+    accelerator: Accelerator, tensor: torch.Tensor, reduction: Literal["mean", "sum"]
+) -> torch.Tensor:
+    """The mean or the sum of a tensor over all processes; the same on each.
+
+    Args:
+        accelerator: Accelerator of the training.
+        tensor: This process's tensor.
+        reduction: `mean` or `sum`.
+    """
+    return cast(torch.Tensor, accelerator.reduce(tensor, reduction=reduction))
 
 
 @torch.no_grad()
 def clip_gradients(
     accelerator: Accelerator, parameters: list[nn.Parameter], max_norm: float
 ) -> None:
-    """As `accelerator.clip_grad_norm_`, which cannot compare sharded and whole parameters.
+    """Clip gradients where `accelerator.clip_grad_norm_` cannot mix sharded and whole ones.
 
     Args:
-        accelerator: Its loss scale is taken back first.
-        parameters: Sharded and whole ones.
-        max_norm: Of all gradients together.
+        accelerator: Accelerator of the training; its loss scale is taken back first.
+        parameters: Sharded and whole parameters.
+        max_norm: Largest norm of all gradients together.
     """
     accelerator.unscale_gradients()
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     shards = [gradient.to_local() for gradient in gradients if isinstance(gradient, DTensor)]
     whole = [gradient for gradient in gradients if not isinstance(gradient, DTensor)]
     # A shard is on one process alone, a whole gradient on all of them.
-    squares = accelerator.reduce(_squares(shards, accelerator.device), reduction="sum")
+    squares = over_processes(accelerator, _squares(shards, accelerator.device), "sum")
     norm = (squares + _squares(whole, accelerator.device)).sqrt()
     factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
     for gradient in [*shards, *whole]:
@@ -97,5 +123,10 @@ def _squares(gradients: list[torch.Tensor], device: torch.device) -> torch.Tenso
 
 
 def whole_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The state of a sharded model without shards, on every process; all must ask."""
-    return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
+    """The state of a sharded model without shards, on every process.
+
+    Args:
+        model: Sharded model; all processes must call this at the same time.
+    """
+    state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
+    return {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}

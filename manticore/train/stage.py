@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 
 from accelerate import PartialState
 
-from manticore.data import TextData
+from manticore.config.training import TrainConfig
 from manticore.store.events import Events
 from manticore.store.layout import HYBRID_FOLDER, RESULT_FOLDER
 from manticore.train.devices import use_device
 from manticore.train.results import save_whole, write_metrics
 from manticore.train.sharding import load_on_every_process
-from manticore.train.starting import measure_components, starting_hybrid, stop_before_training
+from manticore.train.starting import (
+    load_data,
+    measure_components,
+    on_device,
+    starting_hybrid,
+    stop_before_training,
+)
 from manticore.train.tracking import require_trackers
 from manticore.train.trainer import Trainer
 
@@ -36,14 +42,14 @@ def train(
     Returns:
         Whether the stage came to its end.
     """
-    options = config.options
+    options: TrainConfig = config.options
     require_trackers(config.trackers)
     load_on_every_process()
     processes = PartialState(cpu=use_device(config.device).type == "cpu")
     # One process makes what lies on the disk: the hybrid to start from, and the tokens.
     with processes.main_process_first():
-        hybrid = starting_hybrid(folder, config, events).to(processes.device)
-        data = TextData.from_spec(config.data, hybrid.tokenizer)
+        hybrid = on_device(starting_hybrid(folder, config, events), processes.device)
+        data = load_data(config, hybrid, events)
     events.emit("stage", name=config.stage, total_steps=options.steps)
     # Before training touches them: what each component can do alone, as this run finds it.
     baselines = measure_components(

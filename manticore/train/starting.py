@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import torch
 from accelerate import PartialState
+from torch import nn
 
+from manticore.data import TextData
 from manticore.evaluate import perplexity
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
 from manticore.store.events import Events
@@ -14,7 +17,6 @@ from manticore.train.results import save_whole
 
 if TYPE_CHECKING:
     from manticore.config.run import HybridConfig, RunConfig
-    from manticore.data import TextData
 
 
 def starting_hybrid(folder: Path, config: "RunConfig", events: Events) -> ManticoreForCausalLM:
@@ -38,6 +40,44 @@ def starting_hybrid(folder: Path, config: "RunConfig", events: Events) -> Mantic
     return hybrid
 
 
+def on_device(hybrid: ManticoreForCausalLM, device: torch.device | None) -> ManticoreForCausalLM:
+    """A hybrid on a device.
+
+    Args:
+        hybrid: Hybrid; it is moved.
+        device: Device; None where accelerate has not chosen one, and the hybrid stays.
+    """
+    return hybrid if device is None else cast(nn.Module, hybrid).to(device)  # pyright: ignore[reportReturnType]
+
+
+def load_data(config: "RunConfig", hybrid: ManticoreForCausalLM, events: Events) -> TextData:
+    """The text of a run, in the hybrid's tokens.
+
+    Args:
+        config: Configuration of the run.
+        hybrid: Hybrid with its tokenizer.
+        events: Events of the run; they tell if the text has changed since the run was created.
+
+    Raises:
+        ValueError: The hybrid has no tokenizer.
+    """
+    if hybrid.tokenizer is None:
+        raise ValueError(
+            "The hybrid has no tokenizer, so it cannot read a text: set hybrid.tokenizer before "
+            "you start the run."
+        )
+    data = TextData.from_spec(config.data, hybrid.tokenizer)
+    before = config.data.get("fingerprint")
+    if before is not None and before != data.spec["fingerprint"]:
+        events.emit(
+            "warning",
+            message=f"The text {data.name} has changed since the run was created: the run "
+            "continues with the text as it is now.",
+            sign="other text",
+        )
+    return data
+
+
 def build_from(config: "HybridConfig") -> ManticoreForCausalLM:
     """The hybrid that a run or a recipe describes, built from its components.
 
@@ -58,7 +98,7 @@ def build_from(config: "HybridConfig") -> ManticoreForCausalLM:
 
 def measure_components(
     hybrid: ManticoreForCausalLM,
-    data: "TextData",
+    data: TextData,
     events: Events,
     should_stop: Callable[[], bool],
     *,

@@ -40,7 +40,12 @@ def require_trackers(names: Iterable[str]) -> None:
 
 
 def tracker_arguments(folder: Path, names: Iterable[str]) -> dict[str, Any]:
-    """What an `Accelerator` is made with, so that it knows the trackers of the run in `folder`."""
+    """Arguments for an `Accelerator` that knows the trackers of a run.
+
+    Args:
+        folder: Folder of the run.
+        names: Names of the trackers.
+    """
     from accelerate.utils import ProjectConfiguration
 
     project = ProjectConfiguration(logging_dir=str(folder / TENSORBOARD_FOLDER))
@@ -111,18 +116,18 @@ def tracked(events: Events, folder: Path, config: "RunConfig") -> Iterator[Track
 
 
 def _key(kind: str, fields: Mapping[str, Any]) -> tuple[str, int | None, str]:
-    """What tells an event of a run from another: where one task ends, the next begins."""
+    """What tells two events of a run apart: at one step, a task may end and the next begin."""
     return kind, fields.get("step"), fields.get("task", "")
 
 
 def tracked_values(kind: str, fields: Mapping[str, Any]) -> dict[str, float | str]:
-    """What an event says, under names for people; empty for kinds that are not tracked.
+    """The values of an event, under names for people; empty for kinds that are not tracked.
 
     Blocks are counted from 1, as in the page: `mixture/block-1/NAME`.
 
     Args:
-        kind: Of the event.
-        fields: Of the event.
+        kind: Kind of the event.
+        fields: Fields of the event.
     """
     if kind == "step":
         rates = {f"lr/{name}": rate for name, rate in fields["lr"].items()}

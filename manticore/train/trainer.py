@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate.utils import set_seed
 
+from manticore.config.training import TrainConfig
 from manticore.evaluate import measure_text
 from manticore.hybrid import ManticoreForCausalLM
 from manticore.search.held_out import hold_out
@@ -17,7 +18,7 @@ from manticore.train.groups import parameter_groups
 from manticore.train.loop import Loop, LoopOptions
 from manticore.train.reporting import Data, Measure, Reporter
 from manticore.train.section import Section
-from manticore.train.starting import starting_hybrid
+from manticore.train.starting import on_device, starting_hybrid
 
 if TYPE_CHECKING:
     from manticore.config.run import RunConfig
@@ -57,7 +58,7 @@ class Trainer:
         section: Section | None = None,
     ) -> None:
         self.config, self.folder = config, folder
-        options = config.options
+        options: TrainConfig = config.options
         # Adapters start at random: alike on every process.
         set_seed(config.seed)
         self.assembly = Assembly(hybrid, config)
@@ -66,12 +67,13 @@ class Trainer:
             hybrid.gradient_checkpointing_enable()
         text, held_out = data.train, None
         if self.assembly.entry.held_out:
-            text, held_out = hold_out(text, options.held_out, config.seed, options.batch_size)
+            share = config.options.held_out
+            text, held_out = hold_out(text, share, config.seed, options.batch_size)
         groups = parameter_groups(hybrid, options, strategy.shared_parameters())
         if not groups and not strategy.moves_mixture:
             raise ValueError(
-                "Nothing would learn: give component_lr (with adapters, theirs) or projector_lr "
-                "above 0, and for projectors kind linear or mlp."
+                "Nothing would learn: set component_lr (with adapters, theirs) or projector_lr "
+                "above 0, and with the latter a kind of projector that has weights."
             )
         self.loop = Loop(
             hybrid,
@@ -130,9 +132,8 @@ class Trainer:
         """Make an ordinary hybrid of what was trained, and hand it to the reporter."""
         if not self.loop.sharded:
             return self.assembly.finish()
-        whole = starting_hybrid(self.folder, self.config, self.loop.events).to(
-            self.loop.accelerator.device
-        )
+        start = starting_hybrid(self.folder, self.config, self.loop.events)
+        whole = on_device(start, self.loop.accelerator.device)
         self.reporter.hybrid, self.reporter.whole = whole, True
         return self.assembly.finish_on(Assembly(whole, self.config))
 
@@ -155,7 +156,7 @@ def settings_of(config: "RunConfig") -> dict[str, Any]:
 
 
 def _loop_options(config: "RunConfig") -> LoopOptions:
-    options = config.options
+    options: TrainConfig = config.options
     return LoopOptions(
         steps=options.steps,
         batch_size=options.batch_size,
