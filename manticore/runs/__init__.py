@@ -1,4 +1,4 @@
-"""Runs: background jobs with a folder each, which go on and are found again whoever watches."""
+"""Runs: background jobs with a folder each, which continue and are found again whoever watches."""
 
 import os
 from contextlib import suppress

@@ -15,16 +15,16 @@ WEIGHTS_FILE = "model.safetensors"
 
 
 def load_hybrid(folder: Path, config: RunConfig, source: Path) -> ManticoreForCausalLM:
-    """The hybrid in `source`, in evaluation mode.
+    """The hybrid of a run, in evaluation mode.
 
     Args:
-        folder: the run's folder.
-        config: the run's configuration.
+        folder: Folder of the run.
+        config: Configuration of the run.
         source: `result/hybrid` or a checkpoint of the run, as `Run.hybrid_source` gives it.
 
     Raises:
-        OSError: `source` is not complete, or has gone since (a running search keeps only its newest
-            checkpoints): ask for the newest again.
+        OSError: `source` is not complete, or has gone since: a running search keeps only its newest
+            checkpoints.
     """
     if source.parent.name != CHECKPOINTS_FOLDER:
         return ManticoreForCausalLM.from_pretrained(source).eval()
@@ -37,7 +37,11 @@ def load_hybrid(folder: Path, config: RunConfig, source: Path) -> ManticoreForCa
 
 
 def weights_digest(hybrid: ManticoreForCausalLM) -> str:
-    """SHA-256 of all weights with their names, types and shapes."""
+    """SHA-256 of all weights with their names, types and shapes.
+
+    Args:
+        hybrid: Any hybrid.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(hybrid.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

@@ -111,7 +111,7 @@ def make_run_folder(
     base = runs_root(root)
     base.mkdir(parents=True, exist_ok=True)
     run_id = new_run_id(config.name or config.stage)
-    # A leading dot is no run id, so nobody takes the half-made folder for a run.
+    # No run id has a leading dot, so nobody takes the half-made folder for a run.
     making = base / f".{run_id}"
     try:
         with writing(making):
@@ -120,7 +120,7 @@ def make_run_folder(
                 # Here, because it needs torch, which takes seconds to import.
                 from manticore.runs.hybrids import weights_digest
 
-                start = Start(digest=weights_digest(hybrid), **hybrid.origin)
+                start = Start.model_validate({"digest": weights_digest(hybrid), **hybrid.origin})
                 config = config.model_copy(update={"start": start})
                 hybrid.save_pretrained(making / START_FOLDER)
             write_json(making / CONFIG_FILE, config.with_absolute_paths().model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""What a run's folder tells: all is read from it, nothing is kept in a process."""
+"""What a run's folder tells: everything is read from it, and no process is asked."""
 
 import html
 import json
@@ -25,17 +25,16 @@ from manticore.store.status import Status, read_status
 
 
 class RunRecord:
-    """One background job as those who watch it see it, in any number of processes."""
+    """One background job as those who watch it see it, in any number of processes.
+
+    Args:
+        folder: Folder of the run.
+
+    Raises:
+        FileNotFoundError: `folder` is not a run folder.
+    """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        """Look at a folder.
-
-        Args:
-            folder: Folder of the run.
-
-        Raises:
-            FileNotFoundError: `folder` is not a run folder.
-        """
         self.folder = Path(folder).resolve()
         if not (self.folder / CONFIG_FILE).is_file():
             raise FileNotFoundError(f"{self.folder} is not a run folder: it has no {CONFIG_FILE}.")
@@ -63,12 +62,16 @@ class RunRecord:
 
     @cached_property
     def config(self) -> RunConfig:
-        """What the run does. Raises ValueError (pydantic) if `config.json` is damaged."""
+        """The run's configuration.
+
+        Raises:
+            ValidationError: `config.json` is damaged.
+        """
         return RunConfig.model_validate_json((self.folder / CONFIG_FILE).read_bytes())
 
     @property
     def status(self) -> Status:
-        """How it goes, read now."""
+        """The status of the run, read now."""
         return read_status(self.folder)
 
     @property
@@ -87,12 +90,14 @@ class RunRecord:
             return list(self._events)
 
     def mixture_history(self) -> np.ndarray:
-        """Mixture weights over the run, float64 (S, N, K): S recorded steps, N blocks, K
-        components.
+        """Mixture weights over the run.
 
-        `mixture_steps` says which steps. Steps that were repeated after a resume count once, as
-        they were the last time; where one task of a programming run ends and the next begins, there
-        is one of each. Empty (0, N, K) before the first.
+        `mixture_steps` has the steps. Steps that were repeated after a resume count once, as they
+        were the last time; where one task of a programming run ends and the next begins, there is
+        one of each.
+
+        Returns:
+            float64 (S, N, K): S recorded steps, N blocks, K components; S is 0 before the first.
         """
         weights = [event["weights"] for event in self._mixtures()]
         if not weights:
@@ -121,9 +126,11 @@ class RunRecord:
     def summary(self) -> dict[str, Any]:
         """The run in one flat row, for tables and status lines.
 
-        Keys: id, name, stage, state, message, components, n_blocks, created, step, total_steps,
-        loss, tokens_per_s, eta_s, task (at which programming is), metrics (of the last evaluation),
-        remedy. What is not known yet is None.
+        Returns:
+            `id`, `name`, `stage`, `state`, `message`, `components`, `n_blocks`, `builds` (whether
+            the worker builds the hybrid), `created`, `step`, `total_steps`, `loss`, `tokens_per_s`,
+            `eta_s`, `task` (the current one of programming), `metrics` (of the last evaluation) and
+            `remedy`. What is not known yet is None.
         """
         events, status = self.events(), self.status
         last = {event["kind"]: event for event in events}
@@ -152,7 +159,7 @@ class RunRecord:
         """What the run measured in the end.
 
         Raises:
-            FileNotFoundError: it has not come to its end.
+            FileNotFoundError: The run has not come to its end.
         """
         path = self.folder / RESULT_FOLDER / METRICS_FILE
         if not path.is_file():
@@ -161,7 +168,9 @@ class RunRecord:
 
     def _nothing_yet(self, what: str, until: str) -> FileNotFoundError:
         remedy = f"wait for {until}" if self.is_alive else f"resume it, and wait for {until}"
-        return FileNotFoundError(f"run {self.id} ({self.status.state}) has no {what} yet: {remedy}")
+        return FileNotFoundError(
+            f"Run {self.id} ({self.status.state}) has no {what} yet: {remedy}."
+        )
 
     def __repr__(self) -> str:
         row = self.summary()
@@ -179,9 +188,13 @@ class RunRecord:
 
 
 def state_message(status: Status) -> str:
-    """What there is to say of a state, beside its name."""
+    """What a state means, in addition to its name.
+
+    Args:
+        status: Status of a run.
+    """
     if status.state == "died":
-        return "its process was killed, or the machine ran out of memory or went down; resume it"
+        return "Its process was killed, or the machine ran out of memory or went down: resume it."
     return status.message
 
 

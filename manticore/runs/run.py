@@ -40,14 +40,20 @@ KILLED_WITHIN = 10.0
 
 
 class RunError(RuntimeError):
-    """A run that did not come to its end: it failed, or its process was killed."""
+    """Something cannot be done with a run in its state, or the run did not come to its end."""
 
 
 class Run(RunRecord):
     """One background job and its folder.
 
-    Made by `start_run` and `get_run`. Any number of `Run`s, in any processes, may look at the same
-    folder; only the worker writes it.
+    `start_run` and `get_run` make them. Any number of `Run`s, in any processes, may look at the
+    same folder; only the worker writes it.
+
+    Args:
+        folder: Folder of the run.
+
+    Raises:
+        FileNotFoundError: `folder` is not a run folder.
     """
 
     def watch(self) -> Any:
@@ -65,30 +71,30 @@ class Run(RunRecord):
         """Wait until no process is at work any more, and return the run.
 
         Args:
-            timeout: seconds; None waits for ever.
-            poll: seconds between looks.
+            timeout: Seconds to wait; without end if None.
+            poll: Seconds between looks.
 
         Raises:
-            TimeoutError: it is still at work after `timeout`; it goes on.
-            RunError: it failed, or its process was killed.
+            TimeoutError: The run is still at work after `timeout`; it continues.
+            RunError: The run failed, or its process was killed.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while (status := self.status).is_active:
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(
-                    f"run {self.id} is still {status.state} after {timeout:g} s: wait longer, or "
-                    "call stop()"
+                    f"Run {self.id} is still {status.state} after {timeout:g} s: wait longer, or "
+                    "call stop()."
                 )
             time.sleep(poll)
         if status.state in {"failed", "died"}:
-            raise RunError(f"run {self.id} {status.state}: {state_message(status)}")
+            raise RunError(f"Run {self.id} {status.state}. {state_message(status)}")
         return self
 
     def hybrid(self) -> "ManticoreForCausalLM":
-        """The run's hybrid, with its tokenizer: the finished one, else the newest checkpoint's.
+        """The run's hybrid, with its tokenizer: the finished one, or the newest checkpoint's.
 
         Raises:
-            FileNotFoundError: there is neither yet.
+            FileNotFoundError: The run has neither yet.
         """
         from manticore.runs.hybrids import load_hybrid
 
@@ -99,13 +105,13 @@ class Run(RunRecord):
     def original_hybrid(self) -> "ManticoreForCausalLM":
         """The hybrid that the run started from, at the mixture weights that it has found.
 
-        What fine-tuning starts from (paper section 3.3): components as they were pretrained,
-        projectors as they were before the search; before the first one, if this search went on
-        with what another had made.
+        Fine-tuning starts from it (paper section 3.3): components as they were pretrained,
+        projectors as they were before the search, or before the first search if this one continued
+        with the hybrid of another.
 
         Raises:
-            FileNotFoundError: the run has neither a result nor a checkpoint yet.
-            KeyError: the search that it went on from is not there any more.
+            FileNotFoundError: The run has neither a result nor a checkpoint yet.
+            KeyError: The search that it continued from is not there any more.
         """
         from manticore.hybrid import ManticoreForCausalLM
 
@@ -127,7 +133,7 @@ class Run(RunRecord):
         """The run whose trained hybrid this one started with.
 
         Raises:
-            KeyError: it is not in the same folder any more.
+            KeyError: That run is not in the same folder any more.
         """
         start = self.config.start
         if start is None or start.parent is None or start.parent.original:
@@ -136,12 +142,13 @@ class Run(RunRecord):
             return get_run(start.parent.run, self.folder.parent)
         except KeyError as error:
             raise KeyError(
-                f"run {self.id} went on with the hybrid of run {start.parent.run}, which is not in "
-                f"{self.folder.parent} any more: bring it back, or fine-tune run.hybrid() as it is"
+                f"Run {self.id} continued with the hybrid of run {start.parent.run}, which is not "
+                f"in {self.folder.parent} any more: bring it back, or fine-tune run.hybrid() as it "
+                "is."
             ) from error
 
     def _origin(self, original: bool) -> dict[str, Any]:
-        """Where a hybrid of this run comes from, as a later run's `start` says it."""
+        """Where a hybrid of this run comes from, as a later run's `start` records it."""
         config = self.config.model_dump(mode="json")
         return {"parent": {"run": self.id, "original": original, "config": config}}
 
@@ -167,27 +174,27 @@ class Run(RunRecord):
         return self.original_hybrid() if makes == "mixture" else self.hybrid()
 
     def programming(self) -> "Run":
-        """The run whose tasks have decided the mixture weights: this one, or one before it.
+        """The programming run that decided the mixture weights: this one, or one before it.
 
         Raises:
-            ValueError: there is none.
-            KeyError: a run before this one is not there any more.
+            ValueError: There is no such run.
+            KeyError: A run before this one is not there any more.
         """
         if self.config.stage == "program":
             return self
         start = self.config.start
         if start is None or start.parent is None:
             raise ValueError(
-                f"run {self.id} did {self.config.stage}, and no programming came before it: give a "
-                "run of `program`, or one that went on from it"
+                f"Run {self.id} is a run of {self.config.stage}, and no programming came before "
+                "it: give a run of `program`, or one that continued from it."
             )
         return get_run(start.parent.run, self.folder.parent).programming()
 
     def hybrid_source(self) -> Path:
-        """The folder that `hybrid` loads now: the result, else the newest whole checkpoint.
+        """The folder that `hybrid` loads now: the result, or the newest whole checkpoint.
 
         Raises:
-            FileNotFoundError: there is no result and no whole checkpoint yet.
+            FileNotFoundError: The run has no result and no whole checkpoint yet.
         """
         # Here, because it needs torch, which takes seconds to import; watching a run does not.
         from manticore.train.checkpoints import newest_weights
@@ -204,9 +211,9 @@ class Run(RunRecord):
         raise self._nothing_yet("hybrid", "its first checkpoint or its end")
 
     def stop(self) -> None:
-        """Ask the worker to checkpoint and end; it does after the step it is in. See `wait`.
+        """Ask the worker to write a checkpoint and end; it does after its current step.
 
-        A run that is not at work stays as it is.
+        `wait` waits for that. A run that is not at work stays as it is.
         """
         if self.is_alive:
             (self.folder / STOP_FILE).touch()
@@ -269,10 +276,10 @@ class Run(RunRecord):
         """Remove the run's folder and everything in it.
 
         Raises:
-            RunError: the run is at work.
+            RunError: The run is at work.
         """
         if self.is_alive:
-            raise RunError(f"run {self.id} is {self.status.state}: stop it before you delete it")
+            raise RunError(f"Run {self.id} is {self.status.state}: stop it before you delete it.")
         shutil.rmtree(self.folder)
 
 
@@ -280,27 +287,34 @@ def get_run(run_id: str, root: str | os.PathLike[str] | None = None) -> Run:
     """The run with this id.
 
     Args:
-        run_id: as `Run.id`.
-        root: the folder of all runs; default $MANTICORE_RUNS, else ./runs.
+        run_id: Id of the run.
+        root: Folder of all runs; $MANTICORE_RUNS or ./runs if None.
 
     Raises:
-        ValueError: `run_id` has not the form of an id.
-        KeyError: there is no such run; the message names the newest ones.
+        ValueError: `run_id` does not have the form of an id.
+        KeyError: There is no such run; the message names the newest ones.
     """
     folder = run_folder(run_id, root)
     if not (folder / CONFIG_FILE).is_file():
         newest = ", ".join(run.id for run in runs(root)[:3]) or "none yet"
-        raise KeyError(f"no run {run_id!r} in {folder.parent}; the newest are: {newest}")
+        raise KeyError(
+            f"There is no run {run_id!r} in {folder.parent}: choose another, such as the newest "
+            f"({newest})."
+        )
     return Run(folder)
 
 
 def runs(root: str | os.PathLike[str] | None = None) -> list[Run]:
-    """All runs, newest first. A folder that is not a whole run is skipped with a logged warning."""
+    """All runs, newest first. A folder that is not a whole run is skipped with a logged warning.
+
+    Args:
+        root: Folder of all runs; $MANTICORE_RUNS or ./runs if None.
+    """
     base = runs_root(root)
     found = []
     names = sorted((path.name for path in base.iterdir()), reverse=True) if base.is_dir() else []
     for name in names:
-        # A run's folder appears with both files in it: what has neither is no run.
+        # A run's folder appears with both files in it: what has neither is not a run.
         own = (base / name / file for file in (CONFIG_FILE, STATUS_FILE))
         if not is_run_id(name) or not any(file.is_file() for file in own):
             continue
@@ -308,7 +322,7 @@ def runs(root: str | os.PathLike[str] | None = None) -> list[Run]:
             run = Run(run_folder(name, base))
             _ = run.config, run.status
         except (ValueError, OSError) as error:
-            log.warning("skipped %s, not a whole run: %s", base / name, error)
+            log.warning("%s is skipped, it is not a whole run: %s", base / name, error)
         else:
             found.append(run)
     return found

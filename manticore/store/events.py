@@ -1,6 +1,6 @@
-"""The event stream of a run: one append-only `events.jsonl` that the worker writes and every
-watcher reads.
+"""The event stream of a run: one append-only `events.jsonl`.
 
+The worker writes it, and everything that shows a run reads it.
 One event is one line of JSON with `time` (seconds since the epoch), `kind` and the kind's own
 fields. A line goes out in a single `os.write`, so a reader sees whole lines or, at the very end of
 the file, a torn one: the part of a line that a killed process or a full disk left behind. Readers
@@ -30,8 +30,8 @@ EVENTS_FILE = "events.jsonl"
 Event = Mapping[str, Any]
 """`time`, `kind` and the kind's own fields."""
 
-# What each kind must carry. More fields are welcome; fewer, or an unknown kind, is a mistake of the
-# caller's.
+# Fields that each kind must have. More are welcome; fewer, or an unknown kind, are a mistake of the
+# caller.
 EVENT_FIELDS: dict[str, frozenset[str]] = {
     "stage": frozenset({"name", "total_steps"}),
     "step": frozenset({"step", "loss", "lr"}),
@@ -44,7 +44,7 @@ EVENT_FIELDS: dict[str, frozenset[str]] = {
 }
 EVENT_KINDS: tuple[str, ...] = tuple(EVENT_FIELDS)
 
-# The last word of a run must survive a power cut; a lost step event would only thin a curve.
+# The end of a run must survive a power cut; a lost step event would only thin a curve.
 _SYNCED_KINDS = frozenset({"done", "failed"})
 
 
@@ -235,6 +235,10 @@ def last_per_step(events: Iterable[Mapping[str, Any]], kind: str) -> list[Mappin
 
     A worker that was killed and resumed repeats the steps after its checkpoint, and the repeated
     ones are those that led to the result.
+
+    Args:
+        events: Events of a run.
+        kind: Kind of events.
     """
     latest = {event["step"]: event for event in events if event["kind"] == kind and "step" in event}
     return [latest[step] for step in sorted(latest)]
@@ -247,6 +251,10 @@ def last_per_step_by_task(
 
     Where one task ends the next begins, at the same step of the run; a run without tasks has all
     under "".
+
+    Args:
+        events: Events of a run.
+        kind: Kind of events.
     """
     of_task: dict[str, list[Mapping[str, Any]]] = {}
     for event in events:

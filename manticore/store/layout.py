@@ -1,4 +1,4 @@
-"""Where runs are, and what the parts of a run folder are called that a stage reads and writes."""
+"""Where runs are, and the names of those parts of a run folder that stages read and write."""
 
 import os
 from pathlib import Path
@@ -14,11 +14,15 @@ RESULT_FOLDER = "result"
 HYBRID_FOLDER = "hybrid"
 """Inside the result: the finished hybrid."""
 TASKS_FOLDER = "tasks"
-"""What each task of a programming run found."""
+"""Results of the tasks of a programming run."""
 METRICS_FILE = "metrics.json"
 """Inside the result: what was measured."""
 
 
 def runs_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """The folder that holds all runs: `root`, else $MANTICORE_RUNS, else ./runs; absolute."""
+    """The absolute path of the folder that holds all runs.
+
+    Args:
+        root: Folder of all runs; $MANTICORE_RUNS or ./runs if None.
+    """
     return expanded(root or os.environ.get(ROOT_VARIABLE) or "runs").resolve()

@@ -8,5 +8,9 @@ from manticore.store.folder import LOCK_FILE
 
 
 def run_lock(folder: Path) -> FileLock:
-    """The lock that the worker of `folder` holds while it lives; the system frees a dead one's."""
+    """The lock that a run's worker holds while it lives; the system frees that of a dead one.
+
+    Args:
+        folder: Folder of the run.
+    """
     return FileLock(folder / LOCK_FILE)

@@ -67,9 +67,12 @@ class Status(BaseModel):
 
 
 def process_started(pid: int) -> float | None:
-    """When process `pid` of this machine started (seconds since the epoch), None if there is none.
+    """When a process of this machine started, in seconds since the epoch; None if there is none.
 
-    A number alone may have passed on to another process since; number and start together do not.
+    The number alone may have passed to another process since; number and start together have not.
+
+    Args:
+        pid: Process id.
     """
     try:
         process = psutil.Process(pid)

@@ -16,6 +16,15 @@ def test_what_an_earlier_run_chose_is_forgotten(monkeypatch: pytest.MonkeyPatch,
     assert "ACCELERATE_TORCH_DEVICE" not in os.environ
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ValueError, match="There is no device 'cuda:64' here"):
-        use_device("cuda:64")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("cuda:64", "There is no device 'cuda:64' on this machine"),
+        ("float32", "'float32' is not a device"),
+        ("", "'' is not a device"),
+        ("mps", "'mps' is not a device that runs can use"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(name: str, says: str) -> None:
+    with pytest.raises(ValueError, match=f"{says}.*: choose one of auto, cpu"):
+        use_device(name)

@@ -73,7 +73,7 @@ def test_resumed_is_uninterrupted(tmp_path: Path, dataset: Dataset, stop_at: int
 
 
 def test_a_text_without_a_batch_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="gave no batch: give more text"):
+    with pytest.raises(ValueError, match="not a single sequence: give more text"):
         _train(tmp_path / "empty", _Empty())
 
 

@@ -8,14 +8,16 @@ import pytest
 
 import manticore as mc
 from manticore.names import STRATEGIES
+from manticore.runs import Run
 from manticore.runs.launch import make_run_folder
 from manticore.runs.stages import run_stage
 from manticore.search import SearchConfig
 from manticore.store.events import EventWriter, read_events
 from manticore.train.reporting import Reporter
 from manticore.train.section import Section, SectionEvents
+from manticore.train.starting import load_data
 from tests.tiny import TEXT
-from tests.tiny_runs import run_config
+from tests.tiny_runs import do_here, run_config
 
 FALLING = [3.0 - 0.01 * step for step in range(40)]
 RISING = [*FALLING[:30], *([4.0] * 10)]
@@ -131,6 +133,31 @@ def test_a_resumed_reporter_knows_what_earlier_ones_said_and_measured(
         events.emit("step", step=36, loss=1.5, lr={}, task="recall")
     with EventWriter(tmp_path) as events:
         assert made(SectionEvents(events, part)).losses == [1.5]
+
+
+def test_a_text_that_has_changed_is_reported(component: Callable[..., str], tmp_path: Path) -> None:
+    parts = [component("gpt_neox"), component("mamba", width=24)]
+    hybrid = mc.build_hybrid(parts, 2, projector_init="identity")
+    config = run_config(tmp_path, parts)
+    text = mc.load_text(tokenizer=hybrid.tokenizer, **config.data)
+    config = run_config(tmp_path, parts, data=text.spec)
+    for changed in (False, True):
+        folder = Path(mkdtemp(dir=tmp_path))
+        if changed:
+            (tmp_path / "text.txt").write_text("\n\n".join(TEXT * 61))
+        with EventWriter(folder) as events:
+            load_data(config, hybrid, events)
+        said = [event["message"] for event in read_events(folder)[0]]
+        assert any("text.txt has changed since the run was created" in m for m in said) == changed
+
+
+def test_a_streamed_text_is_reported_on(component: Callable[..., str], tmp_path: Path) -> None:
+    parts = [component("gpt_neox"), component("mamba", width=24)]
+    search = {"steps": 2, "batch_size": 2, "eval_batches": 1, "sample_prompt": ""}
+    config = run_config(tmp_path, parts, "search", search)
+    config = config.model_copy(update={"data": config.data | {"streaming": True}})
+    run = do_here(Run(make_run_folder(config, root=tmp_path)))
+    assert run.metrics()["perplexity"] > 1
 
 
 def test_the_events_are_read_once_however_long_the_run(

@@ -75,7 +75,7 @@ def test_finetuning_starts_from_the_original_weights_at_the_searched_mixture(
     assert changed(programmed.original_hybrid(), programmed.hybrid_to_finetune()) == set()
     assert changed(hybrid, programmed.hybrid_to_finetune()) == {"mixture"}
     search.delete()
-    with pytest.raises(KeyError, match=f"went on with the hybrid of run {search.id}"):
+    with pytest.raises(KeyError, match=f"continued with the hybrid of run {search.id}"):
         mc.finetune(again, data, 3, **SMALL)
 
 
