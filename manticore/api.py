@@ -1,5 +1,6 @@
 """The verbs of the public face: they start and find runs."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -263,7 +264,7 @@ def start_stage(
     start: "ManticoreForCausalLM | Run",
     data: "TextData | None",
     options: Options | Mapping[str, Any],
-    root: str | Path | None = None,
+    root: str | os.PathLike[str] | None = None,
     launch: bool = True,
     **settings: Any,
 ) -> Run:

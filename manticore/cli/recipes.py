@@ -52,7 +52,7 @@ def recipe(
     """
     quiet_progress()
     import manticore as mc
-    from manticore.recipes.recipe import parse_value
+    from manticore.recipes.yaml import parse_value
     from manticore.views.terminal.recipes import stages_table
 
     console = Console()
@@ -95,7 +95,7 @@ def sweep(
     """
     quiet_progress()
     import manticore as mc
-    from manticore.recipes.recipe import parse_values
+    from manticore.recipes.yaml import parse_values
     from manticore.views.terminal.recipes import sweep_table
 
     varied = {name: parse_values(text) for name, text in parsed_options(vary, "--vary").items()}

@@ -161,7 +161,7 @@ def _with_others(given: dict[str, Any], others: list[str] | None) -> dict[str, A
         raise ValueError(f"{twice[0]} is given by its flag and by --set. Give it once.")
     if not pairs:
         return given
-    from manticore.recipes.recipe import parse_value
+    from manticore.recipes.yaml import parse_value
 
     values = {
         name: parse_value(value) if value[:1] in ("[", "{") else value

@@ -3,140 +3,101 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-
-from manticore.config.options import refuse_unknown
-from manticore.config.programming import ProgramConfig
-from manticore.config.run import HybridConfig, option_field, option_name
-from manticore.config.search import SearchConfig
-from manticore.config.training import (
-    EvaluateConfig,
-    FinetuneConfig,
-    PretrainConfig,
-    TrackerName,
+from pydantic import (
+    Field,
+    SerializationInfo,
+    SerializeAsAny,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
 )
+
+from manticore.config.options import Options, refuse_unknown
+from manticore.config.run import HybridConfig, option_field, option_name
+from manticore.config.text import TextConfig
+from manticore.names import STAGES, NameIn
 from manticore.paths import absolute, bundled, expanded
 from manticore.recipes.yaml import MOST_CHARACTERS, read_yaml
 
-STAGE_ORDER = ("pretrain-projectors", "program", "search", "finetune", "evaluate")
 
+class RecipeStage(Options, frozen=True):
+    """One stage of a recipe: its options, and its text if that is not the recipe's.
 
-class Text(BaseModel):
-    """A text: the arguments of `load_text`. A plain string is its source."""
+    A YAML file writes `data` among the options.
+    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ClassVar[str] = "key"
 
-    source: str
-    seq_len: int = Field(256, ge=2)
-    valid_fraction: float = Field(0.05, gt=0, lt=1)
-    text_column: str = "text"
-    config_name: str | None = None
-    streaming: bool = False
-    max_tokens: int | None = None
-    seed: int = Field(0, ge=0)
-    """Of generated stories, or of which documents are held out: one text for every recipe's seed,
-    so that seeds can be compared."""
-    document_separator: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _a_string_is_the_source(cls, values: Any) -> Any:
-        values = {"source": values} if isinstance(values, str | Path) else values
-        refuse_unknown(values, cls.model_fields, "text option")
-        if isinstance(values, dict) and isinstance(values.get("source"), Path):
-            values = {**values, "source": str(values["source"])}
-        return values
-
-
-class _OfRecipe(BaseModel):
-    """What a stage of a recipe may say beside the stage's own options."""
-
-    data: Text | None = Field(None, description="another text than the recipe's")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_is_all_defaults(cls, values: Any) -> Any:
-        return {} if values is None else values
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _only_what_was_given_is_set(cls, values: Any, handler: Any) -> Self:
-        # A default that depends on another option must not stay when that option is varied.
-        stage = handler(values)
-        if isinstance(values, dict):
-            stage.model_fields_set.intersection_update(values)
-        return stage
-
-
-class PretrainStage(_OfRecipe, PretrainConfig):
-    """`pretrain-projectors` in a recipe."""
-
-
-class SearchStage(_OfRecipe, SearchConfig):
-    """`search` in a recipe."""
-
-
-class ProgramStage(_OfRecipe, ProgramConfig):
-    """`program` in a recipe."""
+    stage: Annotated[str, NameIn(STAGES)]
+    """Name of the stage."""
+    data: TextConfig | None = None
+    """Text of the stage; by default that of the recipe."""
+    options: SerializeAsAny[Options]
+    """Options of the stage."""
 
     @field_validator("data")
     @classmethod
-    def _no_text(cls, data: Text | None) -> None:
-        if data is not None:
-            raise ValueError("programming needs no text, its tasks are made: leave data out")
+    def _only_where_text_is_needed(
+        cls, data: TextConfig | None, info: ValidationInfo
+    ) -> TextConfig | None:
+        stage = info.data.get("stage")
+        if data is not None and stage is not None and not STAGES[stage].needs_text:
+            raise ValueError(f"The stage {stage!r} needs no text: leave data out.")
+        return data
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _options_of_the_stage(cls, given: Any, info: ValidationInfo) -> Any:
+        if "stage" not in info.data:  # The stage is wrong, and that is the error.
+            return Options()
+        options = STAGES[info.data["stage"]].load_options().model_validate(given)
+        # A default that depends on another option must not stay when that option is varied.
+        options.model_fields_set.intersection_update(given)
+        return options
+
+    def given(self, mode: str = "python") -> dict[str, Any]:
+        """What was given, as a recipe writes it."""
+        options = self.options.model_dump(mode=mode, exclude_unset=True)
+        if self.data is None:
+            return options
+        return {"data": self.data.model_dump(mode=mode, exclude_unset=True), **options}
 
 
-class FinetuneStage(_OfRecipe, FinetuneConfig):
-    """`finetune` in a recipe."""
+class Recipe(HybridConfig, frozen=True):
+    """Everything from components to a measured hybrid.
 
-
-class EvaluateStage(_OfRecipe, EvaluateConfig):
-    """`evaluate` in a recipe."""
-
-
-class Stages(BaseModel):
-    """The stages of a recipe, in their order, each with its options; those not given are left out.
-
-    A stage with nothing behind its name is done with its defaults.
+    It has the settings of a run and of its hybrid, then the text and the stages.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str | None = Field(default=None, max_length=80)
+    """Name of the recipe, with which the names of its runs begin."""
+    data: TextConfig
+    """Text of every stage that has none of its own."""
+    stages: dict[str, RecipeStage]
+    """The stages in their order; a stage without options has its defaults."""
 
-    pretrain_projectors: PretrainStage | None = None
-    program: ProgramStage | None = None
-    search: SearchStage | None = None
-    finetune: FinetuneStage | None = None
-    evaluate: EvaluateStage | None = None
-
-    @model_validator(mode="before")
+    @field_validator("stages", mode="before")
     @classmethod
     def _stages_are_named_and_in_order(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        named = {str(name).replace("_", "-"): options for name, options in values.items()}
-        refuse_unknown(named, dict.fromkeys(STAGE_ORDER), "stage")
+        named = {str(name).replace("_", "-"): given for name, given in values.items()}
+        refuse_unknown(named, STAGES, STAGES.kind)
+        order = list(STAGES)
         if not named:
-            raise ValueError(f"a recipe needs at least one stage of {', '.join(STAGE_ORDER)}")
-        if list(named) != sorted(named, key=STAGE_ORDER.index):
+            raise ValueError(f"A recipe needs at least one stage: {STAGES.described()}.")
+        if list(named) != sorted(named, key=order.index):
             raise ValueError(
-                f"the stages {', '.join(named)} are out of order: it is {', '.join(STAGE_ORDER)}, "
-                "from which any may be left out"
+                f"The stages {', '.join(named)} are out of order. The order is "
+                f"{', '.join(order)}, from which any may be left out."
             )
-        return {option_field(name): options or {} for name, options in named.items()}
+        return {name: _stage_of(name, given) for name, given in named.items()}
 
-
-class Recipe(HybridConfig):
-    """Everything from components to a measured hybrid.
-
-    What a run says of hybrid, seed, device and dtype, and then the text and the stages.
-    """
-
-    data: Text = Field(description="the text of every stage that names none of its own")
-    stages: Stages
-    name: str | None = Field(None, max_length=80, description="a name for people")
-    trackers: tuple[TrackerName, ...] = Field((), description="as a run has them")
+    @field_serializer("stages")
+    def _as_given(self, stages: dict[str, RecipeStage], info: SerializationInfo) -> Any:
+        return {name: stage.given(info.mode) for name, stage in stages.items()}
 
     @classmethod
     def from_yaml(cls, path: str | os.PathLike[str]) -> "Recipe":
@@ -147,49 +108,45 @@ class Recipe(HybridConfig):
 
         Raises:
             FileNotFoundError: There is neither such a file nor a bundled recipe of that name.
-            ValueError: It is not YAML, a key comes twice or is unknown, a value cannot be, or it
-                would turn on `trust_remote_code`, which only who starts it may.
+            ValueError: It is not YAML, a key comes twice or is unknown, a value is impossible, or
+                it would turn on `trust_remote_code`, which only its user may.
         """
         path = _recipe_file(path)
         try:
             with path.open(encoding="utf-8") as file:
                 values = read_yaml(file.read(MOST_CHARACTERS + 1))
-        except ValueError as error:
-            raise ValueError(f"{path} is not readable as YAML: {error}") from error
+        except ValueError as error:  # which a file that is not text raises too
+            raise ValueError(f"{path} is not a recipe. {error}") from error
         if not isinstance(values, dict):
             raise ValueError(
-                f"{path} is no recipe: it needs keys, among them components, data and stages"
+                f"{path} is not a recipe: it needs keys, among them components, data and stages."
             )
         recipe = cls(**{"name": path.stem, **values}).with_paths_from(path.parent)
         if recipe.trust_remote_code:
             raise ValueError(
                 f"{path} would run code from hub repositories, which no file may decide: take "
                 "trust_remote_code out of it and, if you trust them, give --set "
-                "trust_remote_code=true, or with_options in Python"
+                "trust_remote_code=true, or use with_options in Python."
             )
         return recipe
 
     @property
     def stage_names(self) -> list[str]:
-        """The stages that there are, in their order."""
-        return [
-            name for name in STAGE_ORDER if getattr(self.stages, option_field(name)) is not None
-        ]
+        """Names of the stages, in their order."""
+        return list(self.stages)
 
-    def options(self, stage: str) -> BaseModel:
-        """The stage's own options, as a run has them."""
-        options = getattr(self.stages, option_field(stage))
-        plain = type(options).__bases__[-1]
-        return plain(**options.model_dump(exclude={"data"}, exclude_unset=True))
+    def options(self, stage: str) -> Options:
+        """Options of a stage, as a run has them."""
+        return self.stages[stage].options
 
-    def text(self, stage: str) -> Text | None:
-        """The stage's text; one of its own has the recipe's sequence length if it names none.
+    def text(self, stage: str) -> TextConfig | None:
+        """Text of a stage; None for a stage that needs none.
 
-        None for programming, which has none.
+        A text of the stage's own has the recipe's sequence length unless it gives one.
         """
-        if stage == "program":
+        if not STAGES[stage].needs_text:
             return None
-        own = getattr(self.stages, option_field(stage)).data
+        own = self.stages[stage].data
         if own is None:
             return self.data
         if "seq_len" not in own.model_fields_set:
@@ -199,8 +156,11 @@ class Recipe(HybridConfig):
     def with_options(self, options: Mapping[str, Any]) -> "Recipe":
         """The recipe with other values, by names such as `search.component_lr` or `data.seq_len`.
 
+        Args:
+            options: The values by name.
+
         Raises:
-            ValueError: A name or a value that cannot be; a stage that the recipe does not have.
+            ValueError: A name is unknown, a value is impossible, or the recipe has no such stage.
         """
         values = self.model_dump(exclude_unset=True)
         for name, value in options.items():
@@ -209,18 +169,18 @@ class Recipe(HybridConfig):
 
     def _put(self, values: dict[str, Any], name: str, value: Any) -> None:
         first, *rest = option_name(name).split(".")
-        stages = [option_field(stage) for stage in STAGE_ORDER]
-        if first in stages:
-            if not rest or getattr(self.stages, first) is None:
+        stage = first.replace("_", "-")
+        if stage in STAGES:
+            if not rest or stage not in self.stages:
                 raise ValueError(
-                    f"{name!r} names no option of a stage of this recipe "
-                    f"({', '.join(self.stage_names)}): write it like search.component_lr"
+                    f"{name!r} is not an option of a stage of this recipe "
+                    f"({', '.join(self.stages)}). Write it like search.component_lr."
                 )
-            where = values["stages"][first]
+            where = values["stages"][stage]
         elif first == "data" and rest:
             where = values["data"]
         else:
-            known = dict.fromkeys([*type(self).model_fields, *stages])
+            known = dict.fromkeys([*type(self).model_fields, *map(option_field, STAGES)])
             refuse_unknown({first: value}, known, "option")
             where, rest = values, [first, *rest]
         for key in rest[:-1]:
@@ -238,29 +198,14 @@ class Recipe(HybridConfig):
         return type(self)(**values)
 
 
-def parse_value(text: str) -> Any:
-    """A value as YAML writes it: `1e-4`, `darts`, `[0.5, 0.5]`.
-
-    Raises:
-        ValueError: It cannot be read so.
-    """
-    try:
-        return read_yaml(text)
-    except ValueError as error:
-        shown = text if len(text) <= 100 else f"{text[:100]}..."
-        raise ValueError(f"{shown!r} cannot be read as YAML writes a value: {error}") from error
-
-
-def parse_values(text: str) -> list[Any]:
-    """Values with commas between, as YAML writes them: `1e-4,1e-3`, `darts,gaea`, `[1,0],[0,1]`.
-
-    Raises:
-        ValueError: It cannot be read so.
-    """
-    try:
-        return list(parse_value(f"[{text}]"))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{text!r} is no list of values, such as 1e-4,1e-3") from error
+def _stage_of(name: str, given: Any) -> Any:
+    """A stage as `RecipeStage` has it, from what a recipe writes."""
+    if isinstance(given, RecipeStage):
+        return given
+    if given is not None and not isinstance(given, Mapping):
+        raise ValueError(f"The stage {name} has {given!r:.80}: give its options, or nothing.")
+    options = dict(given or {})
+    return {"stage": name, "data": options.pop("data", None), "options": options}
 
 
 def bundled_recipes() -> list[str]:

@@ -11,6 +11,7 @@ from manticore.api import start_stage
 from manticore.components.places import files_of
 from manticore.data import TextData, load_text
 from manticore.data.cache import digest
+from manticore.names import STAGES
 from manticore.recipes.recipe import Recipe
 from manticore.runs import Run, RunError, runs, runs_root
 from manticore.train.starting import build_from
@@ -149,5 +150,5 @@ def _start(
 def _hybrid(recipe: Recipe, stage: str, before: Run | None) -> "ManticoreForCausalLM":
     """What the stage starts from: what the stage before has made, or the components."""
     if before is not None:
-        return before.hybrid_to_finetune() if stage == "finetune" else before.hybrid()
+        return before.hybrid_to_finetune() if STAGES[stage].original else before.hybrid()
     return build_from(recipe)

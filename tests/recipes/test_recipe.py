@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manticore.config.run import option_name
-from manticore.recipes.recipe import Recipe, bundled_recipes, parse_values
+from manticore.recipes.recipe import Recipe, bundled_recipes
 from manticore.views.wording import explain
 
 GOOD = """
@@ -45,6 +45,22 @@ def test_yaml_and_python_say_the_same(read):
     )
 
 
+def test_what_is_written_reads_the_same(read):
+    recipe = read()
+    assert Recipe(**recipe.model_dump(exclude_unset=True)) == recipe
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    assert recipe.model_dump()["stages"]["finetune"] == {
+        "data": {"source": "other.txt"},
+        "lora": {"rank": 4},
+    }
+
+
+def test_what_is_wrong_in_a_stage_is_named_with_the_stage(read):
+    with pytest.raises(ValueError, match="rank") as error:
+        read(GOOD.replace("rank: 4", "rank: none"))
+    assert explain(error.value).startswith("stages.finetune.options.lora.rank: ")
+
+
 def test_stages_have_their_own_options_and_text(read):
     recipe = read()
     assert recipe.stage_names == ["search", "finetune", "evaluate"]
@@ -75,8 +91,10 @@ def test_paths_are_those_of_the_file(read, tmp_path, monkeypatch):
         ("rank: 4", "rnk: 4", "rnk"),
         ("data: other.txt", "data: {sorce: x}", "Did you mean 'source'"),
         ("  evaluate:", "  pretrain-projectors:", "out of order"),
-        ("  evaluate:", "  search:", "search"),
+        ("  evaluate:", "  search:", 'duplicate key "search" with value "None"'),
         ("  evaluate:", "  evaluate: {steps: 3}", "steps"),
+        ("  evaluate:", "  evaluate: quickly", "give its options"),
+        ("stages:", "stages:\n  program: {data: x}", "needs no text"),
         ("zoo:a, zoo:b", "a, b, c, d, e", "at most 4"),
         ("seq_len: 32", "seq_len: [", "not readable as YAML"),
         ("components:", "trust_remote_code: true\ncomponents:", "no file may decide"),
@@ -127,7 +145,7 @@ def test_what_is_inside_an_option_keeps_its_hyphens():
     [
         ("search.componnt_lr", "Did you mean 'component_lr'"),
         ("pretrain-projectors.steps", "search, finetune, evaluate"),
-        ("search", "write it like search.component_lr"),
+        ("search", "Write it like search.component_lr"),
         ("sed", "Did you mean 'seed'"),
         ("data.sorce", "Did you mean 'source'"),
         ("seed.x", "seed"),
@@ -147,15 +165,6 @@ def test_no_name_does_anything_but_work_or_be_refused(name):
     except ValueError:
         return
     assert name.replace("-", "_").split(".")[0] in {*Recipe.model_fields, "search"}
-
-
-def test_values_with_commas_between():
-    assert parse_values("1e-4,1e-3") == [1e-4, 1e-3]
-    assert parse_values("darts, zoo:x") == ["darts", "zoo:x"]
-    assert parse_values("[1, 0],[0, 1]") == [[1, 0], [0, 1]]
-    for bad in ("[1", "a]", "{"):
-        with pytest.raises(ValueError, match="no list of values"):
-            parse_values(bad)
 
 
 def test_a_bundled_recipe_is_read_by_its_name_unless_there_is_such_a_file(tmp_path, monkeypatch):
