@@ -32,5 +32,5 @@ TABS: list[Tab] = [
 
 
 def tab_for(stage: str) -> Tab:
-    """The tab that shows the runs of a stage; the first one if none does."""
-    return next((tab for tab in TABS if tab.shows(stage)), TABS[0])
+    """The tab that shows the runs of a stage: of several the last, of none the first of all."""
+    return next((tab for tab in reversed(TABS) if tab.shows(stage)), TABS[0])

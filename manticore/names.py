@@ -4,12 +4,16 @@ To add a strategy, a projector, a stage or a task is to write it and to add its 
 form fields, error messages and tables read these lists. An entry names where its thing is defined,
 and that module is imported when the thing is first used: what torch needs, listing does not.
 
-A registry is a mapping that can be changed, so a package of one's own can add to it:
+A registry is a mapping that can be changed, so a module of one's own can add to it:
 
     STRATEGIES["mine"] = Strategy(home=MyStrategy, about="How mine moves the mixture weights.")
+
+Commands and the workers of runs are processes of their own. $MANTICORE_PLUGINS names the modules,
+with commas between, that they import for such entries.
 """
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -361,3 +365,26 @@ VIEWS: Registry[Entry] = Registry(
     },
 )
 """Where a run can be watched. `home` is a function of a run."""
+
+PLUGINS_VARIABLE = "MANTICORE_PLUGINS"
+
+
+def _import_plugins() -> None:
+    """Import the modules that add entries of their own.
+
+    Raises:
+        ImportError: A module cannot be imported.
+    """
+    for module in os.environ.get(PLUGINS_VARIABLE, "").split(","):
+        try:
+            if module.strip():
+                import_module(module.strip())
+        except ImportError as error:
+            raise ImportError(
+                f"${PLUGINS_VARIABLE} names {module.strip()!r}, which cannot be imported: {error}. "
+                "Correct the name or its place in $PYTHONPATH, or unset the variable."
+            ) from error
+
+
+# Last, as those modules import this one.
+_import_plugins()

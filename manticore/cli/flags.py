@@ -13,7 +13,6 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
-from annotated_types import Ge, Gt, Le, Lt, MaxLen
 from pydantic.fields import FieldInfo
 
 from manticore.config.options import FlagNames, Options
@@ -128,8 +127,7 @@ def _takes(annotation: Any, metadata: Collection[Any] = ()) -> _Takes | None:
         *names, last = map(str, args)
         return _Takes(str, choices=f"{', '.join(names)} or {last}") if names else None
     if annotation in (bool, str):
-        empty = any(isinstance(bound, MaxLen) and bound.max_length == 0 for bound in metadata)
-        return None if empty else _Takes(annotation)
+        return None if 0 in _bounds(metadata, "max_length") else _Takes(annotation)
     if annotation in (int, float):
         takes = _number(annotation, metadata)
         return None if takes.least is not None and takes.least == takes.most else takes
@@ -153,14 +151,16 @@ def _single(annotation: Any) -> _Takes | None:
 
 def _number(kind: type, metadata: Collection[Any]) -> _Takes:
     """A number with its bounds; bounds that a fraction must not reach are left to the options."""
-    least: list[Any] = [bound.ge for bound in metadata if isinstance(bound, Ge)]
-    most: list[Any] = [bound.le for bound in metadata if isinstance(bound, Le)]
+    least, most = _bounds(metadata, "ge"), _bounds(metadata, "le")
     if kind is int:
-        beyond: list[Any] = [bound.gt for bound in metadata if isinstance(bound, Gt)]
-        before: list[Any] = [bound.lt for bound in metadata if isinstance(bound, Lt)]
-        least += [bound + 1 for bound in beyond]
-        most += [bound - 1 for bound in before]
+        least += [bound + 1 for bound in _bounds(metadata, "gt")]
+        most += [bound - 1 for bound in _bounds(metadata, "lt")]
     return _Takes(kind, max(least, default=None), min(most, default=None))
+
+
+def _bounds(metadata: Collection[Any], name: str) -> list[Any]:
+    """The bounds of one kind, such as `ge`, that an option is annotated with."""
+    return [getattr(bound, name) for bound in metadata if hasattr(bound, name)]
 
 
 def _unwrapped(annotation: Any) -> tuple[Any, list[Any]]:

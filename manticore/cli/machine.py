@@ -1,6 +1,8 @@
-"""Commands that need nothing: the page, the demonstration, and what this machine has."""
+"""Commands to begin with: the page, the demonstration, and what is installed on this machine."""
 
+import importlib.util
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,26 +21,43 @@ PANEL = "First steps"
 @commands.command(name="app", rich_help_panel=PANEL)
 def serve(
     host: Annotated[
-        str, typer.Option(help=f"0.0.0.0 lets other machines in; {REACH}.")
+        str, typer.Option(help=f"Address to listen on. 0.0.0.0 lets other machines in: {REACH}.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 7860,
+    texts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the text files that the page may read. [default: the working folder]"
+        ),
+    ] = None,
+    share: Annotated[
+        bool, typer.Option("--share", help=f"Make a public link through gradio.live: {REACH}.")
+    ] = False,
     root: Root = None,
 ) -> None:
     """Open the explorer as a page for the browser."""
-    arguments = ["--host", host, "--port", str(port)]
-    if root is not None:
-        arguments += ["--runs-root", str(root)]
+    if importlib.util.find_spec("manticore_app") is None:
+        raise ModuleNotFoundError(
+            'The page is not installed: run `pip install "manticore-hybrids[app]"`, or '
+            "`make app` in a checkout."
+        )
+    folders = {"--runs-root": root, "--texts": texts}
+    arguments = ["--host", host, "--port", str(port), *(["--share"] if share else [])]
+    for flag, folder in folders.items():
+        arguments += [] if folder is None else [flag, str(folder)]
     # Under its installed name: a folder `app` where the command is run is somebody else's.
     import_module("manticore_app.main").main(arguments)
 
 
 @commands.command(rich_help_panel=PANEL)
 def demo(
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the search.")] = 200,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Number of optimizer steps of the search.")
+    ] = 200,
     seed: Seed = 0,
     root: Root = None,
 ) -> None:
-    """Build a hybrid of two bundled components, search it, and read what it writes."""
+    """Build a hybrid of two bundled components, search its mixture weights and let it write."""
     quiet_progress()
     from manticore.views.terminal.demo import demo as run_demo
 
@@ -47,7 +66,7 @@ def demo(
 
 @commands.command(rich_help_panel=PANEL)
 def doctor() -> None:
-    """Say what is installed, what will be used, and what would be faster."""
+    """Show what is installed, what will be used, and what would make it faster."""
     from manticore.views.terminal.doctor import examine
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

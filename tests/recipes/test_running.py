@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import manticore as mc
-from manticore.components.loading import files_of
+from manticore.components.places import files_of
 from manticore.recipes.running import done_before
 from manticore.runs import RunError
 from manticore.runs.run import runs

@@ -23,7 +23,7 @@ def plain(recipe):
     [
         ({"evaluate.batchsize": [1]}, [0], "Did you mean 'batch_size'"),
         ({"evaluate.batch_size": [1, 0]}, [0], "greater than 0"),
-        ({"search.steps": [1]}, [0], "no option of a stage of this recipe"),
+        ({"search.steps": [1]}, [0], "not an option of a stage of this recipe"),
         ({"evaluate.batch_size": []}, [0], "at least one"),
         ({"evaluate.batch_size": [2, 2]}, [0], "each once"),
         ({}, [1, 1], "each once"),
