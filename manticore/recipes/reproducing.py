@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from manticore.config.run import Build, HybridConfig, Parent
+from manticore.config.run import Build, HybridConfig, Parent, Start
 from manticore.data import TextData
 from manticore.data.cache import digest
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
@@ -58,9 +58,9 @@ def reproduce(
     config, folder = _read(what, root)
     if not trust_remote_code and any(said.trust_remote_code for said in _lineage(config)):
         raise ValueError(
-            f"the run of {', '.join(config.components)} was allowed to run code from hub "
+            f"The run of {', '.join(config.components)} was allowed to run code from hub "
             "repositories: if you trust them, allow it again with trust_remote_code "
-            "(--trust-remote-code)"
+            "(--trust-remote-code)."
         )
     return _again(config, folder, root, inexact, watch)
 
@@ -91,12 +91,14 @@ def _again(
     config = config.model_copy(update={"recipe": key})
     if not inexact and TextData.has_changed(config.data):
         raise ValueError(
-            f"the text {config.data['source']} is not what it was when the run was started: put "
-            "the old one there, or allow it to be inexact"
+            f"The text {config.data['source']} has changed since the run was started: put the old "
+            "one there, or allow an inexact reproduction (inexact, --inexact)."
         )
     if config.start is None:
         return start_run(config, root=root)
-    return start_run(config, _starting_point(config, folder, root, inexact, watch), root)
+    return start_run(
+        config, _starting_point(config, config.start, folder, root, inexact, watch), root
+    )
 
 
 def _read(
@@ -112,13 +114,14 @@ def _read(
     path = (path / CONFIG_FILE if path.is_dir() else path).resolve()
     if not path.is_file():
         raise FileNotFoundError(
-            f"there is no {path}: give a run's id, its folder, or the path of its {CONFIG_FILE}"
+            f"There is no {path}: give a run's id, its folder, or the path of its {CONFIG_FILE}."
         )
     return RunConfig.model_validate_json(path.read_bytes()), path.parent
 
 
 def _starting_point(
     config: RunConfig,
+    start: Start,
     folder: Path | None,
     root: str | os.PathLike[str] | None,
     inexact: bool,
@@ -126,31 +129,32 @@ def _starting_point(
 ) -> ManticoreForCausalLM:
     """The hybrid that the run started from, with the weights that it had."""
     tried = []
-    for way, hybrid in _ways_to_start(config, folder, root, inexact, watch):
-        said = config.start.model_dump(mode="json", exclude={"digest"}, exclude_none=True)
+    for way, hybrid in _ways_to_start(config, start, folder, root, inexact, watch):
+        said = start.model_dump(mode="json", exclude={"digest"}, exclude_none=True)
         if "parent" in said and "parent" in hybrid.origin:
             # The run that was done again, in place of one that is gone.
             said["parent"]["run"] = hybrid.origin["parent"]["run"]
         hybrid.origin = said
-        if inexact or weights_digest(hybrid) == config.start.digest:
+        if inexact or weights_digest(hybrid) == start.digest:
             return hybrid
         tried.append(way)
     if not tried:
         raise FileNotFoundError(
-            f"the {config.stage} started from a hybrid that was made elsewhere, and "
-            f"{folder or 'the run that it was taken from'} has no {START_FOLDER}/ with it: bring "
-            "that folder, or start a new run from the hybrid"
+            f"The {config.stage} started from a hybrid that was made elsewhere, and "
+            f"{folder or 'the run that it was taken from'} has no {START_FOLDER}/: bring that "
+            "folder, or start a new run from the hybrid."
         )
     raise ValueError(
-        f"the hybrid {' and that '.join(tried)} has other weights than the one that the run "
-        "started from, which was changed after it was made, or made on a machine that rounds "
-        f"otherwise: bring the run's {START_FOLDER}/ beside its {CONFIG_FILE}, or allow it to be "
-        "inexact"
+        f"The hybrid {' and the one '.join(tried)} has other weights than the one that the run "
+        "started from, which was changed after it was built, or built on hardware that rounds "
+        f"differently: put the run's {START_FOLDER}/ next to its {CONFIG_FILE}, or allow an "
+        "inexact reproduction (inexact, --inexact)."
     )
 
 
 def _ways_to_start(
     config: RunConfig,
+    start: Start,
     folder: Path | None,
     root: str | os.PathLike[str] | None,
     inexact: bool,
@@ -160,8 +164,8 @@ def _ways_to_start(
     saved = None if folder is None else folder / START_FOLDER
     if saved is not None and (saved / CONFIG_FILE).is_file():
         yield f"in {saved}", ManticoreForCausalLM.from_pretrained(saved, dtype="auto")
-    if config.start.built is not None:
-        build = config.start.built.model_dump()
+    if start.built is not None:
+        build = start.built.model_dump()
         dtype = getattr(torch, build.pop("dtype"))
         yield (
             "built of the components",
@@ -175,10 +179,11 @@ def _ways_to_start(
                 **build,
             ),
         )
-    if config.start.parent is not None:
-        run = _parent(config.start.parent, folder, root, inexact, watch)
-        hybrid = run.original_hybrid() if config.start.parent.original else run.hybrid()
-        hybrid.set_mixture_weights(config.mixture_weights)
+    if start.parent is not None:
+        run = _parent(start.parent, folder, root, inexact, watch)
+        hybrid = run.original_hybrid() if start.parent.original else run.hybrid()
+        if config.mixture_weights is not None:
+            hybrid.set_mixture_weights(config.mixture_weights)
         yield f"of run {run.id}", hybrid
 
 
@@ -198,7 +203,7 @@ def _parent(
     watch(run)
     if run.status.state != "done":
         raise RunError(
-            f"run {run.id}, which makes what is needed first, is {run.status.state}: reproduce "
-            "again, and it goes on"
+            f"Run {run.id}, on which the reproduction depends, is {run.status.state}: reproduce "
+            "again to resume it."
         )
     return run

@@ -132,6 +132,8 @@ def _start(
     key: str,
 ) -> Run:
     hybrid, text = _hybrid(recipe, stage, before), recipe.text(stage)
+    # A hybrid that was built, or saved by a run, always has one.
+    assert hybrid.tokenizer is not None
     return start_stage(
         stage,
         hybrid,

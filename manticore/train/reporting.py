@@ -41,7 +41,7 @@ class Measure(Protocol):
     """Measures a model on a data set."""
 
     def __call__(
-        self, model: Any, dataset: Any, *, batch_size: int, max_batches: int | None
+        self, model: Any, dataset: Any, /, *, batch_size: int, max_batches: int | None
     ) -> dict[str, float]:
         """Numbers by name, `perplexity` among them."""
         ...

@@ -135,7 +135,7 @@ def test_another_text_is_refused(hybrid, at):
     run = mc.search(hybrid, data, **SMALL)
     run.kill()
     text.write_text(text.read_text().replace("fox", "owl"))
-    with pytest.raises(ValueError, match=r"changing\.txt is not what it was"):
+    with pytest.raises(ValueError, match=r"changing\.txt has changed since"):
         mc.reproduce(run)
     mc.reproduce(run, inexact=True).kill()
 
