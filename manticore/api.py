@@ -21,6 +21,7 @@ __all__ = [
     "evaluate",
     "finetune",
     "get_run",
+    "hybrid_of",
     "pretrain_projectors",
     "program",
     "runs",
@@ -296,7 +297,7 @@ def start_stage(
     RunSettings(**{name: settings[name] for name in settings if name in RunSettings.model_fields})
     if entry.needs_text:
         _check_text(data)
-    hybrid = _hybrid(start, entry.original)
+    hybrid = hybrid_of(stage, start)
     described: dict[str, Any] = {
         "components": hybrid.config.component_sources,
         "n_blocks": hybrid.config.n_blocks,
@@ -331,11 +332,11 @@ def _check_text(data: object) -> None:
         )
 
 
-def _hybrid(start: "ManticoreForCausalLM | Run", original: bool) -> "ManticoreForCausalLM":
-    """The hybrid to start from."""
+def hybrid_of(stage: str, start: "ManticoreForCausalLM | Run") -> "ManticoreForCausalLM":
+    """The hybrid that a stage starts from: the one given, or the one that it takes from a run."""
     if not isinstance(start, Run):
         return start
-    return start.hybrid_to_finetune() if original else start.hybrid()
+    return start.hybrid_to_finetune() if STAGES[stage].original else start.hybrid()
 
 
 def _as_built(hybrid: "ManticoreForCausalLM") -> dict[str, Any]:

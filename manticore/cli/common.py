@@ -19,12 +19,25 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit status of a command that Ctrl-C has ended before its end."""
 
+
+def _folder_of_runs(root: Path | None) -> Path | None:
+    """Check the folder of runs as soon as it is read."""
+    from manticore.store.layout import runs_root
+
+    runs_root(root)
+    return root
+
+
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, or `last` for the newest run.")
 ]
 Root = Annotated[
     Path | None,
-    typer.Option("--runs-root", help="Folder of all runs. [default: $MANTICORE_RUNS, else ./runs]"),
+    typer.Option(
+        "--runs-root",
+        callback=_folder_of_runs,
+        help="Folder of all runs. [default: $MANTICORE_RUNS, else ./runs]",
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Text = Annotated[

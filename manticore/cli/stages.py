@@ -23,7 +23,8 @@ from manticore.names import STAGES
 
 if TYPE_CHECKING:
     from manticore.cli.flags import Flags
-    from manticore.config.run import HybridConfig
+    from manticore.config.run import HybridConfig, RunSettings
+    from manticore.config.text import TextConfig
     from manticore.hybrid import ManticoreForCausalLM
     from manticore.runs import Run
 
@@ -35,7 +36,7 @@ _START = {
     "components": Annotated[
         list[str],
         typer.Argument(
-            metavar="COMPONENTS...",
+            metavar="COMPONENT",
             help="One to four components: zoo:NAME, a folder or a hub id. Or one run's id, or "
             "`last`, to continue from its hybrid.",
         ),
@@ -112,20 +113,20 @@ def _function(stage: str) -> Callable[..., None]:
         watching: bool,
         **_: Any,  # the flags of options, read from the context, which knows which were given
     ) -> None:
-        # What is wrong on its own is refused at once, and not after a hybrid has been built.
+        # What is wrong in itself is refused at once, and not after a hybrid has been built.
         chosen = model(**_with_others(options.given(context), others))
         wanted = settings.given(context)
-        RunSettings(**wanted)
+        everywhere = RunSettings(**wanted)
         described = TextConfig(**text.given(context)) if entry.needs_text else None
-        before = _run(start, hybrid.names_given(context), root)
-        if before is None:
-            built = _built(HybridConfig(components=tuple(start), **hybrid.given(context), **wanted))
-        else:
-            quiet_progress()
-            built = before.hybrid_to_finetune() if entry.original else before.hybrid()
-        # Here, because it takes long to import, which bad options need not wait for.
-        from manticore.api import start_stage
+        source: Run | HybridConfig | None = _run(start, hybrid.names_given(context), root)
+        if source is None:
+            source = HybridConfig(components=tuple(start), **hybrid.given(context), **wanted)
+        _check_machine(everywhere, described, launch)
+        # From here on torch is needed, which bad options need not wait for.
+        from manticore.api import hybrid_of, start_stage
 
+        quiet_progress()
+        built = _built(source) if isinstance(source, HybridConfig) else hybrid_of(stage, source)
         data = None if described is None else load_described(described, built)
         started(start_stage(stage, built, data, chosen, root, launch, **wanted), watching)
 
@@ -189,9 +190,32 @@ def _run(start: list[str] | str, hybrid_flags: list[str], root: Path | None) -> 
     return find_run(start[0], root)
 
 
+def _check_machine(settings: "RunSettings", text: "TextConfig | None", launch: bool) -> None:
+    """Refuse what this machine does not have: a device, a tracker, a text.
+
+    Args:
+        settings: Settings of the run.
+        text: Its text, if it has one.
+        launch: Whether the run starts here; otherwise its device may be another machine's.
+
+    Raises:
+        ValueError: There is no such device, or the text's name means nothing.
+        ModuleNotFoundError: A tracker is not installed.
+        FileNotFoundError: There is no such text.
+    """
+    from manticore.data.resolve import check_source
+    from manticore.train.devices import find_device
+    from manticore.train.tracking import require_trackers
+
+    if launch:
+        find_device(settings.device)
+    require_trackers(settings.trackers)
+    if text is not None:
+        check_source(text.source)
+
+
 def _built(config: "HybridConfig") -> "ManticoreForCausalLM":
     """A new hybrid, with a word on every vocabulary that had to be transplanted."""
-    quiet_progress()
     import manticore as mc
 
     hybrid = mc.build_hybrid(

@@ -72,7 +72,7 @@ class HybridConfig(RunSettings, frozen=True):
 
     panel: ClassVar[str] = "Hybrid"
 
-    components: tuple[str, ...] = Field(min_length=1, max_length=MAX_COMPONENTS)
+    components: tuple[str, ...]
     """Hub ids, folders or zoo:NAME."""
     n_blocks: Annotated[int | None, FlagNames("--blocks")] = Field(default=None, ge=1)
     """Number of blocks; by default the depth of the shallowest component."""
@@ -89,7 +89,12 @@ class HybridConfig(RunSettings, frozen=True):
 
     @field_validator("components")
     @classmethod
-    def _components_are_named(cls, components: tuple[str, ...]) -> tuple[str, ...]:
+    def _components_are_few_and_named(cls, components: tuple[str, ...]) -> tuple[str, ...]:
+        if not 1 <= len(components) <= MAX_COMPONENTS:
+            raise ValueError(
+                f"There are {len(components)} components. A hybrid has at least 1 and at most "
+                f"{MAX_COMPONENTS}."
+            )
         for component in components:
             if not component.strip() or "\0" in component:
                 raise ValueError(

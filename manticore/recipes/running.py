@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from manticore.api import start_stage
+from manticore.api import hybrid_of, start_stage
 from manticore.components.places import files_of
 from manticore.data import TextData, load_text
 from manticore.data.cache import digest
-from manticore.names import STAGES
 from manticore.recipes.recipe import Recipe
 from manticore.runs import Run, RunError, runs, runs_root
 from manticore.train.starting import build_from
@@ -151,6 +150,4 @@ def _start(
 
 def _hybrid(recipe: Recipe, stage: str, before: Run | None) -> "ManticoreForCausalLM":
     """What the stage starts from: what the stage before has made, or the components."""
-    if before is not None:
-        return before.hybrid_to_finetune() if STAGES[stage].original else before.hybrid()
-    return build_from(recipe)
+    return build_from(recipe) if before is None else hybrid_of(stage, before)

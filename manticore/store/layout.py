@@ -24,5 +24,15 @@ def runs_root(root: str | os.PathLike[str] | None = None) -> Path:
 
     Args:
         root: Folder of all runs; $MANTICORE_RUNS or ./runs if None.
+
+    Raises:
+        ValueError: The home folder in the path is not known.
+        NotADirectoryError: The path leads to a file.
     """
-    return expanded(root or os.environ.get(ROOT_VARIABLE) or "runs").resolve()
+    folder = expanded(root or os.environ.get(ROOT_VARIABLE) or "runs").resolve()
+    if folder.is_file():
+        raise NotADirectoryError(
+            f"{folder} is a file and cannot hold runs: give a folder, by --runs-root, root= or "
+            f"${ROOT_VARIABLE}."
+        )
+    return folder

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manticore.extras import EXTRAS, require
+from manticore.names import TRACKERS
 from manticore.store.events import Event, Events
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ def require_trackers(names: Iterable[str]) -> None:
     for name in names:
         if name in EXTRAS:
             require("This tracker", name)
-        elif importlib.util.find_spec(name) is None:
+        elif importlib.util.find_spec(TRACKERS[name].home) is None:
             raise ModuleNotFoundError(
-                f"The tracker {name} is not installed: run `pip install {name}`, or leave it out."
+                f"The tracker {name} is not installed: run `pip install {TRACKERS[name].home}`, or "
+                "leave it out."
             )
 
 

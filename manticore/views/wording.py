@@ -104,10 +104,17 @@ def explain(error: Exception) -> str:
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError):
-        problems = []
-        for problem in error.errors():
-            where = ".".join(str(part) for part in problem["loc"] if part != "[key]")
-            text = problem["msg"].removeprefix("Value error, ")
-            problems.append(f"{where}: {text}" if where else text)
-        return "; ".join(problems)
+        return " ".join(map(_explain_value, error.errors(include_url=False)))
     return str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error)
+
+
+def _explain_value(problem: Mapping[str, Any]) -> str:
+    """What is wrong with one value, as pydantic describes it, in a sentence."""
+    where = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    if problem["type"] == "missing":
+        return f"{where} is missing."
+    if problem["type"] == "value_error":  # one of our own, which names the value
+        text = problem["msg"].removeprefix("Value error, ")
+        return f"{where}: {text}" if where else text
+    needed = re.sub("^[A-Z][a-z]+ should", "it should", problem["msg"])
+    return f"{where} is {problem['input']!r:.60}: {needed}."

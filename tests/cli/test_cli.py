@@ -191,6 +191,25 @@ def test_options_are_checked_before_anything_is_built():
     assert "stepps" in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--data", "text.txt", "--device", "cuda:99"], "There is no device 'cuda:99'"),
+        (["--data", "no-such.txt"], "There is no file no-such.txt"),
+        (["--data", "bundled:stories-e"], "Did you mean 'stories-es'?"),
+        (["--data", "text.txt", "--track", "trackio"], "The tracker trackio is not installed"),
+    ],
+)
+def test_what_this_machine_lacks_is_said_before_anything_is_built(
+    tmp_path, monkeypatch, arguments, says
+):
+    (tmp_path / "text.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    result = manticore("search", "zoo:not-there", *arguments)
+    assert result.exit_code == 1
+    assert says in " ".join(result.output.split())
+
+
 def test_programming_then_finetuning(at):
     tiny = '{"memorization": {"vocabulary": 16, "length": 8, "test_examples": 16}}'
     result = manticore(
@@ -273,6 +292,14 @@ def test_stop_and_resume(at):
         (["search", *TINY, "--data", "text.txt", "--blocks", "9"], "n_blocks=9"),
         (["search", *TINY, "--data", "text.txt", "--strategy", "dart"], "strategy"),
         (["search", *TINY, "--data", "text.txt", "--device", "tpu"], "device"),
+        (
+            ["search", *TINY, "--data", "text.txt", "--mixture-lr", "0"],
+            "mixture_lr is 0.0: it should",
+        ),
+        (["search", *TINY, "--data", "text.txt", "--name", "x" * 121], "at most 120 characters."),
+        (["search", *"abcde", "--data", "text.txt"], "at most 4"),
+        (["runs", "--runs-root", "text.txt"], "text.txt is a file and cannot hold runs"),
+        (["demo", "--runs-root", "~nosuchuser/x"], "home folder that is not known"),
         (["search", *TINY, "--data", "text.txt", "--set", "tied"], "not a NAME=VALUE pair"),
         (["search", *TINY, "--data", "text.txt", "--set", "teid=1"], "teid"),
         (["finetune", "last", "--data", "text.txt"], "There is no run yet"),

@@ -58,7 +58,8 @@ def test_what_is_written_reads_the_same(read):
 def test_what_is_wrong_in_a_stage_is_named_with_the_stage(read):
     with pytest.raises(ValueError, match="rank") as error:
         read(GOOD.replace("rank: 4", "rank: none"))
-    assert explain(error.value).startswith("stages.finetune.options.lora.rank: ")
+    where = "stages.finetune.options.lora.rank is 'none': it should be a valid integer"
+    assert explain(error.value).startswith(where)
 
 
 def test_stages_have_their_own_options_and_text(read):
