@@ -185,7 +185,15 @@ def test_an_option_says_which_strategies_use_it():
 
 
 def test_options_are_read_from_flags_of_every_kind(tmp_path):
-    arguments = ["search", "zoo:not-there", "--data", "x", "--temperature", "3", "1"]
+    arguments = [
+        "search",
+        "zoo:not-there",
+        "--data",
+        "bundled:stories-en",
+        "--temperature",
+        "3",
+        "1",
+    ]
     result = CliRunner().invoke(app, arguments)
     assert "does not use temperature" in " ".join(result.output.split())
     result = CliRunner().invoke(app, [*arguments, "--strategy", "dash", "--held-out", "0.2"])
