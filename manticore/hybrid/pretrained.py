@@ -4,6 +4,7 @@ A hybrid has one embedding and one head per component, so several of these apply
 """
 
 import logging
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -14,6 +15,7 @@ from transformers import AutoTokenizer, GenerationMixin, PreTrainedModel, PreTra
 from transformers.utils.hub import cached_file
 
 from manticore.components.own_tokenizer import fit_tokenizer
+from manticore.components.places import ComponentError
 from manticore.hybrid.cache import own_cache
 from manticore.hybrid.configuration import ManticoreConfig
 from manticore.hybrid.mixture import FixedMixture, Mixture
@@ -97,12 +99,12 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
         if source is not None and cached_file(
             source, "tokenizer_config.json", _raise_exceptions_for_missing_entries=False, **where
         ):
-            # Some classes add tokens of their own each time that they are loaded.
-            hybrid.tokenizer = fit_tokenizer(
-                AutoTokenizer.from_pretrained(source, **where),
-                hybrid.config.vocab_size,
-                str(source),
-            )
+            tokenizer = AutoTokenizer.from_pretrained(source, **where)
+            # Some classes add tokens of their own each time that they are loaded. A vocabulary that
+            # was resized to less than its tokenizer's is its owner's affair.
+            with suppress(ComponentError):
+                tokenizer = fit_tokenizer(tokenizer, hybrid.config.vocab_size, str(source))
+            hybrid.tokenizer = tokenizer
         return loaded if with_report else hybrid
 
     def save_pretrained(
