@@ -132,7 +132,7 @@ def manticore(*arguments):
         ("toy", "--size <int range> [x>=1] Size of the toy in cm. [default: 3]"),
         ("search", "Strategy by which the mixture weights are found. One of"),
         ("search", "sweep, fixed or toy. [default: darts]"),
-        ("search", "Gumbel-softmax. For dash, toy."),
+        ("search", "Gumbel-softmax. Used by dash, toy."),
         ("program", "sweep, fixed or toy."),
         ("program", "memorization or toy."),
         ("search", "linear, identity, mlp or toy."),

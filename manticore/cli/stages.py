@@ -123,7 +123,7 @@ def _function(stage: str) -> Callable[..., None]:
             source = HybridConfig(components=tuple(start), **hybrid.given(context), **wanted)
         _check_machine(everywhere, described, launch)
         # From here on torch is needed, which bad options need not wait for.
-        from manticore.api import hybrid_of, start_stage
+        from manticore.runs.from_hybrid import hybrid_of, start_stage
 
         quiet_progress()
         built = _built(source) if isinstance(source, HybridConfig) else hybrid_of(stage, source)

@@ -58,13 +58,13 @@ class SearchConfig(TrainConfig, frozen=True):
 
     @classmethod
     def note(cls, option: str) -> str:
-        """Which strategies use an option, such as `For dash.`; empty where all do."""
+        """Which strategies use an option, such as `Used by dash.`; empty where all do."""
         users = _users(option)
         others = [name for name in STRATEGIES if name not in users]
         if not users or not others:
             return ""
         few = len(users) <= len(others)
-        return f"For {', '.join(users)}." if few else f"Not for {', '.join(others)}."
+        return f"Used by {', '.join(users)}." if few else f"Not used by {', '.join(others)}."
 
     @model_validator(mode="before")
     @classmethod

@@ -30,7 +30,7 @@ class TextConfig(Options, frozen=True):
     streaming: bool = False
     """Tokenize while reading instead of filling the cache first."""
     max_tokens: PositiveInt | None = None
-    """Most tokens to train on."""
+    """Largest number of tokens to train on."""
     seed: Annotated[int, FlagNames("--data-seed")] = Field(default=0, ge=0)
     """Random seed of generated stories, or of the choice of held-out documents."""
     document_separator: str | None = None

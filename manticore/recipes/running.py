@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from manticore.api import hybrid_of, start_stage
 from manticore.components.places import files_of
 from manticore.data import TextData, load_text
 from manticore.data.cache import digest
 from manticore.recipes.recipe import Recipe
 from manticore.runs import Run, RunError, runs, runs_root
+from manticore.runs.from_hybrid import hybrid_of, start_stage
 from manticore.train.starting import build_from
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ STATE_WORDS = {
     "died": "interrupted",
 }
 
-REACH = "anyone who can open the page can read any file that your account can read"
+REACH = "anyone who can open the page can read its runs and texts, and start runs"
 """What to know before the page is opened to others."""
 
 
