@@ -9,6 +9,7 @@ import torch
 
 import manticore as mc
 from manticore.evaluate import perplexity
+from manticore.stories import generate_stories
 from tests.tiny_runs import do_here
 
 
@@ -44,7 +45,10 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_bundled_components_on_bundled_text(tmp_path: Path) -> None:
-    hybrid = mc.build_hybrid(["zoo:tales-neox", "zoo:novelas-mamba"], 2)
+    # A small text will do to align by.
+    stories = "\n\n".join(generate_stories("en", n_stories=20, seed=1))
+    parts = ["zoo:tales-neox", "zoo:novelas-mamba"]
+    hybrid = mc.build_hybrid(parts, 2, alignment_text=stories)
     source = "bundled:stories-mixed?n_stories=60"
     data = mc.load_text(source, tokenizer=hybrid.tokenizer, seq_len=32)
     # Tokenizers that cannot restore the text have no floor, and would not reach what is tested.
@@ -58,7 +62,8 @@ def test_tiny_components_on_a_file(component: Callable[..., str], tmp_path: Path
     file = tmp_path / "tale.txt"
     text = "The fox had a lantern, and the lantern was bright.\n\n" * 200
     file.write_text(text, encoding="utf-8")
-    hybrid = mc.build_hybrid([component("gpt_neox"), component("mamba", width=48, layers=3)], 2)
+    parts = [component("gpt_neox"), component("mamba", width=48, layers=3)]
+    hybrid = mc.build_hybrid(parts, 2, alignment_text=text)
     data = mc.load_text(str(file), tokenizer=hybrid.tokenizer, seq_len=32)
     assert _metrics(_search_briefly(hybrid, data, tmp_path / "runs"))["floor"] is None
 
@@ -70,7 +75,8 @@ def test_what_is_reported_last_is_the_hybrid_that_is_left(
     file = tmp_path / "tale.txt"
     text = "The fox had a lantern, and the lantern was bright.\n\n" * 200
     file.write_text(text, encoding="utf-8")
-    hybrid = mc.build_hybrid([component("gpt_neox"), component("mamba", width=48, layers=3)], 2)
+    parts = [component("gpt_neox"), component("mamba", width=48, layers=3)]
+    hybrid = mc.build_hybrid(parts, 2, alignment_text=text)
     data = mc.load_text(str(file), tokenizer=hybrid.tokenizer, seq_len=32)
     options = {"batch_size": 2, "eval_every": 3, "eval_batches": 1, "sample_prompt": ""}
     options |= {"component_lr": 0, "device": "cpu", "root": tmp_path / "runs", "launch": False}
