@@ -12,7 +12,7 @@ from manticore.config.run import RunConfig, Start
 from manticore.extras import require
 from manticore.paths import worker_environment
 from manticore.store.disk import writing
-from manticore.store.files import write_json
+from manticore.store.files import publish_folder, write_json
 from manticore.store.folder import (
     CONFIG_FILE,
     LOG_FILE,
@@ -126,7 +126,7 @@ def make_run_folder(
             write_json(making / CONFIG_FILE, config.with_absolute_paths().model_dump(mode="json"))
             # Until the worker has a process, the run is as alive as the process that launches it.
             write_status(making, "queued")
-            making.rename(base / run_id)
+            publish_folder(making, base / run_id)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
         raise

@@ -1,7 +1,8 @@
-"""Files that are never half-written."""
+"""Files and folders that are never half-written."""
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +35,24 @@ def write_json(path: Path, value: Any, *, allow_nan: bool = False) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def publish_folder(partial: Path, final: Path) -> None:
+    """Give a finished folder its name; a reader sees all of it or none.
+
+    The disk has every file before the folder takes the name: a power cut right after leaves no
+    empty ones.
+
+    Args:
+        partial: Folder whose files are written; it is renamed.
+        final: Name next to it; a folder of that name is replaced.
+
+    Raises:
+        OSError: The files cannot be written, for instance because the disk is full.
+    """
+    for path in partial.rglob("*"):
+        if path.is_file():
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import SAFE_WEIGHTS_NAME, broadcast_object_list
 
 from manticore.store.disk import writing
-from manticore.store.files import write_json
+from manticore.store.files import publish_folder, write_json
 from manticore.train.sharding import is_sharded, whole_state
 
 logger = logging.getLogger(__name__)
@@ -122,8 +122,7 @@ class Checkpoints:
         }
         write_json(partial / _DONE_FILE, sealed(progress))
         final = self.folder / _name(step)
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
+        publish_folder(partial, final)
         for old in saved_checkpoints(self.folder)[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manticore.store.disk import writing
-from manticore.store.files import write_json
+from manticore.store.files import publish_folder, write_json
 from manticore.store.layout import METRICS_FILE, RESULT_FOLDER
 
 if TYPE_CHECKING:
@@ -28,11 +28,10 @@ def save_whole(hybrid: "ManticoreForCausalLM", folder: Path) -> None:
         with writing(folder):
             partial.parent.mkdir(parents=True, exist_ok=True)
             hybrid.save_pretrained(partial)
+            publish_folder(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
