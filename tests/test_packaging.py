@@ -27,10 +27,10 @@ ROOT = Path(__file__).parents[1]
 SOURCES = ("LICENSE", "README.md", "app", "assets", "manticore", "pyproject.toml", "setup.py")
 PART_OF = {
     "IPython": "jupyterlab",
-    "annotated_types": "pydantic",
     "llvmlite": "numba",
     "pydantic_core": "pydantic",
     "ruamel": "ruamel.yaml",
+    "typing_extensions": "pydantic",
 }
 """What is imported under another name than that of the package that brings it."""
 COMPILED = shutil.ignore_patterns("__pycache__", "*.pyc")
