@@ -1,11 +1,12 @@
 """The inputs that describe a hybrid and how its mixture weights are searched, on every tab."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 
 from manticore.components.zoo import zoo_path
+from manticore.config.run import MAX_COMPONENTS, ProjectorInit
 from manticore.names import PROJECTORS, STRATEGIES
 
 from . import catalogue
@@ -29,7 +30,7 @@ def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
         catalogue.component_choices(),
         value=chosen,
         multiselect=True,
-        max_choices=4,
+        max_choices=MAX_COMPONENTS,
         allow_custom_value=True,
         label="Components",
         info="Two to four; or type a hub id or a folder.",
@@ -81,7 +82,7 @@ def projector_inputs() -> tuple[gr.Dropdown, gr.Dropdown]:
         return (
             gr.Dropdown(list(PROJECTORS), value="linear", label="Projectors", min_width=120),
             gr.Dropdown(
-                ["aligned", "identity", "random"],
+                list(get_args(ProjectorInit)),
                 value="aligned",
                 label="Initialization",
                 min_width=120,

@@ -48,8 +48,8 @@ def search(
         hybrid: The hybrid to start from, or a run whose hybrid is meant. It is saved with the new
             run, and this object stays as it is.
         data: Text, from `load_text` with the hybrid's tokenizer.
-        strategy: How the mixture weights, (N, K), are parameterized and updated: `darts`,
-            `darts-bilevel`, `gaea`, `dash`, `probe`, `random`, `sweep` or `fixed`.
+        strategy: How the mixture weights, (N, K), are parameterized and updated: a name in
+            `manticore.names.STRATEGIES`, such as `darts`, `gaea` or `dash`.
         steps: Number of optimizer steps.
         name: Name of the run, at most 120 characters.
         seed: Random seed: the order of the text, and what the strategy draws.

@@ -31,9 +31,9 @@ def mad(
         typer.Option(
             "--model",
             metavar="MODEL",
-            help="gpt_neo, gpt_neox, llama, mamba, mamba2, any FAMILY+FAMILY, mambaformer or "
-            "striped. Repeat it for several. [default: gpt_neo, mamba, gpt_neo+mamba, "
-            "mambaformer, striped]",
+            help="A model to train: a family such as gpt_neo, a hybrid such as gpt_neo+mamba, or "
+            "the published mambaformer or striped. Repeat it for several. [default: the published "
+            "ones and their families]",
         ),
     ] = None,
     tasks: Annotated[

@@ -16,6 +16,7 @@ from manticore.names import PROJECTORS, STAGES, NameIn
 from manticore.paths import absolute
 
 MAX_COMPONENTS = 4
+"""Largest number of components of a hybrid."""
 ProjectorInit = Literal["aligned", "identity", "random"]
 
 

@@ -14,13 +14,13 @@ from manticore.components.loading import Component, cast_parameters, load_compon
 from manticore.components.runner import cut_points
 from manticore.components.scratch import is_scratch
 from manticore.components.tokenizers import TransplantReport, same_vocabulary, transplant
+from manticore.config.run import MAX_COMPONENTS, ProjectorInit
 from manticore.hybrid.alignment import align_projectors, boundary_states, set_scales
-from manticore.hybrid.configuration import MAX_COMPONENTS, HeadKind, ManticoreConfig
+from manticore.hybrid.configuration import HeadKind, ManticoreConfig
 from manticore.hybrid.modeling import ManticoreForCausalLM
 from manticore.names import PROJECTORS, choose
 from manticore.stories import generate_stories
 
-PROJECTOR_INITS = ("aligned", "identity", "random")
 ALIGNMENT_TOKENS = 8192
 _ALIGNMENT_LENGTH = 128
 _ALIGNMENT_STORIES = 120
@@ -172,7 +172,7 @@ def _check_options(
     seed: object,
 ) -> None:
     PROJECTORS.find(projector)
-    choose(projector_init, PROJECTOR_INITS, "projector_init")
+    choose(projector_init, get_args(ProjectorInit), "projector_init")
     choose(head, get_args(HeadKind), "head")
     if n_blocks is not None and not _is_whole(n_blocks):
         raise TypeError(f"n_blocks={n_blocks!r} is not a whole number: give 2, say, or None.")

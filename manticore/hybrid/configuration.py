@@ -6,10 +6,10 @@ from typing import Any, Literal, get_args
 from transformers import AutoConfig, PreTrainedConfig
 
 from manticore.components.runner import cut_points
+from manticore.config.run import MAX_COMPONENTS
 from manticore.names import PROJECTORS, choose
 
 HeadKind = Literal["mixed", "new", "reconstruction"]
-MAX_COMPONENTS = 4
 
 
 class ManticoreConfig(PreTrainedConfig):

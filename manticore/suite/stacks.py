@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from manticore.components.scratch import ARCHITECTURES, Scratch
+from manticore.config.run import MAX_COMPONENTS
 from manticore.config.setting import Setting
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
-from manticore.hybrid.configuration import MAX_COMPONENTS
 from manticore.names import choose
 from manticore.tasks.data import TaskData
 from manticore.tasks.task import find_task
