@@ -16,6 +16,9 @@ states are (groups or rows, N, channels), B and C (rows, T, N). N and the channe
 powers of two.
 """
 
+# The language of Triton's kernels is not Python's: which types its versions claim differs.
+# pyright: reportGeneralTypeIssues=false
+
 # ruff: noqa: ANN201, ANN202  (Triton infers the types of compiled functions)
 
 import triton

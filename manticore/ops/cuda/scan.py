@@ -29,16 +29,21 @@ On an H200, 512 is faster than 256 in both directions, in the backward pass by h
 def _tiles(inputs: ScanInputs) -> tuple[dict[str, Any], int]:
     """Sizes of a program's tile, as the kernels take them, and the number of blocks of channels."""
     channels, states = inputs.A.shape[1:]
-    padded = triton.next_power_of_2(states)
-    width = min(max(_TILE // padded, 16), triton.next_power_of_2(channels))
+    padded = _power_of_2(states)
+    width = min(max(_TILE // padded, 16), _power_of_2(channels))
     warps = min(max(padded * width // _TILE, 1), 8)
     sizes = {"STATES": padded, "CHANNELS": width, "num_warps": warps}
-    return sizes, triton.cdiv(channels, width)
+    return sizes, math.ceil(channels / width)
+
+
+def _power_of_2(least: int) -> int:
+    """The smallest power of two that is not below `least`, 1 or more."""
+    return 1 << (least - 1).bit_length()
 
 
 def _chunk_length(inputs: ScanInputs) -> int:
     """About sqrt(T)."""
-    return triton.next_power_of_2(math.isqrt(max(inputs.u.shape[-1], 1)))
+    return _power_of_2(math.isqrt(max(inputs.u.shape[-1], 1)))
 
 
 def _strided(sequence: torch.Tensor | None) -> tuple:
@@ -94,7 +99,7 @@ def forward(
     last_state = y.new_empty(rows, inputs.A.shape[2], channels)
     checkpoints = None
     if keep:
-        chunks = triton.cdiv(length, _chunk_length(inputs))
+        chunks = math.ceil(length / _chunk_length(inputs))
         checkpoints = y.new_empty(rows, blocks, chunks, tile["STATES"], tile["CHANNELS"])
     arguments: list[Any] = [
         *(*sequences, *_strided(y), *parameters, _transposed(inputs.initial_state)),
