@@ -163,6 +163,10 @@ class Start(Options, frozen=True):
     """The run that it was taken from."""
 
 
+_ALL_SAVED = {"pretrain_projectors", "program", "search", "finetune", "evaluate"}
+"""Runs once saved the options of all of these stages, whichever was theirs."""
+
+
 class RunConfig(HybridConfig, frozen=True):
     """The configuration of a run, saved as `config.json` in its folder.
 
@@ -190,10 +194,11 @@ class RunConfig(HybridConfig, frozen=True):
         if not isinstance(values, dict):
             return values
         stage = values.get("stage", "search")
-        for name in STAGES:
-            field = option_field(name)
-            if field not in values:
-                continue
+        named = {name: option_field(name) for name in STAGES if option_field(name) in values}
+        if stage in named and len(named) == len(_ALL_SAVED):
+            named, others = {stage: named[stage]}, _ALL_SAVED - {named[stage]}
+            values = {name: value for name, value in values.items() if name not in others}
+        for name, field in named.items():
             if name != stage:
                 raise ValueError(
                     f"The options {field!r} belong to another stage than {stage!r}: leave them "

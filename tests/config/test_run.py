@@ -77,3 +77,12 @@ def test_a_folder_of_the_same_name_is_not_meant(prefix, tmp_path, monkeypatch):
 def test_dtype_is_told_in_the_words_of_accelerate():
     names = {dtype: RunConfig(**GOOD, dtype=dtype).mixed_precision for dtype in DTYPES}
     assert names == {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+def test_a_run_that_saved_the_options_of_all_stages_is_still_read():
+    old = {"pretrain_projectors": {}, "program": {}, "finetune": {}, "evaluate": {}}
+    config = RunConfig(**GOOD, stage="search", search={"steps": 7}, **old)
+    assert config.options.steps == 7
+    assert RunConfig(**config.model_dump(mode="json")) == config
+    with pytest.raises(ValidationError, match="belong to another stage"):
+        RunConfig(**GOOD, stage="search", finetune={"steps": 7})
