@@ -61,7 +61,8 @@ def _lora(root: Path) -> None:
 
 
 def _sweep(root: Path) -> None:
-    sweep("bilingual", {"search.steps": [1, 2]}, root=root / "runs")
+    steps = {"search.steps": [1, 2]}
+    sweep("bilingual", steps, root=root / "runs", address="ray://nowhere:1")
 
 
 def _track(root: Path) -> None:

@@ -104,6 +104,8 @@ def sweep(
         ConnectionError: No cluster answers at the address.
         ValueError: An option or a value that cannot be, in any trial; nothing has started then.
     """
+    if address is not None:
+        require("A sweep on a cluster", "ray")
     if not isinstance(recipe, Recipe):
         recipe = Recipe.from_yaml(recipe)
     recipe = recipe.with_paths_from(Path.cwd())
@@ -253,7 +255,6 @@ def _cluster(
 ) -> "Iterator[Callable[[int], Future[None]]]":
     """What starts a trial on a Ray cluster, by its index."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    require("A sweep on a cluster", "ray")
     import ray
 
     connected = not ray.is_initialized()

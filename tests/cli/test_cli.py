@@ -298,7 +298,7 @@ def test_stop_and_resume(at):
         ),
         (["search", *TINY, "--data", "text.txt", "--name", "x" * 121], "at most 120 characters."),
         (["search", *"abcde", "--data", "text.txt"], "at most 4"),
-        (["runs", "--runs-root", "text.txt"], "text.txt is a file and cannot hold runs"),
+        (["runs", "--runs-root", "text.txt"], "is a file and cannot hold runs"),
         (["demo", "--runs-root", "~nosuchuser/x"], "home folder that is not known"),
         (["search", *TINY, "--data", "text.txt", "--set", "tied"], "not a NAME=VALUE pair"),
         (["search", *TINY, "--data", "text.txt", "--set", "teid=1"], "teid"),
