@@ -334,7 +334,8 @@ def test_several_at_a_time_interrupted_are_uninterrupted(whole, tmp_path, left_b
 def test_a_job_that_fails_says_why(tmp_path, monkeypatch, left_behind, start):
     context = multiprocessing.get_context(start)
     monkeypatch.setattr(pool, "_context", lambda device: context)
-    with pytest.raises(ChildProcessError, match=r"(gpt_neox|mamba) on .*Error: (?s:.*)width"):
+    says = r"(gpt_neox|mamba) on .* ValidationError: (?s:.*)width"
+    with pytest.raises(ChildProcessError, match=says):
         suite(tmp_path, ["gpt_neox", "mamba"], jobs=2, width=33)
     assert not left_behind()
 
