@@ -1,11 +1,11 @@
-"""Is a hybrid from nothing better than its components and than stacks made by hand, on MAD tasks?
+"""On MAD tasks, is a hybrid trained from scratch better than its components and than known stacks?
 
-The protocol is the preset's (`manticore.suite.protocol`), but for what is given here. If it is
-interrupted, the benchmark goes on with the trainings that are done, which are kept beside the
-table: remove results/mad_suite to measure all anew. Tasks can be measured one by one: each call's
-table joins those of other tasks or another protocol that are there. The mean is over the tasks that
-the hybrid and those it is held against have, of the seeds that all have, and says how each task was
-trained; of a task that is in two tables, the one measured last counts.
+The protocol is that of the preset (`manticore.suite.protocol`) except for the options given here.
+An interrupted benchmark continues after the trainings that are done, which are kept next to the
+table: remove results/mad_suite to measure everything again. Tasks can be measured one by one: the
+table of each call is added to those of other tasks and protocols. The mean is over the tasks and
+seeds that the hybrid and its rivals have in common, and says how each task was trained; if a task
+is in two tables, the one measured last counts.
 
     python -m benchmarks.mad_suite --preset baseline --task in-context-recall --seeds 3
     python -m benchmarks.mad_suite --preset paper --task memorization --model mamba --epochs 20

@@ -1,25 +1,25 @@
-"""The whole loop: MAD tasks, mixture weights, a programmed hybrid, and what it is worth on a text.
+"""From MAD tasks through mixture weights to a programmed hybrid, and its perplexity on a text.
 
 Mixture weights are searched on MAD tasks, combined and carried to the hybrid, which is fine-tuned
-on each text with them frozen. Beside it: mixture weights searched on the text itself, even ones,
-and each component alone, all fine-tuned with the same data and steps; the projectors of each hybrid
-are fitted at the mixture weights that it has. The hybrid at even weights and each component have
-the best learning rate of a grid that goes on where its end is best, tried on a seed of its own with
-half of the steps; the hybrid's rate is that of all its mixture weights. Half of what is held out of
-a text chooses rates, the other half is what is measured on.
+on each text with them frozen. The baselines are mixture weights searched on the text itself, even
+ones, and each component alone, all fine-tuned with the same data and steps; the projectors of each
+hybrid are fitted at its mixture weights. The learning rates of the hybrid at even weights and of
+each component are the best of a grid, which is extended where its end is best, tried with half of
+the steps on a separate seed; the rate at even weights is used at all mixture weights. One half of
+the held-out text chooses rates, the other half is measured on.
 
 How far programming agrees with a direct search is the `agreement` (`manticore.programming.trust`)
-of their mixture weights about the blocks, with 0 for chance, and next to it the share of all orders
-of the blocks that agree as well. How much agreement can be hoped for is how far searches with
-different seeds agree with each other, on the text and on the tasks. Then: how often both prefer the
-same component overall; and the `trust` that follows from the tasks and the text alone.
+of their mixture weights on the blocks, 0 for chance, together with the share of all orders of the
+blocks that agree as well. The agreement of searches with different seeds, on the text and on the
+tasks, tells how much can be expected. Also measured: how often both prefer the same component
+overall, and the `trust` that follows from the tasks and the text alone.
 
     python -m benchmarks.programming --folder FOLDER
     python -m benchmarks.programming stories-mixed --pair zoo:tales-neox zoo:tales-mamba
 
 FOLDER has tales_en.valid.txt, novels_es.valid.txt, shakespeare.txt and wikitext2.valid.txt; without
-it, only the bundled text is there. Each text joins the table when it is measured, and is not
-measured again until the table is removed. If it is interrupted, the benchmark goes on with the
+it, only the bundled text is measured. Each text is added to the table when it is measured, and is
+not measured again until the table is removed. An interrupted benchmark continues after the
 trainings that are done; searches on tasks, which all texts share, stay in .cache until that is
 removed too.
 """

@@ -1,4 +1,4 @@
-"""What does a search step of a hybrid cost beside the training steps of its components?
+"""What does a search step of a hybrid cost, compared with training steps of its components?
 
 One step (forward, backward, AdamW) of the hybrid of two bundled components with all weights and the
 mixture learning, and one of each component alone, side by side in one process.

@@ -173,7 +173,7 @@ STAGES: Registry[Stage] = Registry(
             about="Train the projectors of a hybrid on general text, its components frozen.",
         ),
         "program": Stage(
-            home="manticore.programming.stage:program",
+            home="manticore.programming.program:program",
             options="manticore.config.programming:ProgramConfig",
             about="Get the mixture weights from MAD tasks rather than from the target text.",
             details="Each task is searched on the hybrid's own blocks, and what the tasks find is "

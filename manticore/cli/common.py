@@ -1,4 +1,4 @@
-"""What commands share: how errors are said, how a run is found and watched, common parameters."""
+"""What commands share: error messages, finding and watching a run, common parameters."""
 
 import shlex
 import sys

@@ -1,4 +1,4 @@
-"""Doing a run again from its configuration."""
+"""Repeating a run from its configuration."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from manticore.data import TextData
 from manticore.data.cache import digest
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
 from manticore.paths import expanded
-from manticore.recipes.running import go_on_with
+from manticore.recipes.running import resumed_run
 from manticore.runs import Run, RunConfig, RunError, get_run, start_run
 from manticore.runs.hybrids import weights_digest
 from manticore.store.folder import CONFIG_FILE, is_run_id, run_folder
@@ -30,33 +30,32 @@ def reproduce(
     trust_remote_code: bool = False,
     watch: "Watch" = Run.wait,
 ) -> Run:
-    """Start a new run that does what another did.
+    """Start a new run that repeats another.
 
-    The configuration says it all: also how the hybrid that the run
-    started from was made, and of which runs, which are done again in turn where the runs folder no
-    longer has them. On the same kind of CPU, in float32, losses and mixture weights are equal to
-    the last bit.
+    The configuration is enough: it also tells how the hybrid at the start was made, and from which
+    runs. Those are repeated too where the folder of runs no longer has them. On the same kind of
+    CPU, in float32, losses and mixture weights are equal to the last bit.
 
     Args:
-        what: A run, its id, its folder, or a `config.json` alone, wherever it lies.
+        what: Run, its id, its folder, or the path of a `config.json`.
         root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
-        inexact: Go on where the text or the weights at the start are not the same any more: other
-            hardware rounds otherwise.
-        trust_remote_code: Run code from hub repositories where the run did. A configuration that
-            came from elsewhere must not decide that.
-        watch: Called with every run that must be done first; returns when it is over.
+        inexact: Whether to continue although the text, or the weights at the start, are no longer
+            the same: other hardware rounds differently.
+        trust_remote_code: Whether to run code from hub repositories if the run did. A configuration
+            from somebody else must not decide that.
+        watch: Called with every run that must be repeated first; returns when the run has ended.
 
     Returns:
-        The run, at once.
+        The run, without waiting for it.
 
     Raises:
-        FileNotFoundError: There is no configuration, or no way to the hybrid at the start.
+        FileNotFoundError: There is no configuration, or the hybrid at the start cannot be made.
         ValueError: The configuration is damaged, or the text or the weights at the start are not
-            those that the run had, or it ran code from hub repositories and may not now.
-        RunError: A run that must be done first did not come to its end.
+            those that the run had, or it ran code from hub repositories, which is not allowed now.
+        RunError: A run that must be repeated first did not finish.
     """
     config, folder = _read(what, root)
-    if not trust_remote_code and any(said.trust_remote_code for said in _lineage(config)):
+    if not trust_remote_code and any(part.trust_remote_code for part in _lineage(config)):
         raise ValueError(
             f"The run of {', '.join(config.components)} was allowed to run code from hub "
             "repositories: if you trust them, allow it again with trust_remote_code "
@@ -66,7 +65,7 @@ def reproduce(
 
 
 def _lineage(config: RunConfig) -> Iterator[HybridConfig | Build]:
-    """All that says whether code from elsewhere may run: of a run, and of those before it."""
+    """The configurations of a run and of those before it that may allow code from elsewhere."""
     yield config
     if config.start is not None:
         if config.start.built is not None:
@@ -83,11 +82,11 @@ def _again(
     watch: "Watch",
     key: str | None = None,
 ) -> Run:
-    """Start a run with this configuration; `folder` is where it was, if that is still there.
+    """Start a run with this configuration.
 
-    `key` is what it is found again by.
+    `folder` is the folder of the original run if it still exists; `key` identifies the repetition.
     """
-    # A reproduction is nobody's stage: the recipe goes on from the run that it started itself.
+    # A repetition is not a stage of the recipe, which continues from the run that it started.
     config = config.model_copy(update={"recipe": key})
     if not inexact and TextData.has_changed(config.data):
         raise ValueError(
@@ -104,7 +103,7 @@ def _again(
 def _read(
     what: "Run | str | os.PathLike[str]", root: str | os.PathLike[str] | None
 ) -> tuple[RunConfig, Path]:
-    """A configuration, and the folder it lies in."""
+    """A configuration and the folder of its file."""
     if isinstance(what, Run):
         return what.config, what.folder
     path = expanded(what)
@@ -127,14 +126,14 @@ def _starting_point(
     inexact: bool,
     watch: "Watch",
 ) -> ManticoreForCausalLM:
-    """The hybrid that the run started from, with the weights that it had."""
+    """The hybrid that the run started from, with the weights that it had then."""
     tried = []
     for way, hybrid in _ways_to_start(config, start, folder, root, inexact, watch):
-        said = start.model_dump(mode="json", exclude={"digest"}, exclude_none=True)
-        if "parent" in said and "parent" in hybrid.origin:
-            # The run that was done again, in place of one that is gone.
-            said["parent"]["run"] = hybrid.origin["parent"]["run"]
-        hybrid.origin = said
+        origin = start.model_dump(mode="json", exclude={"digest"}, exclude_none=True)
+        if "parent" in origin and "parent" in hybrid.origin:
+            # The repetition of a run that is gone.
+            origin["parent"]["run"] = hybrid.origin["parent"]["run"]
+        hybrid.origin = origin
         if inexact or weights_digest(hybrid) == start.digest:
             return hybrid
         tried.append(way)
@@ -160,7 +159,7 @@ def _ways_to_start(
     inexact: bool,
     watch: "Watch",
 ) -> Iterator[tuple[str, ManticoreForCausalLM]]:
-    """The hybrids that may be the one at the start, the cheapest first, each with how it came."""
+    """Hybrids that may be the one at the start, the cheapest first, each with its description."""
     saved = None if folder is None else folder / START_FOLDER
     if saved is not None and (saved / CONFIG_FILE).is_file():
         yield f"in {saved}", ManticoreForCausalLM.from_pretrained(saved, dtype="auto")
@@ -168,7 +167,7 @@ def _ways_to_start(
         build = start.built.model_dump()
         dtype = getattr(torch, build.pop("dtype"))
         yield (
-            "built of the components",
+            "built from the components",
             build_hybrid(
                 list(config.components),
                 config.n_blocks,
@@ -194,12 +193,12 @@ def _parent(
     inexact: bool,
     watch: "Watch",
 ) -> Run:
-    """The run that the hybrid was taken from, if it is still there, else done again."""
+    """The run that the hybrid was taken from, repeated if it no longer exists."""
     for place in (root, *([] if folder is None else [folder.parent])):
         if (run_folder(parent.run, place) / CONFIG_FILE).is_file():
             return get_run(parent.run, place)
     key = digest({"again": parent.run, "config": parent.config.model_dump(mode="json")})
-    run = go_on_with(key, root) or _again(parent.config, None, root, inexact, watch, key)
+    run = resumed_run(key, root) or _again(parent.config, None, root, inexact, watch, key)
     watch(run)
     if run.status.state != "done":
         raise RunError(

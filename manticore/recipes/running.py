@@ -1,4 +1,4 @@
-"""Doing a recipe: one run for each stage, found again where it was done or begun before."""
+"""Running a recipe: one run per stage; runs of an earlier call are used again."""
 
 import os
 from collections.abc import Callable
@@ -30,22 +30,21 @@ def run_recipe(
 ) -> list[Run]:
     """Do the stages of a recipe one after the other, each an ordinary run, and wait for the end.
 
-    Where a stage of this recipe was done before, its run is taken; where it was begun, the run goes
-    on. What counts is what the recipe says: a stage whose options, text or predecessors have
-    changed since is done anew, and the stages after it too. So the same call goes on after
-    anything that came in between.
+    A stage that an earlier call has finished is not repeated, and one that was interrupted is
+    resumed. A stage whose options, text or predecessors have changed since is done again, and so
+    are the stages after it. Calling this again therefore continues after any interruption.
 
     Args:
-        recipe: Or the path of its YAML file.
+        recipe: Recipe, or the path of its YAML file.
         root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
-        fresh: Do every stage anew.
-        watch: Called with each stage's run; returns when it is over.
+        fresh: Whether to do every stage again.
+        watch: Called with the run of each stage; returns when the run has ended.
 
     Returns:
         The runs, in the order of the stages.
 
     Raises:
-        ValueError: The recipe, or a value in it, cannot be.
+        ValueError: The recipe, or a value in it, is not valid.
         RunError: A stage failed or was stopped.
     """
     if not isinstance(recipe, Recipe):
@@ -58,15 +57,15 @@ def run_recipe(
         run.wait()
         if run.status.state != "done":
             raise RunError(
-                f"the recipe's {stage}, run {run.id}, was {run.status.state}: the same recipe "
-                "again goes on with it"
+                f"The stage {stage} of the recipe, run {run.id}, was {run.status.state}: run the "
+                "recipe again to continue."
             )
         made.append(run)
     return made
 
 
 def done_before(recipe: Recipe, root: str | os.PathLike[str] | None = None) -> list[Run] | None:
-    """The runs of a recipe that has been done to its end; None where any of it is left to do."""
+    """The runs of a recipe whose stages are all done; None if any of them is not."""
     found: list[Run] = []
     for stage in recipe.stage_names:
         run = _find(_key(recipe, stage, found[-1] if found else None), root)
@@ -83,17 +82,17 @@ def _find_or_start(
     root: str | os.PathLike[str] | None,
     fresh: bool,
 ) -> Run:
-    """The stage's run, at work or done."""
+    """The run of a stage, active or done."""
     base = runs_root(root)
     base.mkdir(parents=True, exist_ok=True)
     key = _key(recipe, stage, before)
-    # Two that do the same recipe at once, or two of a sweep that begin alike, share the run.
+    # Two calls of the same recipe, or two trials of a sweep with a common stage, share the run.
     with FileLock(base / _LOCK_FILE):
-        run = None if fresh else go_on_with(key, root)
+        run = None if fresh else resumed_run(key, root)
         return _start(recipe, stage, before, root, key) if run is None else run
 
 
-def go_on_with(key: str, root: str | os.PathLike[str] | None) -> Run | None:
+def resumed_run(key: str, root: str | os.PathLike[str] | None) -> Run | None:
     """The newest run whose `RunConfig.recipe` is this key, resumed if it was interrupted."""
     run = _find(key, root)
     if run is not None and run.status.state != "done" and not run.is_alive:
@@ -110,9 +109,9 @@ def _find(key: str, root: str | os.PathLike[str] | None) -> Run | None:
 
 
 def _key(recipe: Recipe, stage: str, before: Run | None) -> str:
-    """A digest of all that decides what a stage does. Names and trackers do not."""
+    """A digest of everything that decides what a stage does, which names and trackers do not."""
     text = recipe.text(stage)
-    said = {
+    decisive = {
         "hybrid": recipe.model_dump(mode="json", exclude={"name", "trackers", "data", "stages"}),
         "stage": stage,
         "options": recipe.options(stage).model_dump(mode="json"),
@@ -120,7 +119,7 @@ def _key(recipe: Recipe, stage: str, before: Run | None) -> str:
         "components": [files_of(component) for component in recipe.components],
         "before": None if before is None else before.id,
     }
-    return digest(said)
+    return digest(decisive)
 
 
 def _start(
@@ -131,7 +130,7 @@ def _start(
     key: str,
 ) -> Run:
     hybrid, text = _hybrid(recipe, stage, before), recipe.text(stage)
-    # A hybrid that was built, or saved by a run, always has one.
+    # Hybrids that were built, or saved by a run, always have a tokenizer.
     assert hybrid.tokenizer is not None
     return start_stage(
         stage,
@@ -149,5 +148,5 @@ def _start(
 
 
 def _hybrid(recipe: Recipe, stage: str, before: Run | None) -> "ManticoreForCausalLM":
-    """What the stage starts from: what the stage before has made, or the components."""
+    """The hybrid that a stage starts from: of the stage before, or built from the components."""
     return build_from(recipe) if before is None else hybrid_of(stage, before)

@@ -1,4 +1,4 @@
-"""Sweeps: a recipe at every combination of some values and seeds, here or on a Ray cluster."""
+"""Sweeps: a recipe with every combination of values and seeds, here or on a Ray cluster."""
 
 import json
 import logging
@@ -26,22 +26,22 @@ from manticore.store.folder import slug
 from manticore.suite.grid import run_groups
 
 CPUS = 2
-"""Cores of a trial, where a machine has so many."""
+"""Cores per trial, on a machine that has that many."""
 _CARRIED = ("MANTICORE_ZOO", "MANTICORE_CACHE", "HF_HOME", "HF_HUB_OFFLINE")
 _POLL = 0.2
-"""Seconds between looks at a run."""
+"""Seconds between checks of a run."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A recipe at one setting and seed.
+    """A recipe with one setting and seed.
 
     Attributes:
         setting: Values by the names of options.
-        seed: Of the recipe.
-        runs: Ids of the runs, one for each stage; none where it failed.
-        perplexity: That the last stage measured; None where it failed or is not finite.
-        error: Why it failed.
+        seed: Random seed.
+        runs: Ids of the runs, one per stage; empty if the trial failed.
+        perplexity: Perplexity after the last stage; None if the trial failed or it is not finite.
+        error: Why the trial failed; None if it did not.
     """
 
     setting: dict[str, Any]
@@ -53,11 +53,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep has found.
+    """Results of a sweep.
 
     Attributes:
-        trials: One for each setting and seed.
-        path: The same as JSON, in the runs folder.
+        trials: Trials, one per setting and seed.
+        path: JSON file with the same content, in the folder of runs.
     """
 
     trials: list[Trial]
@@ -67,8 +67,9 @@ class Sweep:
         """Perplexities by setting.
 
         Returns:
-            For each its `setting`, the number of `seeds` that succeeded, the `mean` of their
-            perplexities and their `spread` (standard deviation); None where there are too few.
+            For each setting, a dictionary with `setting`, the number of `seeds` that succeeded, the
+            `mean` of their perplexities and the `spread` (standard deviation); None where there
+            are too few.
         """
         return _by_setting(self.trials)
 
@@ -83,26 +84,26 @@ def sweep(
     concurrent: int | None = None,
     report: Callable[[Trial], object] = lambda trial: None,
 ) -> Sweep:
-    """Do a recipe at every combination of values and with every seed, and wait for the end.
+    """Run a recipe with every combination of values and seeds, and wait for the end.
 
-    Every trial's stages are ordinary runs, so what was done before is not done again, and trials
-    that begin alike share the runs of their common stages. On this machine there is one trial per
-    two cores at a time, or one on a GPU; on a Ray cluster, as many as have room. There, the folder
-    of runs, and what the recipe names by a path, must be reached from every machine.
+    The stages of every trial are ordinary runs, so finished ones are not repeated, and trials share
+    the runs of the stages that they have in common. This machine runs one trial per two cores at a
+    time, or one on a GPU; a Ray cluster runs as many as fit. Every machine of a cluster needs the
+    folder of runs, and the files that the recipe names, under the same paths.
 
     Args:
-        recipe: A recipe, or the path of its YAML file.
+        recipe: Recipe, or the path of its YAML file.
         vary: Values by the names of options: `{"search.component_lr": [1e-4, 1e-3]}`.
-        seeds: Random seeds; the recipe's own if not given.
+        seeds: Random seeds; the one of the recipe if not given.
         root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
         address: Address of a Ray cluster; this machine if not given.
-        concurrent: Largest number of trials at a time.
-        report: Called with every trial when it is over.
+        concurrent: Largest number of trials at the same time.
+        report: Called with every trial when it has ended.
 
     Raises:
-        ImportError: There is an address, and Ray is not installed.
+        ImportError: An address was given, and Ray is not installed.
         ConnectionError: No cluster answers at the address.
-        ValueError: An option or a value that cannot be, in any trial; nothing has started then.
+        ValueError: An option or a value of a trial is not valid; nothing has started then.
     """
     if address is not None:
         require("A sweep on a cluster", "ray")
@@ -113,9 +114,9 @@ def sweep(
     seeds = [recipe.seed] if seeds is None else list(seeds)
     planned = _plan(recipe, vary, seeds)
     if concurrent is not None and concurrent < 1:
-        raise ValueError(f"concurrent is {concurrent}: at least one trial must run at a time")
+        raise ValueError(f"concurrent={concurrent} lets no trial run: give 1 or more.")
     errors = {}
-    # What is done needs no process.
+    # Finished trials need no process.
     pending = [i for i, (_, _, made) in enumerate(planned) if done_before(made, root) is None]
     if pending:
         errors = _run(
@@ -127,30 +128,30 @@ def sweep(
             lambda index, error: report(_trial(*planned[index], root, error)),
         )
     trials = [_trial(*planned[i], root, errors.get(i)) for i in range(len(planned))]
-    said = {"recipe": recipe.model_dump(mode="json"), "vary": vary, "seeds": seeds}
+    swept = {"recipe": recipe.model_dump(mode="json"), "vary": vary, "seeds": seeds}
     base = runs_root(root)
     base.mkdir(parents=True, exist_ok=True)
-    name = "-".join(filter(None, ["sweep", slug(recipe.name or ""), digest(said)[:8]]))
+    name = "-".join(filter(None, ["sweep", slug(recipe.name or ""), digest(swept)[:8]]))
     path = base / f"{name}.json"
     found = {"settings": _by_setting(trials), "trials": [asdict(trial) for trial in trials]}
-    write_json(path, said | found)
+    write_json(path, swept | found)
     return Sweep(trials, path)
 
 
 def _plan(
     recipe: Recipe, vary: dict[str, list[Any]], seeds: list[int]
 ) -> list[tuple[dict[str, Any], int, Recipe]]:
-    """Setting, seed and recipe of every trial, all of them checked."""
+    """Setting, seed and recipe of every trial, all checked."""
     if recipe.stage_names[-1] == "program":
         raise ValueError(
-            "a sweep compares perplexities, and a recipe that ends with program measures none: add "
-            "finetune or evaluate"
+            "A sweep compares perplexities, and a recipe that ends with program measures none: add "
+            "finetune or evaluate."
         )
     if any(name.replace("-", "_") in {"seed", "name"} for name in vary):
-        raise ValueError("seed and name are not varied: give the seeds as seeds")
+        raise ValueError("seed and name cannot be varied: give the seeds as seeds.")
     for name, values in {**vary, "seeds": seeds}.items():
         if not values or any(values.count(value) > 1 for value in values):
-            raise ValueError(f"{name} has the values {values}: give at least one, and each once")
+            raise ValueError(f"{name} has the values {values}: give at least one, each once.")
     settings = [dict(zip(vary, values, strict=True)) for values in product(*vary.values())]
     return [
         (setting, seed, recipe.with_options({**setting, "seed": seed}))
@@ -168,7 +169,8 @@ def _trial(
 ) -> Trial:
     runs = done_before(recipe, root)
     if runs is None:
-        return Trial(setting, seed, [], None, error or "it was interrupted: sweep again to go on")
+        cause = error or "The trial was interrupted: sweep again to continue."
+        return Trial(setting, seed, [], None, cause)
     perplexity = runs[-1].metrics()["perplexity"]
     finite = perplexity is not None and math.isfinite(perplexity)
     return Trial(setting, seed, [run.id for run in runs], perplexity if finite else None)
@@ -200,7 +202,7 @@ def _run(
     concurrent: int | None,
     over: Callable[[int, str | None], object],
 ) -> dict[int, str]:
-    """Do the pending recipes; the errors of those that failed."""
+    """Run the pending recipes, and return the errors of those that failed, by index."""
     base.mkdir(parents=True, exist_ok=True)
     errors: dict[int, str] = {}
 
@@ -232,14 +234,14 @@ def _run(
 
 
 def _at_once(devices: set[str]) -> int:
-    """Trials that this machine has room for: one per two cores, or one on a GPU."""
+    """Number of trials that this machine runs at once: one per two cores, or one on a GPU."""
     if devices != {"cpu"} and torch.cuda.is_available():
         return 1
     return max(1, (os.cpu_count() or 1) // CPUS)
 
 
 def _do_here(recipe: Recipe, base: Path, stop: Event) -> None:
-    """One trial, whose stages are processes; a sweep that is interrupted does not wait for them."""
+    """Run one trial, whose stages are processes; an interrupted sweep does not wait for them."""
 
     def watch(run: Run) -> None:
         while run.status.is_active:
@@ -253,7 +255,7 @@ def _do_here(recipe: Recipe, base: Path, stop: Event) -> None:
 def _cluster(
     address: str, recipes: list[Recipe], base: Path
 ) -> "Iterator[Callable[[int], Future[None]]]":
-    """What starts a trial on a Ray cluster, by its index."""
+    """A function that starts a trial on a Ray cluster, by its index."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
@@ -282,7 +284,7 @@ def _cluster(
 
 
 def _resources(nodes: Sequence[Mapping[str, Any]], devices: set[str]) -> dict[str, float]:
-    """What a trial takes: cores, and a GPU where there is one and the recipe lets it be used."""
+    """Resources of a trial: cores, and a GPU if there is one and the recipe allows it."""
     alive = [node["Resources"] for node in nodes if node["Alive"]]
     cpus = min(CPUS, max(node.get("CPU", 0) for node in alive))
     gpus = devices != {"cpu"} and any(node.get("GPU", 0) >= 1 for node in alive)
@@ -290,6 +292,6 @@ def _resources(nodes: Sequence[Mapping[str, Any]], devices: set[str]) -> dict[st
 
 
 def _do_there(values: dict[str, Any], root: str, environment: dict[str, str]) -> None:
-    """One trial, in a process of Ray's."""
+    """Run one trial in a process of Ray."""
     os.environ.update(environment)
     run_recipe(Recipe(**values), root=root)

@@ -1,4 +1,4 @@
-"""The committed tables of measurements, each made by a program in `benchmarks/` of a checkout."""
+"""The published tables of results, each measured by a program in `benchmarks/`."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ CHECKOUT = Path(manticore.__file__).resolve().parent.parent
 
 
 def table_names(checkout: Path = CHECKOUT) -> list[str]:
-    """The tables that `reproduce_table` knows; none outside a checkout."""
+    """Names of the tables that `reproduce_table` can measure; none outside a checkout."""
     return sorted(
         path.stem
         for path in (checkout / "benchmarks").glob("*.py")
@@ -31,15 +31,15 @@ def reproduce_table(name: str, arguments: list[str], checkout: Path = CHECKOUT) 
         The exit status of the program.
 
     Raises:
-        LookupError: There is no such table, or no checkout.
+        LookupError: There is no such table, or the package is not in a checkout.
     """
     names = table_names(checkout)
     if not names:
         raise LookupError(
-            f"the table {name!r} needs benchmarks/, which a checkout of the project has beside the "
-            f"package and {checkout} has not: clone the project and install it with pip install -e"
+            f"The table {name!r} needs the folder benchmarks/ of the project, which {checkout} "
+            "does not have: clone the project and install it with pip install -e ."
         )
     if name not in names:
-        raise LookupError(f"there is no table {name!r}: the tables are {', '.join(names)}")
+        raise LookupError(f"There is no table {name!r}: choose one of {', '.join(names)}.")
     command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
     return subprocess.run(command, cwd=checkout, check=False).returncode

@@ -308,7 +308,7 @@ def test_stop_and_resume(at):
         (["sweep", str(EXAMPLE), "--vary", "search.stepz=1"], "Did you mean 'steps'"),
         (["sweep", str(EXAMPLE), "--vary", "search.steps=0"], "greater than 0"),
         (["sweep", str(EXAMPLE), "--seeds", "[1"], "is not a list of values"),
-        (["reproduce", "bilingul"], "the tables are"),
+        (["reproduce", "bilingul"], "choose one of"),
         (["reproduce", "no/config.json"], "There is no"),
         (["reproduce", "20990101-000000000-x"], "no run"),
         (["watch", "last"], "There is no run yet"),

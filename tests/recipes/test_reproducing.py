@@ -108,7 +108,7 @@ def test_weights_changed_by_hand_are_in_the_folder_or_nowhere(hybrid, data, at):
     before, digest = traces(run), run.config.start.digest
     assert_same(before, mc.reproduce(run.folder).wait(240))
     alone = config_alone(run, at)
-    with pytest.raises(ValueError, match="built of the components has other weights"):
+    with pytest.raises(ValueError, match="built from the components has other weights"):
         mc.reproduce(alone)
     other = mc.reproduce(alone, inexact=True)
     other.kill()

@@ -121,5 +121,5 @@ def test_a_stage_that_is_stopped_ends_the_recipe_with_a_word(recipe):
             time.sleep(0.02)
         run.stop()
 
-    with pytest.raises(RunError, match="was stopped: the same recipe again"):
+    with pytest.raises(RunError, match="was stopped: run the recipe again"):
         mc.run_recipe(long, watch=stop)

@@ -28,7 +28,7 @@ def test_the_program_of_every_table_can_be_found(name):
 
 
 def test_what_is_no_table_is_named(checkout, tmp_path_factory):
-    with pytest.raises(LookupError, match="the tables are speed"):
+    with pytest.raises(LookupError, match="choose one of speed"):
         reproduce_table("harness", [], checkout)
     with pytest.raises(LookupError, match="clone the project"):
         reproduce_table("speed", [], tmp_path_factory.mktemp("installed"))

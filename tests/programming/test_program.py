@@ -16,7 +16,7 @@ import manticore as mc
 from manticore.config.programming import ProgramConfig
 from manticore.programming.combining import LengthFit, above_chance
 from manticore.programming.fresh import hybrid_for_task
-from manticore.programming.stage import NOTHING_LEARNED, _combine
+from manticore.programming.program import NOTHING_LEARNED, _combine
 from manticore.runs import Run, RunError
 from manticore.runs.stages import run_stage
 from manticore.store.events import EventWriter
@@ -130,7 +130,7 @@ def test_each_task_has_the_memory_of_the_one_before(
         made.append(weakref.ref(for_task))
         return for_task
 
-    monkeypatch.setattr("manticore.programming.stage.hybrid_for_task", make)
+    monkeypatch.setattr("manticore.programming.program.hybrid_for_task", make)
     gc.disable()
     try:
         do_here(programmed(hybrid, tmp_path, skills, launch=False))
@@ -147,7 +147,7 @@ def test_time_left_counts_the_lengths_of_later_tasks(
 ) -> None:
     sections: list[Section] = []
     monkeypatch.setattr(
-        "manticore.programming.stage.Section",
+        "manticore.programming.program.Section",
         lambda *given, **named: sections.append(Section(*given, **named)) or sections[-1],
     )
     do_here(programmed(hybrid, tmp_path, skills, launch=False))
