@@ -222,7 +222,7 @@ def _search(
     with tempfile.TemporaryDirectory() as folder, EventWriter(folder) as events:
         loop = Loop(
             hybrid,
-            parameter_groups(hybrid, options, strategy.shared_parameters()),
+            parameter_groups(hybrid, options, strategy.shared_groups()),
             text,
             LoopOptions(
                 steps=options.steps,

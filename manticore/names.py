@@ -87,6 +87,11 @@ STRATEGIES: Registry[Strategy] = Registry(
             gradient=True,
             options=_DESCENT | _PRUNING | {"temperature"},
         ),
+        "routed": Strategy(
+            home="manticore.search.routed:Routed",
+            about="Every token its own mixture weights, from a router that is fitted first.",
+            options=frozenset({"mixture_lr", "mixture_schedule", "tied", "entropy", "router"}),
+        ),
         "probe": Strategy(
             home="manticore.search.probe:Probe",
             about="Measured line search towards the corners, without gradients.",

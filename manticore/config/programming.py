@@ -106,6 +106,11 @@ class ProgramConfig(SearchConfig, frozen=True):
             raise ValueError(
                 "The strategy 'fixed' finds no mixture weights: choose one that searches."
             )
+        if self.strategy == "routed":
+            raise ValueError(
+                "The strategy 'routed' finds mixture weights for the tokens of a text, which the "
+                "tasks do not have: choose another for programming."
+            )
         if self.is_given("sample_tokens"):
             raise ValueError(
                 "Programming does not use sample_tokens, as tasks contain no text: leave it out."

@@ -81,8 +81,12 @@ class HybridConfig(RunSettings, frozen=True):
     """Kind of the projectors."""
     projector_init: ProjectorInit = "aligned"
     """Initialization of the projectors."""
-    head: Literal["mixed", "new"] = "mixed"
-    """Output head: the components' own heads, mixed, or a new one in their place."""
+    head: Literal["mixed", "mixture", "new"] = "mixed"
+    """Output head: the components' own heads, with their logits mixed (`mixed`) or their
+    probabilities (`mixture`), or a new one in their place."""
+    gate: Literal["paper", "flat"] = "paper"
+    """How far a projector is passed by: by the mixture weight, as in the paper, or by a high power
+    of it, which moves only near the corners."""
     mixture_weights: tuple[tuple[float, ...], ...] | None = None
     """Initial mixture weights: one row per block, one weight per component; uniform by default."""
     trust_remote_code: bool = False

@@ -1,9 +1,10 @@
 """Options of a search: one object for Python, a run's JSON and the shell."""
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from manticore.config.options import Options
 from manticore.config.training import Schedule, TrainConfig
 from manticore.names import STRATEGIES, NameIn
 
@@ -18,11 +19,42 @@ def _users(option: str) -> list[str]:
     return [name for name, entry in STRATEGIES.items() if option in entry.options]
 
 
+class RouterConfig(Options, frozen=True):
+    """Options of a router, which gives every token mixture weights of its own.
+
+    It is fitted before the first step, to the components' own losses on the training text.
+    """
+
+    panel: ClassVar[str] = "Router"
+
+    width: PositiveInt = 32
+    """Number of channels of the router's state."""
+    threshold: float = Field(default=0.0, ge=0, lt=1)
+    """Weight below which a component takes no part at a token; 0 = all take part."""
+    lr: float = Field(default=0.002, ge=0)
+    """Learning rate of the router; 0 keeps it as it was fitted."""
+    smoothness: float = Field(default=0.0, ge=0)
+    """Weight of the change of the mixture weights from token to token, in the loss."""
+    targets: Literal["share", "best"] = "share"
+    """What the router learns: the probability of each component given the tokens that follow, or
+    the component that predicts them best."""
+    window: PositiveInt = 8
+    """Number of tokens that follow, over which components are compared."""
+    fit_steps: NonNegativeInt = 150
+    """Steps of the fit; 0 = start with mixture weights that are the same for all tokens."""
+    fit_sequences: PositiveInt = 240
+    """Training sequences that the router is fitted on."""
+    fit_lr: PositiveFloat = 0.02
+    """Learning rate of the fit."""
+
+
 class SearchConfig(TrainConfig, frozen=True):
     """Options of the stage `search`."""
 
     panel: ClassVar[str] = "Search"
 
+    steps: NonNegativeInt = 300
+    """Number of optimizer steps; with a router 0 is possible, and leaves it as it was fitted."""
     strategy: Annotated[str, NameIn(STRATEGIES)] = "darts"
     """Strategy by which the mixture weights are found."""
     mixture_lr: PositiveFloat = 0.02
@@ -50,6 +82,8 @@ class SearchConfig(TrainConfig, frozen=True):
     held_out: float = Field(default=0.1, gt=0, lt=1)
     """Share of the training text on which mixture weights are judged and from which no other weight
     learns; for a long stream, its first 2,048 sequences."""
+    router: RouterConfig = RouterConfig()
+    """Options of the router."""
     probe_every: PositiveInt = 10
     """Steps between rounds of measurements."""
     probe_batches: PositiveInt = 1
@@ -82,6 +116,15 @@ class SearchConfig(TrainConfig, frozen=True):
                     f"The strategy {self.strategy!r} does not use {option}: leave it out, or "
                     f"choose one of {', '.join(_users(option))}."
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_done(self) -> Self:
+        if self.steps == 0 and "router" not in STRATEGIES[self.strategy].options:
+            raise ValueError(
+                f"steps is 0, and the strategy {self.strategy!r} finds mixture weights in steps: "
+                "give 1 or more, or choose the strategy 'routed', which can fit its router alone."
+            )
         return self
 
     @model_validator(mode="after")

@@ -110,6 +110,9 @@ class LoraConfig(Options, frozen=True):
 class FinetuneConfig(TrainConfig, frozen=True):
     """Options of the stage `finetune`: mixture weights stay, everything else trains."""
 
+    router_lr: float = Field(default=0.0, ge=0)
+    """Learning rate of a hybrid's router, which decides the mixture weights of each token; 0 keeps
+    it as it was found."""
     lora: LoraConfig | None = None
     """Train LoRA adapters instead of the components' own weights; they are merged at the end."""
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from manticore.hybrid.blocks import BoundaryObserver
+from manticore.hybrid.mixture import PassWeights
 from manticore.hybrid.projectors import Projector, resize_width
 
 if TYPE_CHECKING:
@@ -153,9 +154,10 @@ def observe_boundaries(
         observer: Looks at the boundaries.
     """
     positions, alpha = _positions(input_ids), hybrid.mixture_weights
+    weights = PassWeights.of(alpha, input_ids.shape[1], (alpha > 0).tolist())
     with _without_dropout(hybrid):
-        first = hybrid.get_input_embeddings()(input_ids, positions, alpha)
-        for _ in hybrid.blocks.states(first, alpha, position_ids=positions, observer=observer):
+        first = hybrid.get_input_embeddings()(input_ids, positions, weights)
+        for _ in hybrid.blocks.states(first, weights, position_ids=positions, observer=observer):
             pass
 
 

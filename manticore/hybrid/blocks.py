@@ -20,11 +20,15 @@ from dataclasses import dataclass
 from functools import reduce
 
 import torch
+from torch import nn
 
 from manticore.components.runner import BlockRunner
-from manticore.hybrid.cache import HybridCache
-from manticore.hybrid.mixture import Mixture
+from manticore.hybrid.cache import HybridCache, Missed, join_positions
+from manticore.hybrid.mixture import PassWeights, scaled
 from manticore.hybrid.projectors import BlockProjectors, resize_width
+
+_TINY = torch.finfo(torch.float32).tiny
+"""Stands for a weight of zero, whose logarithm has no gradient."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class HybridBlocks:
         widths: d_k, the components' widths.
         scales: (N + 1, K) sizes of the components' hidden states at the boundaries.
         projectors: The projectors into and out of the blocks.
-        mixture: The mixture weights.
+        gate_power: The gate is the mixture weight to this power; 1 is the paper's.
     """
 
     runners: list[BlockRunner]
@@ -83,7 +87,7 @@ class HybridBlocks:
     widths: list[int]
     scales: list[list[float]]
     projectors: BlockProjectors
-    mixture: Mixture
+    gate_power: int = 1
 
     @property
     def n_blocks(self) -> int:
@@ -95,31 +99,26 @@ class HybridBlocks:
         """D, the hybrid's width."""
         return max(self.widths)
 
-    def live(self, block: int) -> list[int]:
-        """Indices of the components that take part in a block: those of weight above zero."""
-        live = self.mixture.live()
-        return [k for k in range(len(self.runners)) if live is None or live[block][k]]
-
     def embed(
-        self, input_ids: torch.Tensor, position_ids: torch.Tensor, alpha: torch.Tensor
+        self, input_ids: torch.Tensor, position_ids: torch.Tensor, weights: PassWeights
     ) -> torch.Tensor:
         """h[0], (B, T, D): the mixed embeddings of all components.
 
         Args:
             input_ids: (B, T) token ids.
             position_ids: (B, T) or (1, T) positions.
-            alpha: (N, K) mixture weights.
+            weights: The mixture weights of the pass.
         """
         mixed = []
-        for k in self.live(0):
+        for k in weights.live(0):
             embedded = self.runners[k].embed(input_ids, position_ids) / self.scales[0][k]
-            mixed.append(alpha[0, k] * resize_width(embedded, self.width))
+            mixed.append(scaled(resize_width(embedded, self.width), weights.weight(0, k)))
         return reduce(torch.add, mixed)
 
     def states(
         self,
         hidden_states: torch.Tensor,
-        alpha: torch.Tensor,
+        weights: PassWeights,
         *,
         position_ids: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
@@ -130,29 +129,25 @@ class HybridBlocks:
 
         Args:
             hidden_states: (B, T, D) h[0].
-            alpha: (N, K) mixture weights.
+            weights: The mixture weights of the pass.
             position_ids: (B, T) or (1, T) positions of the T tokens.
             attention_mask: (B, past + T) padding mask, or None when nothing is padded.
             cache: The components' caches, or None.
             observer: Looks at every boundary. With an observer, components of weight zero run too.
         """
+        tokens = Tokens(position_ids, attention_mask)
         for block in range(self.n_blocks):
             mixed = []
-            live = self.live(block)
-            for k in live if observer is None else range(len(self.runners)):
-                passed = self._pass(
-                    block,
-                    k,
-                    hidden_states,
-                    alpha[block, k],
-                    alone=live == [k],
-                    position_ids=position_ids,
-                    attention_mask=attention_mask,
-                    cache=cache,
-                    observer=observer,
-                )
-                if k in live:
-                    mixed.append(alpha[block, k] * passed)
+            live = weights.live(block)
+            for k in range(len(self.runners)):
+                if k in live or observer is not None:
+                    passed = self._pass(
+                        block, k, hidden_states, weights, tokens, cache=cache, observer=observer
+                    )
+                    if k in live:
+                        mixed.append(passed)
+                elif weights.is_routed and cache is not None:
+                    cache.postpone(block, k, Missed(hidden_states, tokens.position_ids))
             hidden_states = reduce(torch.add, mixed)
             yield hidden_states
 
@@ -161,38 +156,60 @@ class HybridBlocks:
         block: int,
         k: int,
         hidden_states: torch.Tensor,
-        gate: torch.Tensor,
+        weights: PassWeights,
+        tokens: "Tokens",
         *,
-        alone: bool,
-        position_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None,
         cache: HybridCache | None,
         observer: BoundaryObserver | None,
     ) -> torch.Tensor:
-        """From h[b - 1], (B, T, D), to what block[b, k] contributes to h[b], (B, T, D)."""
+        """From h[b - 1], (B, T, D), to what block[b, k] adds to h[b], (B, T, D).
+
+        The component's block takes in the tokens that it has missed, and then those of the pass up
+        to the last with a weight above zero.
+        """
+        alone = weights.live(block) == [k]
+        n_tokens = hidden_states.shape[1]
+        extent = n_tokens if observer is not None else weights.extent(block, k, n_tokens)
+        weight = weights.weight(block, k, extent)
+        gate = weight if self.gate_power == 1 else weight**self.gate_power
+        missed = None if cache is None else cache.missed(block, k)
+        if extent < n_tokens:
+            if cache is not None:
+                later = hidden_states[:, extent:]
+                cache.postpone(block, k, Missed(later, tokens.position_ids[:, extent:]))
+            hidden_states = hidden_states[:, :extent]
+            tokens = tokens.until(n_tokens - extent)
         if observer is not None and not alone:
             observer.before_entering(block, k, hidden_states, float(gate))
-        entering = self._enter(block, k, hidden_states, gate, alone)
+        own = self._enter(block, k, hidden_states, gate, alone)
+        entering = own
+        if missed is not None:
+            # What a component has missed had no weight, so that the gate was closed.
+            earlier = self._enter(block, k, missed.hidden_states, gate.new_zeros(()), alone=False)
+            entering = torch.cat([earlier, own], dim=1)
+            tokens = tokens.after(missed)
         start, stop = self.cuts[k][block : block + 2]
         leaving = self.runners[k].run(
             start,
             stop,
             entering,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            cache=None if cache is None else cache.block(k, start, stop),
-        )
+            attention_mask=tokens.attention_mask,
+            position_ids=tokens.position_ids,
+            cache=None if cache is None else cache.block(k, start, stop, missed),
+        )[:, -extent:]
         leaving = leaving / self.scales[block + 1][k]
         if observer is not None and not alone:
             observer.before_leaving(block, k, leaving, float(gate))
         contribution = resize_width(leaving, self.width)
         if not alone:
             projected = self.projectors.out_of_block(block, k)(leaving)
-            contribution = (1 - gate) * projected + gate * contribution
+            contribution = scaled(projected, 1 - gate) + scaled(contribution, gate)
         if observer is not None:
-            entering = entering / self.scales[block][k]
-            observer.passed(Boundary(block, k, entering, leaving, contribution))
-        return contribution
+            observer.passed(Boundary(block, k, own / self.scales[block][k], leaving, contribution))
+        added = scaled(contribution, weight)
+        return (
+            nn.functional.pad(added, (0, 0, 0, n_tokens - extent)) if extent < n_tokens else added
+        )
 
     def _enter(
         self, block: int, k: int, hidden_states: torch.Tensor, gate: torch.Tensor, alone: bool
@@ -201,7 +218,7 @@ class HybridBlocks:
         entering = resize_width(hidden_states, self.widths[k])
         if not alone:
             projected = self.projectors.into_block(block, k)(hidden_states)
-            entering = (1 - gate) * projected + gate * entering
+            entering = scaled(projected, 1 - gate) + scaled(entering, gate)
         return self._in_own_type(k, entering * self.scales[block][k])
 
     def _in_own_type(self, k: int, hidden_states: torch.Tensor) -> torch.Tensor:
@@ -212,18 +229,84 @@ class HybridBlocks:
         return hidden_states.to(model.dtype)
 
     def logits(
-        self, hidden_states: torch.Tensor, alpha: torch.Tensor, vocab_size: int
+        self, hidden_states: torch.Tensor, weights: PassWeights, vocab_size: int
     ) -> torch.Tensor:
         """(B, T, V), the mixed logits of the components' own heads.
 
         Args:
             hidden_states: (B, T, D) h[N].
-            alpha: (N, K) mixture weights.
+            weights: The mixture weights of these tokens.
             vocab_size: V, the size of the hybrid's vocabulary.
         """
-        mixed = []
-        for k in self.live(self.n_blocks - 1):
-            own = resize_width(hidden_states, self.widths[k]) * self.scales[-1][k]
-            own_logits = self.runners[k].head(self._in_own_type(k, own))
-            mixed.append(alpha[-1, k] * own_logits[..., :vocab_size])
+        last = self.n_blocks - 1
+        mixed = [
+            scaled(self.own_logits(k, hidden_states, vocab_size), weights.weight(last, k))
+            for k in weights.live(last)
+        ]
         return reduce(torch.add, mixed)
+
+    def mixed_probabilities(
+        self, hidden_states: torch.Tensor, weights: PassWeights, vocab_size: int
+    ) -> torch.Tensor:
+        """(B, T, V), logits of the mixture of the components' own next-token probabilities.
+
+            log sum_k alpha[B, k] * softmax(logits_k) + sum_k alpha[B, k] * logsumexp(logits_k)
+
+        The second term changes no probability; with it, a component of weight one keeps its logits.
+
+        Args:
+            hidden_states: (B, T, D) h[N].
+            weights: The mixture weights of these tokens.
+            vocab_size: V, the size of the hybrid's vocabulary.
+        """
+        last = self.n_blocks - 1
+        live = weights.live(last)
+        if len(live) == 1:
+            return self.own_logits(live[0], hidden_states, vocab_size)
+        mixed, normalizers = [], []
+        for k in live:
+            weight = weights.weight(last, k)
+            own = self.own_logits(k, hidden_states, vocab_size).float()
+            normalizer = own.logsumexp(dim=-1, keepdim=True)
+            mixed.append(own - normalizer + weight.clamp_min(_TINY).log())
+            normalizers.append(weight * normalizer)
+        logits = reduce(torch.logaddexp, mixed) + reduce(torch.add, normalizers)
+        return logits.to(hidden_states.dtype)
+
+    def own_logits(self, k: int, hidden_states: torch.Tensor, vocab_size: int) -> torch.Tensor:
+        """(B, T, V), the logits of component k's head on h[N], (B, T, D)."""
+        own = resize_width(hidden_states, self.widths[k]) * self.scales[-1][k]
+        return self.runners[k].head(self._in_own_type(k, own))[..., :vocab_size]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Where the tokens of a pass are in their sequences.
+
+    Attributes:
+        position_ids: (B, T) or (1, T) positions.
+        attention_mask: (B, past + T) padding mask, or None when nothing is padded.
+    """
+
+    position_ids: torch.Tensor
+    attention_mask: torch.Tensor | None
+
+    def until(self, left_out: int) -> "Tokens":
+        """These tokens without the last so many.
+
+        Args:
+            left_out: Number of tokens.
+        """
+        mask = self.attention_mask
+        return Tokens(
+            self.position_ids[:, :-left_out], None if mask is None else mask[:, :-left_out]
+        )
+
+    def after(self, missed: Missed) -> "Tokens":
+        """These tokens with earlier ones, whose places the mask has already, in front of them.
+
+        Args:
+            missed: The earlier tokens.
+        """
+        positions = join_positions(missed.position_ids, self.position_ids)
+        return Tokens(positions, self.attention_mask)

@@ -16,7 +16,7 @@ from manticore.components.scratch import is_scratch
 from manticore.components.tokenizers import TransplantReport, same_vocabulary, transplant
 from manticore.config.run import MAX_COMPONENTS, ProjectorInit
 from manticore.hybrid.alignment import align_projectors, boundary_states, set_scales
-from manticore.hybrid.configuration import HeadKind, ManticoreConfig
+from manticore.hybrid.configuration import GateKind, HeadKind, ManticoreConfig
 from manticore.hybrid.modeling import ManticoreForCausalLM
 from manticore.names import PROJECTORS, choose
 from manticore.stories import generate_stories
@@ -33,6 +33,7 @@ def build_hybrid(
     projector: str = "linear",
     projector_init: str = "aligned",
     head: str = "mixed",
+    gate: str = "paper",
     mixture_weights: torch.Tensor | Sequence | None = None,
     tokenizer_from: int = 0,
     alignment_text: str | None = None,
@@ -49,7 +50,10 @@ def build_hybrid(
         n_blocks: Blocks B per component; the depth of the shallowest component if not given.
         projector: Kind of projector: `linear`, `identity` or `mlp`.
         projector_init: `aligned` (closed form, on text), `identity` or `random`.
-        head: `mixed` (the components' own heads, mixed) or `new`.
+        head: `mixed` (the logits of the components' own heads, mixed), `mixture` (their
+            probabilities, mixed) or `new`.
+        gate: `paper` (a projector is passed by to the extent of the mixture weight) or `flat` (of a
+            high power of it).
         mixture_weights: (N, K) or (K,); uniform if not given.
         tokenizer_from: Index of the component whose tokenizer and generation settings the hybrid
             uses. Components with another vocabulary are transplanted onto it;
@@ -72,7 +76,7 @@ def build_hybrid(
         ComponentError: A component that cannot be loaded.
     """
     _check_components(components)
-    _check_options(n_blocks, projector, projector_init, head, alignment_text, dtype, seed)
+    _check_options(n_blocks, projector, projector_init, head, gate, alignment_text, dtype, seed)
     _check_index(tokenizer_from, len(components))
     device = _checked_device(device)
     loaded = [
@@ -101,6 +105,7 @@ def build_hybrid(
         n_blocks=n_blocks,
         projector=projector,
         head=head,
+        gate=gate,
         vocab_size=min(component.model.config.vocab_size for component in loaded),
         dtype=dtype,
         **_special_ids(tokenizer),
@@ -119,7 +124,7 @@ def build_hybrid(
     if mixture_weights is not None:
         hybrid.set_mixture_weights(mixture_weights)
     # One component alone uses no projector, and its own head undoes any scale.
-    if len(loaded) > 1 or head != "mixed":
+    if len(loaded) > 1 or head == "new":
         length = min(_ALIGNMENT_LENGTH, hybrid.max_length or _ALIGNMENT_LENGTH)
         if alignment_text is None and all(is_scratch(component.source) for component in loaded):
             ids = _random_ids(config.vocab_size, length, seed)
@@ -167,6 +172,7 @@ def _check_options(
     projector: object,
     projector_init: object,
     head: object,
+    gate: object,
     alignment_text: object,
     dtype: object,
     seed: object,
@@ -174,6 +180,7 @@ def _check_options(
     PROJECTORS.find(projector)
     choose(projector_init, get_args(ProjectorInit), "projector_init")
     choose(head, get_args(HeadKind), "head")
+    choose(gate, get_args(GateKind), "gate")
     if n_blocks is not None and not _is_whole(n_blocks):
         raise TypeError(f"n_blocks={n_blocks!r} is not a whole number: give 2, say, or None.")
     if not _is_whole(seed):

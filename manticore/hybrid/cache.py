@@ -1,6 +1,7 @@
 """One cache for all components of a hybrid."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from transformers import Cache, PreTrainedConfig
@@ -9,10 +10,44 @@ from transformers.cache_utils import LinearAttentionCacheLayerMixin
 from manticore.components.block_cache import BlockCache, cache_layers
 
 
+@dataclass(frozen=True)
+class Missed:
+    """Tokens that a component has not taken in, because they had no weight in its block.
+
+    Attributes:
+        hidden_states: (B, P, D) h at the entrance of the block.
+        position_ids: (B, P) or (1, P) their positions.
+    """
+
+    hidden_states: torch.Tensor
+    position_ids: torch.Tensor
+
+    def before(self, later: "Missed") -> "Missed":
+        """These tokens and later ones.
+
+        Args:
+            later: The tokens that follow.
+        """
+        return Missed(
+            torch.cat([self.hidden_states, later.hidden_states], dim=1),
+            join_positions(self.position_ids, later.position_ids),
+        )
+
+    def rows(self, choose: Callable[[torch.Tensor], torch.Tensor]) -> "Missed":
+        """The same tokens of other rows.
+
+        Args:
+            choose: Function from a tensor (B, ...) to that of the other rows.
+        """
+        positions = self.position_ids.expand(self.hidden_states.shape[0], -1)
+        return Missed(choose(self.hidden_states), choose(positions))
+
+
 class HybridCache(Cache):
     """Every component's own cache layers: keys and values, convolution and state-space states.
 
-    They stand one after the other in one list, so that beams reorder all of them alike.
+    They stand one after the other in one list, so that beams reorder all of them alike. Next to
+    them: the state of a router, and the tokens that components have yet to take in.
 
     Args:
         configs: The K components' configurations.
@@ -27,6 +62,9 @@ class HybridCache(Cache):
         self._seen_tokens = 0
         self._ends_padded: torch.Tensor | None = None
         self._live: list[list[int]] | None = None
+        self.router_state: torch.Tensor | None = None
+        """(B, R) state of the hybrid's router after the tokens so far."""
+        self._missed: dict[tuple[int, int], Missed] = {}
         super().__init__(layers=[layer for layers in per_component for layer in layers])
 
     @property
@@ -38,10 +76,40 @@ class HybridCache(Cache):
         """
         return False
 
-    def block(self, component: int, start: int, stop: int) -> BlockCache:
-        """The part that layers `start` to `stop` of a component use."""
+    def block(
+        self, component: int, start: int, stop: int, missed: Missed | None = None
+    ) -> BlockCache:
+        """The part that layers `start` to `stop` of a component use.
+
+        Args:
+            component: Index of the component.
+            start: First layer.
+            stop: Layer behind the last.
+            missed: Earlier tokens that these layers take in only now.
+        """
         offset = self._offsets[component]
-        return BlockCache(self.layers[offset + start : offset + stop], start, self._seen_tokens)
+        seen = self._seen_tokens - (0 if missed is None else missed.hidden_states.shape[1])
+        return BlockCache(self.layers[offset + start : offset + stop], start, seen)
+
+    def postpone(self, block: int, k: int, missed: Missed) -> None:
+        """Keep tokens that a component need not take in yet.
+
+        Args:
+            block: Index of the block.
+            k: Index of the component.
+            missed: The tokens, which follow those that were postponed before.
+        """
+        earlier = self._missed.get((block, k))
+        self._missed[block, k] = missed if earlier is None else earlier.before(missed)
+
+    def missed(self, block: int, k: int) -> Missed | None:
+        """The tokens that a component has yet to take in; it is about to, and they are forgotten.
+
+        Args:
+            block: Index of the block.
+            k: Index of the component.
+        """
+        return self._missed.pop((block, k), None)
 
     def check(self, configs: Sequence[PreTrainedConfig], live: list[list[int]]) -> None:
         """Refuse to continue where the result would be wrong.
@@ -106,6 +174,8 @@ class HybridCache(Cache):
         """Forget all tokens."""
         super().reset()
         self._seen_tokens = 0
+        self.router_state = None
+        self._missed.clear()
         self._ends_padded = None
         self._live = None
 
@@ -113,15 +183,44 @@ class HybridCache(Cache):
         """Forget the last `-tokens_to_remove` tokens.
 
         Raises:
-            RuntimeError: A component has recurrent states, which cannot be rolled back.
+            RuntimeError: A component or a router has recurrent states, which cannot be rolled back.
         """
-        if any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in self.layers):
+        recurrent = any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in self.layers)
+        if recurrent or self.router_state is not None or self._missed:
             raise RuntimeError(
                 "This hybrid's cache holds recurrent states, which cannot be cropped: start again "
                 "from an empty cache."
             )
         super().crop(tokens_to_remove)
         self._seen_tokens -= abs(tokens_to_remove)
+
+    # Rows -------------------------------------------------------------------------------------
+
+    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
+        """Put other rows in place of these, for a beam search."""
+        super().reorder_cache(beam_idx)
+        self._choose_rows(lambda tensor: tensor.index_select(0, beam_idx.to(tensor.device)))
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat each row."""
+        super().batch_repeat_interleave(repeats)
+        self._choose_rows(lambda tensor: tensor.repeat_interleave(repeats, dim=0))
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keep the rows with these indices."""
+        super().batch_select_indices(indices)
+        self._choose_rows(lambda tensor: tensor[indices, ...])
+
+    def _choose_rows(self, choose: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        if self.router_state is not None:
+            self.router_state = choose(self.router_state)
+        self._missed = {key: missed.rows(choose) for key, missed in self._missed.items()}
+
+
+def join_positions(earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
+    """(B, P + T) or (1, P + T) positions, from (B or 1, P) and (B or 1, T)."""
+    rows = max(len(earlier), len(later))
+    return torch.cat([earlier.expand(rows, -1), later.expand(rows, -1)], dim=1)
 
 
 def _shapes(configs: Sequence[PreTrainedConfig]) -> list[tuple[str, int, int]]:

@@ -9,7 +9,10 @@ from manticore.components.runner import cut_points
 from manticore.config.run import MAX_COMPONENTS
 from manticore.names import PROJECTORS, choose
 
-HeadKind = Literal["mixed", "new", "reconstruction"]
+HeadKind = Literal["mixed", "mixture", "new", "reconstruction"]
+GateKind = Literal["paper", "flat"]
+GATE_POWERS: dict[str, int] = {"paper": 1, "flat": 8}
+"""A gate is the mixture weight to this power."""
 
 
 class ManticoreConfig(PreTrainedConfig):
@@ -21,8 +24,13 @@ class ManticoreConfig(PreTrainedConfig):
         component_sources: What each component was loaded from; the names if not given.
         n_blocks: Number of blocks B that every component is cut into.
         projector: Kind of projector between hybrid and component width.
-        head: "mixed" mixes the components' own heads; "new" trains one norm and head (the paper's);
-            "reconstruction" decodes the whole sequence from the last position (MAD's compression).
+        head: "mixed" mixes the logits of the components' own heads, "mixture" their probabilities;
+            "new" trains one norm and head (the paper's); "reconstruction" decodes the whole
+            sequence from the last position (MAD's compression).
+        gate: How far a projector is passed by. "paper": by the mixture weight; "flat": by a high
+            power of it, so that the projectors stay right while mixture weights move.
+        router: Settings of the router (`hybrid.routing.RouterSettings`) where every token has
+            mixture weights of its own; None where all tokens share them.
         scales: (N + 1, K) sizes of the components' hidden states at the block boundaries, powers of
             two; the hybrid works with hidden states divided by them. All 1 if not given.
         vocab_size: Size of the hybrid's one vocabulary.
@@ -39,6 +47,8 @@ class ManticoreConfig(PreTrainedConfig):
     n_blocks: int = 1
     projector: str = "linear"
     head: str = "mixed"
+    gate: str = "paper"
+    router: dict[str, Any] | None = None
     scales: list[list[float]] = field(default_factory=list)
     vocab_size: int = 0
     initializer_range: float = 0.02
@@ -70,6 +80,7 @@ class ManticoreConfig(PreTrainedConfig):
             )
         PROJECTORS.find(self.projector)
         choose(self.head, get_args(HeadKind), "head")
+        choose(self.gate, get_args(GateKind), "gate")
 
     @property
     def component_configs(self) -> list[PreTrainedConfig]:

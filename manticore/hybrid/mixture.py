@@ -1,6 +1,7 @@
 """Mixture weights: alpha[b, k] >= 0 with rows that sum to one (paper section 3)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -53,12 +54,109 @@ def check_mixture_weights(
     return alpha
 
 
+INSIDE = 1e-3
+"""How far inside a corner of the simplex is moved, as a softmax cannot reach it."""
+
+
+def logits_of(alpha: torch.Tensor) -> torch.Tensor:
+    """Logits whose softmax over the last axis gives mixture weights, corners moved inside."""
+    return ((1 - INSIDE) * alpha + INSIDE / alpha.shape[-1]).log()
+
+
+@dataclass(frozen=True)
+class PassWeights:
+    """The mixture weights of one pass over T tokens.
+
+    Attributes:
+        alpha: (N, K); or (B, T, N, K), where each token has mixture weights of its own.
+        reach: How many of the T tokens each component takes part in, from the first to the last
+            with a weight above zero, N times K; None where all take part throughout. Later tokens
+            need not pass through the component's block.
+    """
+
+    alpha: torch.Tensor
+    reach: list[list[int]] | None = None
+
+    @classmethod
+    def of(
+        cls, alpha: torch.Tensor, n_tokens: int, live: list[list[bool]] | None = None
+    ) -> "PassWeights":
+        """The weights of a pass, with their reach.
+
+        Args:
+            alpha: (N, K) or (B, T, N, K) mixture weights; for the latter, zeros are looked up,
+                which waits for the device.
+            n_tokens: T, the number of tokens.
+            live: For (N, K): which components take part in each block, N times K; None for all.
+        """
+        if alpha.ndim == 4:
+            last = torch.arange(1, n_tokens + 1, device=alpha.device)[:, None, None]
+            return cls(alpha, ((alpha > 0).any(dim=0) * last).amax(dim=0).tolist())
+        if live is None:
+            return cls(alpha)
+        return cls(alpha, [[n_tokens * one for one in row] for row in live])
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether each token has mixture weights of its own."""
+        return self.alpha.ndim == 4
+
+    def weight(self, block: int, k: int, n_tokens: int | None = None) -> torch.Tensor:
+        """The weight of a component in a block, to multiply hidden states by: () or (B, T, 1).
+
+        Args:
+            block: Index of the block.
+            k: Index of the component.
+            n_tokens: Only the first so many tokens; all of them if None.
+        """
+        if not self.is_routed:
+            return self.alpha[block, k]
+        return self.alpha[:, :n_tokens, block, k, None]
+
+    def at(self, tokens: slice | torch.Tensor) -> "PassWeights":
+        """The weights of some of the tokens, all of whose components count as live.
+
+        Args:
+            tokens: Which tokens.
+        """
+        return PassWeights(self.alpha[:, tokens]) if self.is_routed else self
+
+    def live(self, block: int) -> list[int]:
+        """Indices of the components with a weight above zero at any token of the pass."""
+        n_components = self.alpha.shape[-1]
+        return [k for k in range(n_components) if self.reach is None or self.reach[block][k]]
+
+    def extent(self, block: int, k: int, n_tokens: int) -> int:
+        """How many of the tokens a component takes part in."""
+        return n_tokens if self.reach is None else self.reach[block][k]
+
+    def seeing(self, block: int) -> list[int]:
+        """Components that see all tokens of the pass, at once or when they are needed again."""
+        return list(range(self.alpha.shape[-1])) if self.is_routed else self.live(block)
+
+
+def scaled(states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """States times mixture weights, in the type of the states."""
+    return (weight * states).to(states.dtype)
+
+
 class Mixture(nn.Module):
     """A parameterization of the mixture weights: calling it gives alpha, (N, K), for one pass."""
+
+    is_settled = False
+    """Whether a hybrid is saved with it; a parameterization of a search is not."""
 
     def forward(self) -> torch.Tensor:
         """Alpha, (N, K), for one pass."""
         raise NotImplementedError
+
+    def for_pass(self, n_tokens: int) -> PassWeights:
+        """The mixture weights of one pass.
+
+        Args:
+            n_tokens: T, the number of tokens.
+        """
+        return PassWeights.of(self(), n_tokens, self.live())
 
     def expected(self) -> torch.Tensor:
         """Alpha without the noise that a pass in training may add, (N, K)."""
@@ -74,6 +172,8 @@ class Mixture(nn.Module):
 
 class FixedMixture(Mixture):
     """Given mixture weights, kept in float32 whatever type the hybrid is cast to."""
+
+    is_settled = True
 
     def __init__(self, n_blocks: int, n_components: int) -> None:
         super().__init__()

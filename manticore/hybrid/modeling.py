@@ -23,12 +23,13 @@ from manticore.components.runner import BlockRunner
 from manticore.components.tokenizers import TransplantReport
 from manticore.hybrid.blocks import HybridBlocks
 from manticore.hybrid.cache import HybridCache, own_cache
-from manticore.hybrid.configuration import ManticoreConfig
-from manticore.hybrid.mixture import FixedMixture, Mixture, check_mixture_weights
+from manticore.hybrid.configuration import GATE_POWERS, ManticoreConfig
+from manticore.hybrid.mixture import FixedMixture, Mixture, PassWeights, check_mixture_weights
 from manticore.hybrid.parts import ComponentList, HybridEmbedding, hide_heads
 from manticore.hybrid.pretrained import PretrainedHybrid, mark_as_initialized
 from manticore.hybrid.projectors import BlockProjectors
 from manticore.hybrid.reconstruction import ReconstructionDecoder
+from manticore.hybrid.routing import RoutedMixture, RouterSettings
 
 # What Transformers may send along; anything else would be passed over without a word.
 _LOSS_ARGUMENTS = frozenset({"num_items_in_batch", "ignore_index", "shift_labels"})
@@ -74,6 +75,8 @@ class ManticoreForCausalLM(PretrainedHybrid):
             config.projector, self.width, self.widths, config.n_blocks
         )
         self.mixture: Mixture = FixedMixture(config.n_blocks, len(components))
+        if config.router is not None:
+            self.mixture = self._new_router(RouterSettings(**config.router))
         if config.head == "new":
             # Names that no component has: peft picks modules by the end of their names.
             self.new_norm = nn.LayerNorm(self.width)
@@ -114,7 +117,7 @@ class ManticoreForCausalLM(PretrainedHybrid):
             self.widths,
             self.config.scales,
             self.projectors,
-            self.mixture,
+            GATE_POWERS[self.config.gate],
         )
 
     @property
@@ -130,11 +133,20 @@ class ManticoreForCausalLM(PretrainedHybrid):
 
     @property
     def mixture_weights(self) -> torch.Tensor:
-        """Alpha, (N, K): one row per block, rows sum to one."""
+        """Alpha, (N, K): one row per block, rows sum to one.
+
+        Where they are routed, their mean over the tokens that were routed last; `mixture_of` gives
+        those of every token.
+        """
         return self.mixture.expected().detach().clone()
 
+    @property
+    def is_routed(self) -> bool:
+        """Whether every token has mixture weights of its own."""
+        return isinstance(self.mixture, RoutedMixture)
+
     def set_mixture_weights(self, alpha: torch.Tensor | Sequence) -> None:
-        """Fix the mixture weights.
+        """Fix the mixture weights; a router is given up.
 
         Args:
             alpha: (N, K), or (K,) for every block alike.
@@ -148,16 +160,70 @@ class ManticoreForCausalLM(PretrainedHybrid):
         if not isinstance(mixture, FixedMixture):
             device = mixture.expected().device
             self.mixture = mixture = FixedMixture(n_blocks, n_components).to(device)
+            self.config.router = None
         mixture.assign(alpha)
+
+    def add_router(self, settings: RouterSettings) -> RoutedMixture:
+        """Let a new router decide the mixture weights, at first as they are now.
+
+        Args:
+            settings: Shape of the router.
+
+        Returns:
+            The new mixture, whose router is random and has no influence yet.
+        """
+        alpha = self.mixture_weights
+        routed = self._new_router(settings).to(alpha.device)
+        routed.start_from(alpha)
+        routed.train(self.training)
+        self.mixture = routed
+        self.config.router = settings.to_dict()
+        return routed
+
+    def _new_router(self, settings: RouterSettings) -> RoutedMixture:
+        n_components = len(self.components)
+        return RoutedMixture(self.config.n_blocks, n_components, self.config.vocab_size, settings)
+
+    def take_mixture(self, other: "ManticoreForCausalLM") -> None:
+        """Take the mixture weights of another hybrid of the same shape, or its router.
+
+        Args:
+            other: The other hybrid, which stays as it is.
+        """
+        self.set_mixture_weights(other.mixture_weights)
+        if isinstance(other.mixture, RoutedMixture):
+            self.add_router(other.mixture.settings).load_state_dict(other.mixture.state_dict())
+            self.mixture.requires_grad_(False)
+
+    @torch.no_grad()
+    def mixture_of(self, text: str | torch.Tensor) -> torch.Tensor:
+        """The mixture weights of every token of a text, (T, N, K), on the CPU.
+
+        Args:
+            text: Text, or its token ids, (T,).
+
+        Raises:
+            ValueError: The hybrid has no tokenizer, or the text has no token.
+        """
+        if isinstance(text, str):
+            if self.tokenizer is None:
+                raise ValueError("The hybrid has no tokenizer: pass token ids, or set one.")
+            text = torch.tensor(self.tokenizer(text, verbose=False)["input_ids"], dtype=torch.long)
+        if text.ndim != 1 or len(text) == 0:
+            raise ValueError(f"Token ids of shape {tuple(text.shape)} are not one text of tokens.")
+        mixture = self.mixture
+        if not isinstance(mixture, RoutedMixture):
+            return self.mixture_weights.cpu().expand(len(text), -1, -1)
+        return mixture.weights_of(text[None].to(mixture.average.device))[0].cpu()
 
     def live_runners(self, block: int) -> list[tuple[int, BlockRunner]]:
         """(k, runner) of the components that take part in a block: those of weight above zero."""
-        runners = self.runners
-        return [(k, runners[k]) for k in self.blocks.live(block)]
+        runners, live = self.runners, self.mixture.live()
+        return [(k, runner) for k, runner in enumerate(runners) if live is None or live[block][k]]
 
     def get_input_embeddings(self) -> HybridEmbedding:
         """The mixed embedding of all components; it has no weight of its own."""
-        self.embedding.blocks = self.blocks
+        self.embedding.blocks, self.embedding.weigh = self.blocks, self._weights
         return self.embedding
 
     # Forward ------------------------------------------------------------------------------------
@@ -174,6 +240,7 @@ class ManticoreForCausalLM(PretrainedHybrid):
         logits_to_keep: int | torch.Tensor = 0,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        mixture_weights: torch.Tensor | None = None,
         **kwargs: object,
     ) -> CausalLMOutputWithPast | tuple:
         """Next-token logits.
@@ -192,6 +259,8 @@ class ManticoreForCausalLM(PretrainedHybrid):
             logits_to_keep: Only the last so many positions (0: all), or their indices.
             output_hidden_states: Whether to hand out h[0] to h[N], N + 1 times (B, T, D).
             return_dict: A tuple if False.
+            mixture_weights: (N, K), or (B, T, N, K) with those of every token, in place of the
+                hybrid's own.
             kwargs: `num_items_in_batch`, `ignore_index` and `shift_labels` go to the loss.
 
         Raises:
@@ -204,35 +273,39 @@ class ManticoreForCausalLM(PretrainedHybrid):
             raise ValueError("Labels need all logits: leave logits_to_keep at 0.")
         tokens = _tokens(input_ids, inputs_embeds)
         blocks = self.blocks
-        live = [blocks.live(block) for block in range(blocks.n_blocks)]
         cache = own_cache(past_key_values)
         if use_cache is None:
             use_cache = self.config.use_cache and not self.training
         if use_cache and cache is None:
             cache = HybridCache([model.config for model in self.components])
         n_past, n_new = 0, tokens.shape[1]
+        # Once for the whole pass: a random parameterization must give every block the same draw.
+        weights = (
+            self._weights(input_ids, n_new, attention_mask, cache)
+            if mixture_weights is None
+            else _given_weights(mixture_weights, n_new)
+        )
+        seeing = [weights.seeing(block) for block in range(blocks.n_blocks)]
         if cache is not None:
-            cache.check([model.config for model in self.components], live)
+            cache.check([model.config for model in self.components], seeing)
             n_past = cache.get_seq_length()
-        self._check_length(n_past + n_new, blocks.runners, live)
+        self._check_length(n_past + n_new, blocks.runners, seeing)
         if position_ids is None:
             position_ids = _positions(attention_mask, n_past, n_new, tokens.device)
-        # Once for the whole pass: a random parameterization must give every block the same draw.
-        alpha = self.mixture()
         first = inputs_embeds
         if first is None:
-            first = self.get_input_embeddings()(input_ids, position_ids, alpha)
+            first = self.get_input_embeddings()(input_ids, position_ids, weights)
 
         states = blocks.states(
             first,
-            alpha,
+            weights,
             position_ids=position_ids,
             attention_mask=attention_mask,
             cache=cache,
         )
         hidden_states = [first, *states]  # N + 1 times (B, T, D)
         if cache is not None:
-            cache.advance(n_new, attention_mask, live)
+            cache.advance(n_new, attention_mask, seeing)
 
         if self.config.head == "reconstruction":
             logits = self._reconstruct(hidden_states[-1], n_past, attention_mask)
@@ -240,7 +313,7 @@ class ManticoreForCausalLM(PretrainedHybrid):
             keep = (
                 slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
             )
-            logits = self._logits(blocks, hidden_states[-1][:, keep], alpha)
+            logits = self._logits(blocks, hidden_states[-1][:, keep], weights.at(keep))
         loss = None
         if labels is not None:
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
@@ -255,13 +328,35 @@ class ManticoreForCausalLM(PretrainedHybrid):
         wants_dict = self.config.return_dict if return_dict is None else return_dict
         return output if wants_dict else output.to_tuple()
 
+    def _weights(
+        self,
+        input_ids: torch.Tensor | None,
+        n_tokens: int,
+        attention_mask: torch.Tensor | None = None,
+        cache: HybridCache | None = None,
+    ) -> PassWeights:
+        """The mixture weights of a pass; the cache gets the router's state after it."""
+        if not isinstance(self.mixture, RoutedMixture):
+            return self.mixture.for_pass(n_tokens)
+        if input_ids is None:
+            raise ValueError(
+                "The mixture weights of this hybrid follow from the token ids: pass input_ids, or "
+                "mixture_weights with the embeddings."
+            )
+        state = None if cache is None else cache.router_state
+        weights, state = self.mixture.route(input_ids, attention_mask, state)
+        if cache is not None:
+            cache.router_state = state
+        return weights
+
     def _logits(
-        self, blocks: HybridBlocks, hidden_states: torch.Tensor, alpha: torch.Tensor
+        self, blocks: HybridBlocks, hidden_states: torch.Tensor, weights: PassWeights
     ) -> torch.Tensor:
-        """(B, T, V) from h[N], (B, T, D), and the mixture weights, (N, K)."""
+        """(B, T, V) from h[N], (B, T, D), and the mixture weights of these tokens."""
         if self.config.head == "new":
             return self.new_head(self.new_norm(hidden_states.to(self.new_norm.weight.dtype)))
-        return blocks.logits(hidden_states, alpha, self.config.vocab_size)
+        mix = blocks.mixed_probabilities if self.config.head == "mixture" else blocks.logits
+        return mix(hidden_states, weights, self.config.vocab_size)
 
     def _reconstruct(
         self, hidden_states: torch.Tensor, n_past: int, attention_mask: torch.Tensor | None
@@ -316,6 +411,12 @@ def _tokens(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) 
             "with the tokenizer's BOS or EOS token."
         )
     return tokens
+
+
+def _given_weights(alpha: torch.Tensor, n_tokens: int) -> PassWeights:
+    """The weights of a pass that a caller gives, (N, K) or (B, T, N, K)."""
+    live = None if alpha.ndim == 4 else (alpha > 0).tolist()
+    return PassWeights.of(alpha, n_tokens, live)
 
 
 def _positions(

@@ -1,6 +1,6 @@
 """Modules that a hybrid is made of: its components, their heads, and the mixed embedding."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from manticore.hybrid.blocks import HybridBlocks
+from manticore.hybrid.mixture import PassWeights
 
 
 class ComponentList(nn.ModuleList):
@@ -88,26 +89,27 @@ class HybridEmbedding(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.blocks: HybridBlocks | None = None
+        self.weigh: Callable[[torch.Tensor, int], PassWeights] | None = None
 
     def forward(
         self,
         input_ids: torch.Tensor,
         position_ids: torch.Tensor | None = None,
-        alpha: torch.Tensor | None = None,
+        weights: PassWeights | None = None,
     ) -> torch.Tensor:
         """The mixed embeddings.
 
         Args:
             input_ids: (B, T) token ids.
             position_ids: (B, T) or (1, T) positions; 0, 1, 2, ... if not given.
-            alpha: (N, K) mixture weights; those of the hybrid if not given.
+            weights: The mixture weights of the pass; those of the hybrid if not given.
 
         Returns:
             (B, T, D).
         """
-        if self.blocks is None:
+        if self.blocks is None or self.weigh is None:
             raise RuntimeError("Take the embedding from hybrid.get_input_embeddings().")
         if position_ids is None:
             position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
-        given = alpha if alpha is not None else self.blocks.mixture()
+        given = weights if weights is not None else self.weigh(input_ids, input_ids.shape[1])
         return self.blocks.embed(input_ids, position_ids, given)

@@ -120,7 +120,7 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
         Raises:
             RuntimeError: A search still parameterizes the mixture weights.
         """
-        if not isinstance(self.mixture, FixedMixture):
+        if not self.mixture.is_settled:
             raise RuntimeError(
                 "The mixture weights are still being searched: fix them with "
                 "hybrid.set_mixture_weights(hybrid.mixture_weights) before saving."

@@ -173,6 +173,7 @@ def _ways_to_start(
                 config.n_blocks,
                 projector=config.projector,
                 head=config.head,
+                gate=config.gate,
                 mixture_weights=config.mixture_weights,
                 dtype=dtype,
                 **build,
@@ -181,7 +182,7 @@ def _ways_to_start(
     if start.parent is not None:
         run = _parent(start.parent, folder, root, inexact, watch)
         hybrid = run.original_hybrid() if start.parent.original else run.hybrid()
-        if config.mixture_weights is not None:
+        if config.mixture_weights is not None and not hybrid.is_routed:
             hybrid.set_mixture_weights(config.mixture_weights)
         yield f"of run {run.id}", hybrid
 

@@ -57,6 +57,7 @@ def start_stage(
         "n_blocks": hybrid.config.n_blocks,
         "projector": hybrid.config.projector,
         "head": hybrid.config.head,
+        "gate": hybrid.config.gate,
         "mixture_weights": hybrid.mixture_weights.tolist(),
         "data": {} if data is None else data.spec,
     }

@@ -115,10 +115,10 @@ class Run(RunRecord):
         """
         from manticore.hybrid import ManticoreForCausalLM
 
-        alpha = self.hybrid().mixture_weights
+        found = self.hybrid()
         start = self._before_search() / START_FOLDER
         hybrid = ManticoreForCausalLM.from_pretrained(start, dtype="auto")
-        hybrid.set_mixture_weights(alpha)
+        hybrid.take_mixture(found)
         hybrid.origin = self._origin(original=True)
         return hybrid.eval()
 

@@ -5,7 +5,7 @@ loss together. The two-level form alternates: logits descend the loss on held-ou
 weights that on training text.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -34,7 +34,7 @@ class BilevelDarts(Strategy):
     """
 
     @override
-    def shared_parameters(self) -> list[nn.Parameter]:
+    def shared_groups(self) -> list[dict[str, Any]]:
         return []
 
     @override

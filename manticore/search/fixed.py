@@ -1,20 +1,20 @@
 """No search: the mixture weights stay, everything else trains."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 from typing_extensions import override
 
+from manticore.hybrid.routing import RoutedMixture
 from manticore.search.parameterizations import GivenMixture
-from manticore.search.strategy import Strategy
+from manticore.search.strategy import Strategy, learning_group
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
 
 
 class Fixed(Strategy[GivenMixture]):
-    """The strategy `fixed`: the hybrid keeps its own mixture."""
+    """The strategy `fixed`: the hybrid keeps its own mixture; a router may learn if asked to."""
 
     moves_mixture = False
 
@@ -23,8 +23,17 @@ class Fixed(Strategy[GivenMixture]):
         self.hybrid = hybrid
 
     @override
-    def shared_parameters(self) -> list[nn.Parameter]:
-        return []
+    def shared_groups(self) -> list[dict[str, Any]]:
+        lr = getattr(self.options, "router_lr", 0.0)
+        if not lr:
+            return []
+        if not isinstance(self.hybrid.mixture, RoutedMixture):
+            raise ValueError(
+                f"router_lr is {lr:g}, and the hybrid has no router: leave it out, or search with "
+                "the strategy 'routed' first."
+            )
+        router = self.hybrid.mixture.router_parameters()
+        return [learning_group("router", router, lr, self.options.component_schedule)]
 
     @override
     def penalty(self) -> torch.Tensor | None:

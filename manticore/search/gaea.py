@@ -1,8 +1,7 @@
 """GAEA (arXiv 2004.07802): exponentiated gradient on the simplex."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
 from typing_extensions import override
 
 from manticore.search.optimizers import ExponentiatedGradient
@@ -19,7 +18,7 @@ class Gaea(Strategy[SimplexMixture]):
     parameterization = SimplexMixture
 
     @override
-    def shared_parameters(self) -> list[nn.Parameter]:
+    def shared_groups(self) -> list[dict[str, Any]]:
         return []
 
     @override

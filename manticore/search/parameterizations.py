@@ -11,10 +11,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from manticore.hybrid.mixture import Mixture
-
-# Softmax cannot reach the corners of the simplex; a start there is moved this far inside.
-INSIDE = 1e-3
+from manticore.hybrid.mixture import INSIDE, Mixture, logits_of
 
 
 class SearchedMixture(Mixture):
@@ -107,7 +104,7 @@ class SoftmaxMixture(SearchedMixture):
 
     @override
     def parameterize(self, alpha: torch.Tensor) -> torch.Tensor:
-        return ((1 - INSIDE) * alpha + INSIDE / alpha.shape[1]).log()
+        return logits_of(alpha)
 
     @override
     def rows(self) -> torch.Tensor:

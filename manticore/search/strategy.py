@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from typing_extensions import TypeVar
 
 from manticore.config.search import SearchConfig
+from manticore.hybrid.mixture import Mixture
 from manticore.search.parameterizations import SearchedMixture, SoftmaxMixture
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 Batch = dict[str, torch.Tensor]
 """`input_ids` and `labels`, (B, T) each."""
-M = TypeVar("M", bound=SearchedMixture, default=SoftmaxMixture)
+M = TypeVar("M", bound=Mixture, default=SoftmaxMixture)
 
 
 class TrainingLoop(Protocol):
@@ -62,6 +63,14 @@ class TrainingLoop(Protocol):
 
     def n_predicted(self, batches: Sequence[Batch]) -> torch.Tensor:
         """Predicted tokens of batches, (), divided by the number of processes."""
+        ...
+
+    def training_sequences(self, n: int) -> torch.Tensor:
+        """Up to n training sequences, spread over the data set, (n, T) token ids.
+
+        Args:
+            n: Number of sequences.
+        """
         ...
 
     def held_out_loss(self, held_out: "HeldOut", n_batches: int, number: int = 0) -> float:
@@ -117,12 +126,20 @@ class Strategy(Generic[M]):
         self.hybrid = hybrid
         device = hybrid.mixture_weights.device
         tied = self.always_tied or self.options.tied
-        self.mixture: M = self.parameterization(hybrid.mixture_weights.cpu(), tied).to(device)
-        hybrid.mixture = self.mixture
+        make = cast("type[SearchedMixture]", self.parameterization)
+        searched = make(hybrid.mixture_weights.cpu(), tied).to(device)
+        self.mixture: M = cast("M", searched)
+        hybrid.mixture = searched
+        # Its mixture weights are the same for all tokens now.
+        hybrid.config.router = None
 
-    def shared_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the mixture that the loop's own optimizer updates."""
-        return [parameter for parameter in self.mixture.parameters() if parameter.requires_grad]
+    def shared_groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters of the mixture that the loop's own optimizer updates."""
+        learning = [parameter for parameter in self.mixture.parameters() if parameter.requires_grad]
+        if not learning:
+            return []
+        schedule = self.options.mixture_schedule
+        return [learning_group("mixture", learning, self.options.mixture_lr, schedule)]
 
     def attach(self, loop: TrainingLoop, held_out: "HeldOut | None") -> None:
         """Make optimizers of one's own, through the loop's accelerator.
@@ -148,6 +165,14 @@ class Strategy(Generic[M]):
             )
         return self._held_out
 
+    def before_training(self) -> dict[str, Any]:
+        """Called once before the first step, and not when a search is resumed.
+
+        Returns:
+            What was found, for the events; nothing in most strategies.
+        """
+        return {}
+
     def before_step(self, step: int, batches: list[Batch]) -> None:
         """Called before each step.
 
@@ -160,8 +185,7 @@ class Strategy(Generic[M]):
         """What is added to the loss: the entropy of the rows, in nats, times its weight."""
         if not self.options.entropy:
             return None
-        rows = self.mixture.expected()
-        return self.options.entropy * -(rows * rows.clamp_min(1e-12).log()).sum(dim=-1).mean()
+        return self.options.entropy * entropy(self.mixture.expected())
 
     def after_backward(self, step: int) -> None:
         """Called when gradients are there, before the loop's optimizer moves.
@@ -177,7 +201,8 @@ class Strategy(Generic[M]):
             step: Number of the step, counted from 0.
         """
         if self.options.prune_below and step >= self.options.prune_after:
-            self.mixture.prune(self.options.prune_below, self.options.prune_steps)
+            searched = cast("SearchedMixture", self.mixture)
+            searched.prune(self.options.prune_below, self.options.prune_steps)
 
     def finish(self) -> dict[str, Any]:
         """Settle on the mixture weights that were found, after the last step.
@@ -192,3 +217,34 @@ class Strategy(Generic[M]):
         """Turn the parameterization into given mixture weights, as they are now."""
         alpha = self.hybrid.mixture_weights.double()
         self.hybrid.set_mixture_weights(alpha / alpha.sum(dim=1, keepdim=True))
+
+
+def entropy(alpha: torch.Tensor) -> torch.Tensor:
+    """Mean entropy of mixture weights, (), in nats.
+
+    Args:
+        alpha: (..., K) mixture weights.
+    """
+    return -(alpha * alpha.clamp_min(1e-12).log()).sum(dim=-1).mean()
+
+
+def learning_group(
+    name: str, parameters: list[nn.Parameter], lr: float, schedule: str
+) -> dict[str, Any]:
+    """An AdamW group of parameters of the mixture, which do not decay.
+
+    Args:
+        name: Name of the group.
+        parameters: Parameters, which learn from now on.
+        lr: Learning rate.
+        schedule: Name of its schedule.
+    """
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    return {
+        "name": name,
+        "params": parameters,
+        "lr": lr,
+        "weight_decay": 0.0,
+        "schedule": schedule,
+    }

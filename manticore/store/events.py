@@ -38,6 +38,8 @@ EVENT_FIELDS: dict[str, frozenset[str]] = {
     "mixture": frozenset({"step", "weights", "components"}),
     "eval": frozenset({"step", "metrics"}),
     "sample": frozenset({"step", "text", "prompt"}),
+    "fit": frozenset(),
+    "probe": frozenset({"step", "tokens", "weights", "components"}),
     "warning": frozenset({"message"}),
     "done": frozenset(),
     "failed": frozenset({"cause"}),

@@ -157,7 +157,7 @@ class _Fit:
     def _loop(self, options: SearchConfig, strategy: Strategy) -> Loop:
         return Loop(
             self.hybrid,
-            parameter_groups(self.hybrid, options, strategy.shared_parameters()),
+            parameter_groups(self.hybrid, options, strategy.shared_groups()),
             self.data.train,
             LoopOptions(
                 steps=options.steps,

@@ -62,7 +62,8 @@ class Assembly:
             What the strategy found besides the mixture weights.
         """
         found = self.strategy.finish()
-        whole.hybrid.set_mixture_weights(self.hybrid.mixture_weights)
+        if not whole.hybrid.is_routed:
+            whole.hybrid.set_mixture_weights(self.hybrid.mixture_weights)
         whole.hybrid.load_state_dict(whole_state(self.hybrid))
         whole._merge()
         return found

@@ -25,6 +25,7 @@ class Batches:
     """
 
     def __init__(self, accelerator: Accelerator, dataset: Dataset, batch_size: int) -> None:
+        self.dataset: Any = dataset
         self.loader: Any = accelerator.prepare(_loader(dataset, batch_size))
 
     def after(self, done: int) -> Iterator[Batch]:
@@ -41,6 +42,19 @@ class Batches:
         rest: Any = skip_first_batches(self.loader, skip)
         yield from rest
         yield from self._epochs(epoch + 1)
+
+    def spread(self, n: int) -> torch.Tensor:
+        """Up to n sequences, (n, T) token ids: the first of a stream, or at even distances.
+
+        Args:
+            n: Number of sequences.
+        """
+        if isinstance(self.dataset, IterableDataset):
+            items = list(islice(iter(self.dataset), n))
+        else:
+            n = min(n, len(self.dataset))
+            items = [self.dataset[index * len(self.dataset) // n] for index in range(n)]
+        return torch.stack([item["input_ids"] for item in items])
 
     def _epochs(self, first: int) -> Iterator[Batch]:
         for epoch in count(first):

@@ -1,12 +1,11 @@
 """Which parameters learn at which rate."""
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 if TYPE_CHECKING:
-    from manticore.config.search import SearchConfig
     from manticore.config.training import TrainConfig
     from manticore.hybrid import ManticoreForCausalLM
 
@@ -17,7 +16,7 @@ Named = list[tuple[str, nn.Parameter]]
 def parameter_groups(
     hybrid: "ManticoreForCausalLM",
     options: "TrainConfig",
-    mixture: list[nn.Parameter],
+    shared: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """AdamW groups for mixture weights, projectors (with a new head) and components.
 
@@ -29,8 +28,7 @@ def parameter_groups(
     Args:
         hybrid: Hybrid to train; its parameters whose rate is zero are frozen.
         options: Learning rates, schedules and weight decay.
-        mixture: Parameters of the mixture that AdamW is to move; with any, `options` are those of a
-            search.
+        shared: Groups of the mixture that AdamW is to move, from `Strategy.shared_groups`.
 
     Returns:
         Groups with `name`, `params`, `lr`, `weight_decay` and `schedule`.
@@ -61,12 +59,7 @@ def parameter_groups(
         }
     if vocabulary:
         rates["vocabulary"] = (vocabulary, options.component_lr or options.projector_lr)
-    groups = []
-    if mixture:
-        searched = cast("SearchConfig", options)
-        named = [("mixture", parameter) for parameter in mixture]
-        rate, schedule = searched.mixture_lr, searched.mixture_schedule
-        groups += _groups("mixture", named, rate, 0.0, schedule)
+    groups = list(shared)
     decay = options.weight_decay
     groups += _groups("projectors", joints, options.projector_lr, decay, options.projector_schedule)
     for name, (parameters, lr) in rates.items():

@@ -216,6 +216,9 @@ class Loop:
         options = self.options
         clock = Clock(evaluation=options.watch_every, checkpoint=options.checkpoint_every)
         if step == 0:
+            found = {} if self.strategy is None else self.strategy.before_training()
+            if found:
+                self.events.emit("fit", **found)
             watch(0)
             clock.spent_on("evaluation")
         batches = self.batches.after(step * options.accumulate)
@@ -264,6 +267,22 @@ class Loop:
         of = self.n_predicted(batches) if n_predicted is None else n_predicted
         losses = [self.model(**batch, num_items_in_batch=of).loss for batch in batches]
         return torch.stack(losses).sum()
+
+    def training_sequences(self, n: int) -> torch.Tensor:
+        """Up to n training sequences, spread over the data set, (n, T) token ids.
+
+        Args:
+            n: Number of sequences.
+
+        Raises:
+            ValueError: Weights are sharded.
+        """
+        if self.sharded:
+            raise ValueError(
+                "Under FSDP no process has a whole component to score text with: set "
+                "router.fit_steps to 0, or continue from a search without FSDP and with steps=0."
+            )
+        return self.batches.spread(n).to(self.accelerator.device)
 
     @torch.no_grad()
     def held_out_loss(self, held_out: "HeldOut", n_batches: int, number: int = 0) -> float:

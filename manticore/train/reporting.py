@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
 
 _ALIGNMENT_SEQUENCES = 16
+PROBE_TOKENS = 160
+"""Tokens whose mixture weights are reported at every evaluation, where each has its own."""
 
 
 class Data(Protocol):
@@ -78,6 +80,7 @@ class Reporter:
         self.events, self.baselines = events, baselines
         self.by_gradient, self.measure, self.whole = by_gradient, measure, whole
         self.measured: dict[str, float] | None = None
+        self.probe: torch.Tensor | None = None
         self.first = hybrid.mixture_weights.cpu()
         earlier = events.earlier
         self.said = {event["sign"] for event in earlier if "sign" in event}
@@ -105,6 +108,8 @@ class Reporter:
             self._report_mixture(0)
         self._evaluate(step)
         self._say(self._signs() if step else self._misaligned(learning=True))
+        if self.hybrid.is_routed and self.whole:
+            self._probe(step)
         prompt = self.options.sample_prompt
         if prompt:
             text = sample_text(self.hybrid, prompt, self.options.sample_tokens)
@@ -154,6 +159,25 @@ class Reporter:
             "mixture",
             step=step,
             weights=self.hybrid.mixture_weights,
+            components=self.hybrid.component_names,
+        )
+
+    def _probe(self, step: int) -> None:
+        """Report the mixture weights of every token at the beginning of the held-out part."""
+        if self.probe is None:
+            ids, needed = [], PROBE_TOKENS
+            for item in islice(self.data.valid, PROBE_TOKENS):
+                ids.append(item["input_ids"][:needed])
+                needed -= len(ids[-1])
+                if not needed:
+                    break
+            self.probe = torch.cat(ids)
+        tokenizer = self.hybrid.tokenizer
+        self.events.emit(
+            "probe",
+            step=step,
+            tokens=[str(i) if tokenizer is None else tokenizer.decode([i]) for i in self.probe],
+            weights=self.hybrid.mixture_of(self.probe).mul(1e4).round().div(1e4),
             components=self.hybrid.component_names,
         )
 

@@ -90,6 +90,7 @@ def build_from(config: "HybridConfig") -> ManticoreForCausalLM:
         projector=config.projector,
         projector_init=config.projector_init,
         head=config.head,
+        gate=config.gate,
         mixture_weights=config.mixture_weights,
         trust_remote_code=config.trust_remote_code,
         seed=config.seed,

@@ -69,7 +69,7 @@ class Trainer:
         if self.assembly.entry.held_out:
             share = config.options.held_out
             text, held_out = hold_out(text, share, config.seed, options.batch_size)
-        groups = parameter_groups(hybrid, options, strategy.shared_parameters())
+        groups = parameter_groups(hybrid, options, strategy.shared_groups())
         if not groups and not strategy.moves_mixture:
             raise ValueError(
                 "Nothing would learn: set component_lr (with adapters, theirs) or projector_lr "

@@ -52,7 +52,7 @@ def test_the_gradient_of_the_logits(
         cpu=True,
     )
     with EventWriter(tmp_path) as events:
-        groups = parameter_groups(hybrid, options, strategy.shared_parameters())
+        groups = parameter_groups(hybrid, options, strategy.shared_groups())
         loop = Loop(hybrid, groups, text, loop_options, tmp_path, events, strategy, held_out)
     train, (valid,) = next(loop.batches.after(0)), loop.held_out_parts(held_out, 0)
 

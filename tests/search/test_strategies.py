@@ -29,6 +29,8 @@ OPTIONS = {
     },
     "gaea": {"mixture_lr": 2.0},
     "dash": {"mixture_lr": 0.3},
+    "routed": {"mixture_lr": 0.3, "entropy": 0.1, "router": {"fit_steps": 3, "smoothness": 0.1}},
+    "routed, sparse": {"router": {"fit_steps": 0, "threshold": 0.49, "lr": 0.1}},
     "probe": {"probe_every": 2},
     "random": {"candidates": 3},
     "sweep": {"grid": 3},
