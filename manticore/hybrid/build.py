@@ -24,6 +24,8 @@ from manticore.stories import generate_stories
 ALIGNMENT_TOKENS = 8192
 _ALIGNMENT_LENGTH = 128
 _ALIGNMENT_STORIES = 120
+_LARGEST_SHARE = 0.5
+"""Share of one token above which a text tells nothing about the others: often the unknown token."""
 
 
 def build_hybrid(
@@ -329,7 +331,22 @@ def _alignment_ids(
             f"{of} tokens long in the vocabulary of '{name}': give an alignment_text of at least "
             f"{length} tokens."
         )
-    return torch.tensor(ids[: rows * length]).view(rows, length)
+    kept = torch.tensor(ids[: rows * length]).view(rows, length)
+    token, share = _most_frequent(kept)
+    if share > _LARGEST_SHARE:
+        of = "the bundled stories are" if stories else "alignment_text is"
+        raise ValueError(
+            f"In the vocabulary of '{name}', {share:.0%} of {of} the token "
+            f"{tokenizer.convert_ids_to_tokens(token)!r}, so that projectors cannot be fitted: give "
+            "an alignment_text that the components know."
+        )
+    return kept
+
+
+def _most_frequent(ids: torch.Tensor) -> tuple[int, float]:
+    """The most frequent token, and its share of all tokens."""
+    counts = torch.bincount(ids.flatten())
+    return int(counts.argmax()), float(counts.max() / ids.numel())
 
 
 @lru_cache(maxsize=1)
