@@ -70,7 +70,11 @@ def test_one_name_in_place_of_a_list(parts: list[str]) -> None:
         ("tokenizer_from", -1, "tokenizer_from=-1 names none of the 2 .*: choose 0 to 1"),
         ("alignment_text", "A fox.", r"is \d tokens long in the vocabulary .* at least 64"),
         ("alignment_text", "", r"is 0 tokens long in the vocabulary .* at least 64"),
-        ("alignment_text", "z" * 200, r"100% of alignment_text is the token 'z'.* cannot be fitted"),
+        (
+            "alignment_text",
+            "z" * 200,
+            r"100% of alignment_text is the token 'z'.* cannot be fitted",
+        ),
         ("device", "", "no device '' here: choose cpu"),
         ("device", "gpu", "no device 'gpu' here: choose cpu"),
         ("device", "cuda:99", "no device 'cuda:99' here: choose cpu"),

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from manticore import ManticoreForCausalLM, build_hybrid
+from manticore.hybrid.routing import RouterSettings
 from tests.tiny import FAMILY_NAMES, VOCAB_SIZE
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -23,12 +24,24 @@ def _ids(rows: int = 2, length: int = LENGTH) -> torch.Tensor:
     return torch.randint(2, VOCAB_SIZE, (rows, length), generator=generator).to(DEVICE)
 
 
-def _pair(component: Component, family: str) -> ManticoreForCausalLM:
-    """The family beside another of unlike width and depth, all parts at work."""
+def _pair(component: Component, family: str, mixture: str = "static") -> ManticoreForCausalLM:
+    """The family beside another of unlike width and depth, all parts at work.
+
+    With a `routed` mixture, some tokens leave out one of the two in some blocks.
+    """
     other = "llama" if family != "llama" else "gpt2"
     folders = [component(family), component(other, width=48, layers=3, seed=1)]
     hybrid = build_hybrid(folders, 3, projector_init="random", mixture_weights=ALPHA)
+    if mixture == "routed":
+        torch.manual_seed(3)
+        routed = hybrid.add_router(RouterSettings(width=8, threshold=0.3))
+        torch.nn.init.normal_(routed.weight, std=20.0)
+        alpha = hybrid.mixture_of(_ids()[0])
+        assert ((alpha == 0).any(dim=(0, 1)) & ((alpha > 0) & (alpha < 1)).any(dim=(0, 1))).all()
     return hybrid.to(DEVICE)
+
+
+both_mixtures = pytest.mark.parametrize("mixture", ["static", "routed"])
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
@@ -56,9 +69,12 @@ def test_one_hot_of_the_second_component(component: Component, family: str) -> N
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
+@both_mixtures
 @torch.no_grad()
-def test_decoding_with_cache_is_decoding_without(component: Component, family: str) -> None:
-    hybrid = _pair(component, family)
+def test_decoding_with_cache_is_decoding_without(
+    component: Component, family: str, mixture: str
+) -> None:
+    hybrid = _pair(component, family, mixture)
     ids = _ids()
     whole = hybrid(ids, use_cache=False).logits
     cache, parts = None, []
@@ -71,9 +87,10 @@ def test_decoding_with_cache_is_decoding_without(component: Component, family: s
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
+@both_mixtures
 @torch.no_grad()
-def test_left_padding_changes_nothing(component: Component, family: str) -> None:
-    hybrid = _pair(component, family)
+def test_left_padding_changes_nothing(component: Component, family: str, mixture: str) -> None:
+    hybrid = _pair(component, family, mixture)
     ids, padding = _ids(), 4
     padded, mask = ids.clone(), torch.ones_like(ids)
     padded[0, :padding] = 1
@@ -90,9 +107,12 @@ def test_left_padding_changes_nothing(component: Component, family: str) -> None
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
+@both_mixtures
 @torch.no_grad()
-def test_saved_hybrid_loads_bit_equal(component: Component, family: str, tmp_path: Path) -> None:
-    hybrid = _pair(component, family)
+def test_saved_hybrid_loads_bit_equal(
+    component: Component, family: str, mixture: str, tmp_path: Path
+) -> None:
+    hybrid = _pair(component, family, mixture)
     hybrid.save_pretrained(tmp_path)
     for loaded in (
         ManticoreForCausalLM.from_pretrained(tmp_path),
@@ -105,8 +125,9 @@ def test_saved_hybrid_loads_bit_equal(component: Component, family: str, tmp_pat
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
-def test_beams_carry_every_cache(component: Component, family: str) -> None:
-    hybrid = _pair(component, family)
+@both_mixtures
+def test_beams_carry_every_cache(component: Component, family: str, mixture: str) -> None:
+    hybrid = _pair(component, family, mixture)
     ids = _ids()
     options = {"max_new_tokens": 6, "num_beams": 3, "do_sample": False}
     mask = torch.ones_like(ids)
@@ -116,11 +137,14 @@ def test_beams_carry_every_cache(component: Component, family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
-def test_every_part_learns_with_gradient_checkpointing(component: Component, family: str) -> None:
+@both_mixtures
+def test_every_part_learns_with_gradient_checkpointing(
+    component: Component, family: str, mixture: str
+) -> None:
     ids = _ids()
     gradients = []
     for checkpointing in (False, True):
-        hybrid = _pair(component, family).train()
+        hybrid = _pair(component, family, mixture).train()
         for module in hybrid.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
@@ -136,9 +160,10 @@ def test_every_part_learns_with_gradient_checkpointing(component: Component, fam
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
+@both_mixtures
 @torch.no_grad()
-def test_bfloat16(component: Component, family: str) -> None:
-    hybrid = _pair(component, family)
+def test_bfloat16(component: Component, family: str, mixture: str) -> None:
+    hybrid = _pair(component, family, mixture)
     exact = hybrid(_ids()).logits
     hybrid = hybrid.to(torch.bfloat16)
     assert hybrid.mixture_weights.dtype == torch.float32

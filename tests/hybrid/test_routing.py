@@ -7,6 +7,7 @@ import torch
 
 from manticore import ManticoreForCausalLM, build_hybrid
 from manticore.hybrid.routing import Router, RouterSettings
+from manticore.search.parameterizations import SoftmaxMixture
 from tests.tiny import FAMILY_NAMES, VOCAB_SIZE
 
 LENGTH = 12
@@ -32,6 +33,17 @@ def _segments(hybrid: ManticoreForCausalLM, pattern: str) -> torch.Tensor:
     own = torch.tensor([int(digit) for digit in pattern])
     rows = torch.nn.functional.one_hot(own, len(hybrid.components)).float()
     return rows[None, :, None].expand(-1, -1, hybrid.config.n_blocks, -1)
+
+
+@pytest.mark.parametrize("family", FAMILY_NAMES)
+@torch.no_grad()
+def test_without_influence_of_the_router_it_is_darts(component: Component, family: str) -> None:
+    hybrid = _pair(component, family)
+    searched = SoftmaxMixture(hybrid.mixture_weights)
+    hybrid.add_router(RouterSettings(width=8))
+    routed = hybrid(_ids()).logits
+    hybrid.mixture = searched
+    assert torch.equal(hybrid(_ids()).logits, routed)
 
 
 @torch.no_grad()
