@@ -337,8 +337,8 @@ def _alignment_ids(
         of = "the bundled stories are" if stories else "alignment_text is"
         raise ValueError(
             f"In the vocabulary of '{name}', {share:.0%} of {of} the token "
-            f"{tokenizer.convert_ids_to_tokens(token)!r}, so that projectors cannot be fitted: give "
-            "an alignment_text that the components know."
+            f"{tokenizer.convert_ids_to_tokens(token)!r}, so that projectors cannot be fitted: "
+            "give an alignment_text that the components know."
         )
     return kept
 
