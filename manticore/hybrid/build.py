@@ -21,7 +21,7 @@ from manticore.hybrid.modeling import ManticoreForCausalLM
 from manticore.names import PROJECTORS, choose
 from manticore.stories import generate_stories
 
-ALIGNMENT_TOKENS = 8192
+ALIGNMENT_TOKENS = 4096
 _ALIGNMENT_LENGTH = 128
 _ALIGNMENT_STORIES = 120
 _LARGEST_SHARE = 0.5
