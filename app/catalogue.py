@@ -14,8 +14,11 @@ log = logging.getLogger(__name__)
 
 MAX_BLOCKS = 48
 TEXTS = [
-    (f"Stories in {name}", f"bundled:stories-{language}") for language, name in LANGUAGES.items()
+    *((f"Stories in {name}", f"bundled:stories-{code}") for code, name in LANGUAGES.items()),
+    ("Code of Python's standard library", "bundled:python"),
 ]
+DOMAINS = {**LANGUAGES, "python": "Python code"}
+"""What components were trained on, as cards name it and as people do."""
 
 
 def component_choices() -> list[tuple[str, str]]:
@@ -71,7 +74,7 @@ def _card_html(k: int, component: str) -> str:
         card["model_type"],
         f"{card['parameters'] / 1e6:.1f} M parameters",
         f"{card['depth']} layers of width {card['width']}",
-        LANGUAGES.get(card["language"], card["language"]),
+        DOMAINS.get(card["language"], card["language"]),
     ]
     perplexities = " · ".join(
         f"{_short_text(text)} {_perplexity(measured['perplexity'])}"

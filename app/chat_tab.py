@@ -17,10 +17,11 @@ EXAMPLES = [
     "There was an old king who had three sons, and",
     "The fox looked at the lantern and said,",
     "Había una vez",
+    "def ",
 ]
 HOW = (
-    "The bundled components tell stories and have not been trained to answer: write a beginning, "
-    "and the hybrid continues it. Everything above is part of the prompt."
+    "The bundled components continue stories or code and have not been trained to answer: write a "
+    "beginning, and the hybrid continues it. Everything above is part of the prompt."
 )
 
 

@@ -1,4 +1,4 @@
-"""Text to train and measure on: files, folders, hub data sets and generated stories."""
+"""Text to train and measure on: files, folders, hub data sets, code and stories."""
 
 from manticore.data.floor import entropy_per_token
 from manticore.data.text import TextData, load_text

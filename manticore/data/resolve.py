@@ -10,13 +10,16 @@ from typing import Any
 from manticore.data.file_kinds import data_suffix
 from manticore.data.hub import open_dataset
 from manticore.data.sources import FileSource, StorySource, TextSource
+from manticore.data.standard_library import StandardLibrarySource
 from manticore.data.tables import READERS
 from manticore.names import choose
 from manticore.paths import expanded
 from manticore.stories import LANGUAGES
 
 TEXT_SUFFIXES = (".txt", ".md", ".text")
-BUNDLED = {f"stories-{language}": language for language in LANGUAGES}
+PYTHON = "python"
+STORIES = {f"stories-{language}": language for language in LANGUAGES}
+BUNDLED = (*STORIES, PYTHON)
 N_STORIES = 4400  # about four million characters
 LONGEST_NAME = 1000
 _BUNDLED_SPEC = re.compile(r"bundled:(?P<name>[^?]*)(\?n_stories=(?P<n>\d+))?")
@@ -109,14 +112,21 @@ def _bundled_name(source: str) -> tuple[str, int]:
     """Name and number of stories of a bundled text."""
     match = _BUNDLED_SPEC.fullmatch(source)
     name = choose(source.removeprefix("bundled:").partition("?")[0], BUNDLED, "bundled text")
+    if name == PYTHON and (match is None or match["n"]):
+        raise ValueError(
+            f"{source!r} is malformed: code has no number of stories. Write bundled:{name}, and "
+            "max_tokens for less of it."
+        )
     if match is None:
         raise ValueError(f"{source!r} is malformed. Write bundled:{name}?n_stories=N, N a number.")
     return name, int(match["n"] or N_STORIES)
 
 
-def _open_bundled(spec: dict[str, Any]) -> StorySource:
+def _open_bundled(spec: dict[str, Any]) -> TextSource:
     name, n_stories = _bundled_name(spec["source"])
-    source = StorySource(name, BUNDLED[name], n_stories, spec["valid_fraction"], spec["seed"])
+    if name == PYTHON:
+        return StandardLibrarySource(name, spec["valid_fraction"])
+    source = StorySource(name, STORIES[name], n_stories, spec["valid_fraction"], spec["seed"])
     if n_stories - source.n_valid < 1:
         raise ValueError(
             f"{spec['source']} has {n_stories} stories, of which valid_fraction="

@@ -149,7 +149,8 @@ def load_text(
     Args:
         source: A text file; a folder of text files (one document each); a data file (.jsonl,
             .json, .parquet, .csv); "NAME:SPLIT" for a data set on the hub or in a folder; or
-            "bundled:stories-en", "-es", "-mixed", with "?n_stories=N" for another size.
+            "bundled:stories-en", "-es", "-mixed", with "?n_stories=N" for another size; or
+            "bundled:python", the standard library of the running Python.
         tokenizer: Tokenizer with an end-of-text token, which ends every document.
         seq_len: T, tokens of a sequence.
         valid_fraction: Share held out: whole documents, or the tail of a single file.
@@ -157,7 +158,8 @@ def load_text(
         config_name: Configuration of a data set.
         streaming: Tokenize while reading and keep nothing; the sequences are the same.
         max_tokens: Greatest number of tokens to train on (in proportion for validation).
-        seed: Random seed of generated stories; of other sources, which documents are held out.
+        seed: Random seed of generated stories; of other sources, which documents are held out
+            (of "bundled:python", the same modules for every seed).
         cache_dir: Folder for token files; default $MANTICORE_CACHE or ~/.cache/manticore.
         document_separator: Text between the documents of a text file; without it a file is one
             document, so that context continues across its paragraphs.
