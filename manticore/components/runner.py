@@ -9,8 +9,10 @@ model always hold.
 """
 
 import copy
+from collections import OrderedDict
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -38,6 +40,19 @@ def _view(module: nn.Module, **replaced: nn.Module | None) -> nn.Module:
     # An instance-level forward (device hooks) is bound to the original module.
     view.__dict__.pop("forward", None)
     view.__dict__["_modules"] = {**module._modules, **replaced}
+    return view
+
+
+def _tapped(layer: nn.Module, taken: list[torch.Tensor]) -> nn.Module:
+    """A view of a layer that also puts the hidden states which enter it into a list."""
+
+    def tap(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        taken.append(args[0] if args else kwargs["hidden_states"])
+
+    view, key = _view(layer), id(tap)
+    view.__dict__["_forward_pre_hooks"] = OrderedDict({**layer._forward_pre_hooks, key: tap})
+    with_kwargs = layer._forward_pre_hooks_with_kwargs
+    view.__dict__["_forward_pre_hooks_with_kwargs"] = OrderedDict({**with_kwargs, key: True})
     return view
 
 
@@ -102,12 +117,20 @@ class BlockRunner:
         return getattr(self.model.config, self.spec.length_limit)
 
     def _backbone_view(
-        self, start: int, stop: int, *, keep_input: bool = False, keep_output: bool = False
+        self,
+        start: int,
+        stop: int,
+        *,
+        keep_input: bool = False,
+        keep_output: bool = False,
+        taps: Sequence[int] = (),
+        taken: list[torch.Tensor] | None = None,
     ) -> nn.Module:
         spec, backbone = self.spec, self.backbone
-        replaced: dict[str, nn.Module | None] = {
-            spec.layers: nn.ModuleList(getattr(backbone, spec.layers)[start:stop])
-        }
+        layers = list(getattr(backbone, spec.layers)[start:stop])
+        for index in taps:
+            layers[index - start] = _tapped(layers[index - start], cast(list, taken))
+        replaced: dict[str, nn.Module | None] = {spec.layers: nn.ModuleList(layers)}
         if not keep_input:
             if spec.positions:
                 replaced[spec.positions] = _NO_POSITIONS
@@ -149,6 +172,8 @@ class BlockRunner:
         attention_mask: torch.Tensor | None,
         position_ids: torch.Tensor,
         cache: Cache | None,
+        taps: Sequence[int] = (),
+        taken: list[torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """Layers `start` to `stop` (exclusive) on hidden states of the component's width.
 
@@ -159,23 +184,67 @@ class BlockRunner:
             attention_mask: (B, past + T) padding mask, 0 where padded; None if nothing is.
             position_ids: (B, T) or (1, T) positions of the T new tokens.
             cache: A cache indexed by the layers' own indices, or None.
+            taps: Indices of layers, in order, whose entering hidden states are put into `taken`.
+            taken: A list for them.
 
         Returns:
             (B, T, d_k) hidden states, not normalized.
         """
+        arguments = self._arguments(hidden_states.shape[1], attention_mask, position_ids, cache)
+        view = self._backbone_view(start, stop, taps=taps, taken=taken)
+        return view(inputs_embeds=hidden_states, **arguments)[0]
+
+    def run_whole(
+        self,
+        input_ids: torch.Tensor,
+        *,
+        attention_mask: torch.Tensor | None,
+        position_ids: torch.Tensor,
+        cache: Cache | None,
+        taps: Sequence[int] = (),
+        taken: list[torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """The whole component, as it is alone: its embedding, all layers and its head.
+
+        Args:
+            input_ids: (B, T) token ids.
+            attention_mask: As for `run`.
+            position_ids: As for `run`.
+            cache: As for `run`.
+            taps: As for `run`.
+            taken: As for `run`.
+
+        Returns:
+            (B, T, V_k) logits.
+        """
+        arguments = self._arguments(input_ids.shape[1], attention_mask, position_ids, cache)
+        model: nn.Module = self.model
+        if taps:
+            view = self._backbone_view(
+                0, self.depth, keep_input=True, keep_output=True, taps=taps, taken=taken
+            )
+            model = self._model_view(view)
+        return model(input_ids=input_ids, **arguments).logits
+
+    def _arguments(
+        self,
+        n_new: int,
+        attention_mask: torch.Tensor | None,
+        position_ids: torch.Tensor,
+        cache: Cache | None,
+    ) -> dict[str, Any]:
+        """Arguments of the family's own forward besides its input."""
         spec = self.spec
-        n_new = hidden_states.shape[1]
         if spec.recurrent_mask and attention_mask is not None:
             # A recurrent state has no past positions to mask, and one new token is never padding.
             attention_mask = attention_mask[:, -n_new:] if n_new > 1 else None
         positions = {"position_ids": position_ids} if spec.takes_positions else {}
-        return self._backbone_view(start, stop)(
-            inputs_embeds=hidden_states,
-            attention_mask=attention_mask,
-            use_cache=cache is not None,
+        return {
+            "attention_mask": attention_mask,
+            "use_cache": cache is not None,
             **positions,
-            **{spec.cache_argument: cache},
-        )[0]
+            spec.cache_argument: cache,
+        }
 
     def head(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Final norm, head and whatever the family does to its logits (soft-capping, ...).
@@ -186,14 +255,19 @@ class BlockRunner:
         Returns:
             (B, T, V_k) logits.
         """
+        view = self._model_view(self._backbone_view(0, 0, keep_output=True))
+        return view(inputs_embeds=hidden_states, use_cache=False).logits
+
+    def _model_view(self, backbone: nn.Module) -> nn.Module:
+        """A view of the whole model around a view of its backbone."""
         names = self.spec.backbone.split(".")
-        parents = [self.model]
+        parents: list[nn.Module] = [self.model]
         for name in names[:-1]:
             parents.append(getattr(parents[-1], name))
-        view = self._backbone_view(0, 0, keep_output=True)
+        view = backbone
         for parent, name in zip(reversed(parents), reversed(names), strict=True):
             view = _view(parent, **{name: view})
-        return view(inputs_embeds=hidden_states, use_cache=False).logits
+        return view
 
 
 def cut_points(depth: int, n_blocks: int, name: str = "component") -> list[int]:

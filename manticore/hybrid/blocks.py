@@ -124,6 +124,7 @@ class HybridBlocks:
         attention_mask: torch.Tensor | None = None,
         cache: HybridCache | None = None,
         observer: BoundaryObserver | None = None,
+        merge: bool = False,
     ) -> Iterator[torch.Tensor]:
         """Run the blocks one after the other, yielding h[1] to h[N], (B, T, D) each.
 
@@ -134,9 +135,18 @@ class HybridBlocks:
             attention_mask: (B, past + T) padding mask, or None when nothing is padded.
             cache: The components' caches, or None.
             observer: Looks at every boundary. With an observer, components of weight zero run too.
+            merge: Whether blocks in a row that one component does alone may run as one, without
+                yielding what is between them.
         """
         tokens = Tokens(position_ids, attention_mask)
-        for block in range(self.n_blocks):
+        block = 0
+        while block < self.n_blocks:
+            end = self._stretch(block, weights, cache) if merge else block
+            if end > block + 1:
+                hidden_states = self._alone(block, end, hidden_states, weights, tokens, cache)
+                block = end
+                yield hidden_states
+                continue
             mixed = []
             live = weights.live(block)
             for k in range(len(self.runners)):
@@ -149,7 +159,115 @@ class HybridBlocks:
                 elif weights.is_routed and cache is not None:
                     cache.postpone(block, k, Missed(hidden_states, tokens.position_ids))
             hidden_states = reduce(torch.add, mixed)
+            block += 1
             yield hidden_states
+
+    def sole(self, weights: PassWeights, cache: HybridCache | None) -> int | None:
+        """The component that does all blocks alone, and has missed nothing; None if there is none.
+
+        Args:
+            weights: The mixture weights of the pass.
+            cache: The components' caches, or None.
+        """
+        is_sole = self._stretch(0, weights, cache) == self.n_blocks
+        return weights.live(0)[0] if is_sole else None
+
+    def sole_logits(
+        self,
+        k: int,
+        input_ids: torch.Tensor,
+        weights: PassWeights,
+        *,
+        position_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        cache: HybridCache | None,
+        vocab_size: int,
+    ) -> torch.Tensor:
+        """(B, T, V), the logits of the component that does all blocks alone, run as a whole.
+
+        Args:
+            k: Index of the component.
+            input_ids: (B, T) token ids.
+            weights: The mixture weights of the pass.
+            position_ids: (B, T) or (1, T) positions.
+            attention_mask: (B, past + T) padding mask, or None.
+            cache: The components' caches, or None.
+            vocab_size: V, the size of the hybrid's vocabulary.
+        """
+        postpones = weights.is_routed and cache is not None and len(self.runners) > 1
+        taken: list[torch.Tensor] = []
+        logits = self.runners[k].run_whole(
+            input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            cache=None if cache is None else cache.block(k, 0, self.cuts[k][-1]),
+            taps=self.cuts[k][:-1] if postpones else (),
+            taken=taken,
+        )
+        if postpones:
+            self._postpone(k, 0, self._between(k, 0, taken), position_ids, cache)
+        return logits[..., :vocab_size]
+
+    def _stretch(self, block: int, weights: PassWeights, cache: HybridCache | None) -> int:
+        """End of the blocks from this one on that one component does alone, with nothing missed."""
+        live, end = weights.live(block), block
+        while len(live) == 1 and end < self.n_blocks and weights.live(end) == live:
+            if cache is not None and cache.has_missed(end, live[0]):
+                break
+            end += 1
+        return end
+
+    def _alone(
+        self,
+        block: int,
+        end: int,
+        hidden_states: torch.Tensor,
+        weights: PassWeights,
+        tokens: "Tokens",
+        cache: HybridCache | None,
+    ) -> torch.Tensor:
+        """From h[block - 1] to h[end - 1], through blocks that one component does alone."""
+        (k,) = weights.live(block)
+        cuts, weight = self.cuts[k], weights.weight(block, k)
+        entering = self._enter(block, k, hidden_states, weight, alone=True)
+        postpones = weights.is_routed and cache is not None
+        taken: list[torch.Tensor] = []
+        leaving = self.runners[k].run(
+            cuts[block],
+            cuts[end],
+            entering,
+            attention_mask=tokens.attention_mask,
+            position_ids=tokens.position_ids,
+            cache=None if cache is None else cache.block(k, cuts[block], cuts[end]),
+            taps=cuts[block + 1 : end] if postpones else (),
+            taken=taken,
+        )
+        if postpones:
+            entered = [hidden_states, *self._between(k, block + 1, taken)]
+            self._postpone(k, block, entered, tokens.position_ids, cache)
+        leaving = resize_width(leaving / self.scales[end][k], self.width)
+        return scaled(leaving, weights.weight(end - 1, k))
+
+    def _between(self, k: int, block: int, taken: list[torch.Tensor]) -> list[torch.Tensor]:
+        """h, (B, T, D), at boundaries from `block` on where only component k has been."""
+        return [
+            resize_width(states / self.scales[index][k], self.width)
+            for index, states in enumerate(taken, start=block)
+        ]
+
+    def _postpone(
+        self,
+        k: int,
+        block: int,
+        entered: list[torch.Tensor],
+        position_ids: torch.Tensor,
+        cache: HybridCache,
+    ) -> None:
+        """Keep what entered blocks, from `block` on, for the components other than k."""
+        for index, hidden_states in enumerate(entered, start=block):
+            for other in range(len(self.runners)):
+                if other != k:
+                    cache.postpone(index, other, Missed(hidden_states, position_ids))
 
     def _pass(
         self,
@@ -308,5 +426,5 @@ class Tokens:
         Args:
             missed: The earlier tokens.
         """
-        positions = join_positions(missed.position_ids, self.position_ids)
+        positions = join_positions([missed.position_ids, self.position_ids])
         return Tokens(positions, self.attention_mask)

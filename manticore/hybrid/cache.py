@@ -22,17 +22,6 @@ class Missed:
     hidden_states: torch.Tensor
     position_ids: torch.Tensor
 
-    def before(self, later: "Missed") -> "Missed":
-        """These tokens and later ones.
-
-        Args:
-            later: The tokens that follow.
-        """
-        return Missed(
-            torch.cat([self.hidden_states, later.hidden_states], dim=1),
-            join_positions(self.position_ids, later.position_ids),
-        )
-
     def rows(self, choose: Callable[[torch.Tensor], torch.Tensor]) -> "Missed":
         """The same tokens of other rows.
 
@@ -64,7 +53,7 @@ class HybridCache(Cache):
         self._live: list[list[int]] | None = None
         self.router_state: torch.Tensor | None = None
         """(B, R) state of the hybrid's router after the tokens so far."""
-        self._missed: dict[tuple[int, int], Missed] = {}
+        self._missed: dict[tuple[int, int], list[Missed]] = {}
         super().__init__(layers=[layer for layers in per_component for layer in layers])
 
     @property
@@ -99,8 +88,16 @@ class HybridCache(Cache):
             k: Index of the component.
             missed: The tokens, which follow those that were postponed before.
         """
-        earlier = self._missed.get((block, k))
-        self._missed[block, k] = missed if earlier is None else earlier.before(missed)
+        self._missed.setdefault((block, k), []).append(missed)
+
+    def has_missed(self, block: int, k: int) -> bool:
+        """Whether there are tokens that a component has yet to take in.
+
+        Args:
+            block: Index of the block.
+            k: Index of the component.
+        """
+        return (block, k) in self._missed
 
     def missed(self, block: int, k: int) -> Missed | None:
         """The tokens that a component has yet to take in; it is about to, and they are forgotten.
@@ -109,7 +106,8 @@ class HybridCache(Cache):
             block: Index of the block.
             k: Index of the component.
         """
-        return self._missed.pop((block, k), None)
+        missed = self._missed.pop((block, k), None)
+        return None if missed is None else _joined(missed)
 
     def check(self, configs: Sequence[PreTrainedConfig], live: list[list[int]]) -> None:
         """Refuse to continue where the result would be wrong.
@@ -214,13 +212,23 @@ class HybridCache(Cache):
     def _choose_rows(self, choose: Callable[[torch.Tensor], torch.Tensor]) -> None:
         if self.router_state is not None:
             self.router_state = choose(self.router_state)
-        self._missed = {key: missed.rows(choose) for key, missed in self._missed.items()}
+        self._missed = {key: [_joined(parts).rows(choose)] for key, parts in self._missed.items()}
 
 
-def join_positions(earlier: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
-    """(B, P + T) or (1, P + T) positions, from (B or 1, P) and (B or 1, T)."""
-    rows = max(len(earlier), len(later))
-    return torch.cat([earlier.expand(rows, -1), later.expand(rows, -1)], dim=1)
+def _joined(parts: Sequence[Missed]) -> Missed:
+    """Tokens that follow each other, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Missed(
+        torch.cat([part.hidden_states for part in parts], dim=1),
+        join_positions([part.position_ids for part in parts]),
+    )
+
+
+def join_positions(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """(B, T) or (1, T) positions, from parts (B or 1, t) whose t add up to T."""
+    rows = max(len(part) for part in parts)
+    return torch.cat([part.expand(rows, -1) for part in parts], dim=1)
 
 
 def _shapes(configs: Sequence[PreTrainedConfig]) -> list[tuple[str, int, int]]:

@@ -292,33 +292,38 @@ class ManticoreForCausalLM(PretrainedHybrid):
         self._check_length(n_past + n_new, blocks.runners, seeing)
         if position_ids is None:
             position_ids = _positions(attention_mask, n_past, n_new, tokens.device)
-        first = inputs_embeds
-        if first is None:
-            first = self.get_input_embeddings()(input_ids, position_ids, weights)
-
-        states = blocks.states(
-            first,
-            weights,
-            position_ids=position_ids,
-            attention_mask=attention_mask,
-            cache=cache,
-        )
-        hidden_states = [first, *states]  # N + 1 times (B, T, D)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        where: Any = {
+            "position_ids": position_ids,
+            "attention_mask": attention_mask,
+            "cache": cache,
+        }
+        hidden_states: list[torch.Tensor] = []
+        # One token is decoded by a component alone: then nothing is between its blocks.
+        decoded_alone = input_ids is not None and n_new == 1 and not output_hidden_states
+        sole = blocks.sole(weights, cache) if decoded_alone and self._own_heads else None
+        if sole is not None and input_ids is not None:
+            vocabulary = self.config.vocab_size
+            logits = blocks.sole_logits(sole, input_ids, weights, vocab_size=vocabulary, **where)
+        else:
+            first = inputs_embeds
+            if first is None:
+                first = self.get_input_embeddings()(input_ids, position_ids, weights)
+            merge = not output_hidden_states
+            # N + 1 times (B, T, D), or fewer where blocks are merged.
+            hidden_states = [first, *blocks.states(first, weights, merge=merge, **where)]
+            if self.config.head == "reconstruction":
+                logits = self._reconstruct(hidden_states[-1], n_past, attention_mask)
+            else:
+                keep = logits_to_keep
+                keep = slice(-keep, None) if isinstance(keep, int) else keep
+                logits = self._logits(blocks, hidden_states[-1][:, keep], weights.at(keep))
         if cache is not None:
             cache.advance(n_new, attention_mask, seeing)
-
-        if self.config.head == "reconstruction":
-            logits = self._reconstruct(hidden_states[-1], n_past, attention_mask)
-        else:
-            keep = (
-                slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-            )
-            logits = self._logits(blocks, hidden_states[-1][:, keep], weights.at(keep))
         loss = None
         if labels is not None:
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size, **kwargs)
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
         output = CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
@@ -348,6 +353,11 @@ class ManticoreForCausalLM(PretrainedHybrid):
         if cache is not None:
             cache.router_state = state
         return weights
+
+    @property
+    def _own_heads(self) -> bool:
+        """Whether the components' own heads give the logits."""
+        return self.config.head in ("mixed", "mixture")
 
     def _logits(
         self, blocks: HybridBlocks, hidden_states: torch.Tensor, weights: PassWeights
