@@ -1,5 +1,6 @@
 """One cache for all components of a hybrid."""
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ class HybridCache(Cache):
     """
 
     def __init__(self, configs: Sequence[PreTrainedConfig]) -> None:
-        self._made_for = _shapes(configs)
+        self._configs = list(configs)
         per_component = [cache_layers(config) for config in configs]
         self._offsets = [0]
         for layers in per_component:
@@ -121,11 +122,12 @@ class HybridCache(Cache):
                 earlier tokens, as its mixture weight was zero then; or a row ends in padding, and
                 the next token would be predicted from it.
         """
-        if self._made_for != _shapes(configs):
+        same = len(self._configs) == len(configs) and all(map(operator.is_, self._configs, configs))
+        if not same and _shapes(self._configs) != _shapes(configs):
             raise ValueError(
-                f"This cache was made for the components {self._made_for}, and the hybrid has "
-                f"{_shapes(configs)} (family, layers, width): leave past_key_values out, or pass "
-                "those of an earlier output of the same hybrid."
+                f"This cache was made for the components {_shapes(self._configs)}, and the hybrid "
+                f"has {_shapes(configs)} (family, layers, width): leave past_key_values out, or "
+                "pass those of an earlier output of the same hybrid."
             )
         if self._live is not None:
             for block, (now, before) in enumerate(zip(live, self._live, strict=True)):
