@@ -12,7 +12,7 @@ from manticore.hybrid.alignment import (
     observe_boundaries,
     scaled_states,
 )
-from manticore.hybrid.blocks import Boundary, BoundaryObserver
+from manticore.hybrid.boundaries import Boundary, BoundaryObserver
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM

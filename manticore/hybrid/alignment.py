@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from manticore.hybrid.blocks import BoundaryObserver
+from manticore.hybrid.boundaries import BoundaryObserver
 from manticore.hybrid.mixture import PassWeights
 from manticore.hybrid.projectors import Projector, resize_width
 

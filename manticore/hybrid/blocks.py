@@ -23,50 +23,11 @@ import torch
 from torch import nn
 
 from manticore.components.runner import BlockRunner
-from manticore.hybrid.cache import HybridCache, Missed, join_positions
+from manticore.hybrid.boundaries import Boundary, BoundaryObserver
+from manticore.hybrid.cache import HybridCache
 from manticore.hybrid.mixture import PassWeights, scaled
 from manticore.hybrid.projectors import BlockProjectors, resize_width
-
-_TINY = torch.finfo(torch.float32).tiny
-"""Stands for a weight of zero, whose logarithm has no gradient."""
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """What passes into and out of one component's block in the running hybrid.
-
-    Attributes:
-        block: Index of the block, from 0.
-        k: Index of the component.
-        entering: (B, T, d_k) u[b, k], divided by its scale.
-        leaving: (B, T, d_k) v[b, k], the output of the block divided by its scale.
-        contribution: (B, T, D) the gated output, before its mixture weight.
-    """
-
-    block: int
-    k: int
-    entering: torch.Tensor
-    leaving: torch.Tensor
-    contribution: torch.Tensor
-
-
-class BoundaryObserver:
-    """Looks at every boundary of a pass, those of components of weight zero too."""
-
-    def before_entering(self, block: int, k: int, states: torch.Tensor, gate: float) -> None:
-        """Called with h[b - 1], (B, T, D), before the projector into block[b, k] is used.
-
-        Not called where the component is alone in the block, as no projector is used then.
-        """
-
-    def before_leaving(self, block: int, k: int, states: torch.Tensor, gate: float) -> None:
-        """Called with v[b, k], (B, T, d_k), before the projector out of block[b, k] is used.
-
-        Not called where the component is alone in the block, as no projector is used then.
-        """
-
-    def passed(self, boundary: Boundary) -> None:
-        """Called when a component's block is done."""
+from manticore.hybrid.tokens import Missed, Tokens
 
 
 @dataclass(frozen=True)
@@ -204,7 +165,7 @@ class HybridBlocks:
             taps=self.cuts[k][:-1] if postpones else (),
             taken=taken,
         )
-        if postpones:
+        if postpones and cache is not None:
             self._postpone(k, 0, self._between(k, 0, taken), position_ids, cache)
         return logits[..., :vocab_size]
 
@@ -223,7 +184,7 @@ class HybridBlocks:
         end: int,
         hidden_states: torch.Tensor,
         weights: PassWeights,
-        tokens: "Tokens",
+        tokens: Tokens,
         cache: HybridCache | None,
     ) -> torch.Tensor:
         """From h[block - 1] to h[end - 1], through blocks that one component does alone."""
@@ -242,7 +203,7 @@ class HybridBlocks:
             taps=cuts[block + 1 : end] if postpones else (),
             taken=taken,
         )
-        if postpones:
+        if postpones and cache is not None:
             entered = [hidden_states, *self._between(k, block + 1, taken)]
             self._postpone(k, block, entered, tokens.position_ids, cache)
         leaving = resize_width(leaving / self.scales[end][k], self.width)
@@ -275,7 +236,7 @@ class HybridBlocks:
         k: int,
         hidden_states: torch.Tensor,
         weights: PassWeights,
-        tokens: "Tokens",
+        tokens: Tokens,
         *,
         cache: HybridCache | None,
         observer: BoundaryObserver | None,
@@ -346,85 +307,7 @@ class HybridBlocks:
             return hidden_states
         return hidden_states.to(model.dtype)
 
-    def logits(
-        self, hidden_states: torch.Tensor, weights: PassWeights, vocab_size: int
-    ) -> torch.Tensor:
-        """(B, T, V), the mixed logits of the components' own heads.
-
-        Args:
-            hidden_states: (B, T, D) h[N].
-            weights: The mixture weights of these tokens.
-            vocab_size: V, the size of the hybrid's vocabulary.
-        """
-        last = self.n_blocks - 1
-        mixed = [
-            scaled(self.own_logits(k, hidden_states, vocab_size), weights.weight(last, k))
-            for k in weights.live(last)
-        ]
-        return reduce(torch.add, mixed)
-
-    def mixed_probabilities(
-        self, hidden_states: torch.Tensor, weights: PassWeights, vocab_size: int
-    ) -> torch.Tensor:
-        """(B, T, V), logits of the mixture of the components' own next-token probabilities.
-
-            log sum_k alpha[B, k] * softmax(logits_k) + sum_k alpha[B, k] * logsumexp(logits_k)
-
-        The second term changes no probability; with it, a component of weight one keeps its logits.
-
-        Args:
-            hidden_states: (B, T, D) h[N].
-            weights: The mixture weights of these tokens.
-            vocab_size: V, the size of the hybrid's vocabulary.
-        """
-        last = self.n_blocks - 1
-        live = weights.live(last)
-        if len(live) == 1:
-            return self.own_logits(live[0], hidden_states, vocab_size)
-        mixed, normalizers = [], []
-        for k in live:
-            weight = weights.weight(last, k)
-            own = self.own_logits(k, hidden_states, vocab_size).float()
-            normalizer = own.logsumexp(dim=-1, keepdim=True)
-            mixed.append(own - normalizer + weight.clamp_min(_TINY).log())
-            normalizers.append(weight * normalizer)
-        logits = reduce(torch.logaddexp, mixed) + reduce(torch.add, normalizers)
-        return logits.to(hidden_states.dtype)
-
     def own_logits(self, k: int, hidden_states: torch.Tensor, vocab_size: int) -> torch.Tensor:
         """(B, T, V), the logits of component k's head on h[N], (B, T, D)."""
         own = resize_width(hidden_states, self.widths[k]) * self.scales[-1][k]
         return self.runners[k].head(self._in_own_type(k, own))[..., :vocab_size]
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Where the tokens of a pass are in their sequences.
-
-    Attributes:
-        position_ids: (B, T) or (1, T) positions.
-        attention_mask: (B, past + T) padding mask, or None when nothing is padded.
-    """
-
-    position_ids: torch.Tensor
-    attention_mask: torch.Tensor | None
-
-    def until(self, left_out: int) -> "Tokens":
-        """These tokens without the last so many.
-
-        Args:
-            left_out: Number of tokens.
-        """
-        mask = self.attention_mask
-        return Tokens(
-            self.position_ids[:, :-left_out], None if mask is None else mask[:, :-left_out]
-        )
-
-    def after(self, missed: Missed) -> "Tokens":
-        """These tokens with earlier ones, whose places the mask has already, in front of them.
-
-        Args:
-            missed: The earlier tokens.
-        """
-        positions = join_positions([missed.position_ids, self.position_ids])
-        return Tokens(positions, self.attention_mask)

@@ -2,35 +2,13 @@
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from transformers import Cache, PreTrainedConfig
 from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
 from manticore.components.block_cache import BlockCache, cache_layers
-
-
-@dataclass(frozen=True)
-class Missed:
-    """Tokens that a component has not taken in, because they had no weight in its block.
-
-    Attributes:
-        hidden_states: (B, P, D) h at the entrance of the block.
-        position_ids: (B, P) or (1, P) their positions.
-    """
-
-    hidden_states: torch.Tensor
-    position_ids: torch.Tensor
-
-    def rows(self, choose: Callable[[torch.Tensor], torch.Tensor]) -> "Missed":
-        """The same tokens of other rows.
-
-        Args:
-            choose: Function from a tensor (B, ...) to that of the other rows.
-        """
-        positions = self.position_ids.expand(self.hidden_states.shape[0], -1)
-        return Missed(choose(self.hidden_states), choose(positions))
+from manticore.hybrid.tokens import Missed, joined
 
 
 class HybridCache(Cache):
@@ -108,7 +86,7 @@ class HybridCache(Cache):
             k: Index of the component.
         """
         missed = self._missed.pop((block, k), None)
-        return None if missed is None else _joined(missed)
+        return None if missed is None else joined(missed)
 
     def check(self, configs: Sequence[PreTrainedConfig], live: list[list[int]]) -> None:
         """Refuse to continue where the result would be wrong.
@@ -214,23 +192,7 @@ class HybridCache(Cache):
     def _choose_rows(self, choose: Callable[[torch.Tensor], torch.Tensor]) -> None:
         if self.router_state is not None:
             self.router_state = choose(self.router_state)
-        self._missed = {key: [_joined(parts).rows(choose)] for key, parts in self._missed.items()}
-
-
-def _joined(parts: Sequence[Missed]) -> Missed:
-    """Tokens that follow each other, as one."""
-    if len(parts) == 1:
-        return parts[0]
-    return Missed(
-        torch.cat([part.hidden_states for part in parts], dim=1),
-        join_positions([part.position_ids for part in parts]),
-    )
-
-
-def join_positions(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """(B, T) or (1, T) positions, from parts (B or 1, t) whose t add up to T."""
-    rows = max(len(part) for part in parts)
-    return torch.cat([part.expand(rows, -1) for part in parts], dim=1)
+        self._missed = {key: [joined(parts).rows(choose)] for key, parts in self._missed.items()}
 
 
 def _shapes(configs: Sequence[PreTrainedConfig]) -> list[tuple[str, int, int]]:

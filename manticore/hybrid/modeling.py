@@ -24,9 +24,11 @@ from manticore.components.tokenizers import TransplantReport
 from manticore.hybrid.blocks import HybridBlocks
 from manticore.hybrid.cache import HybridCache, own_cache
 from manticore.hybrid.configuration import GATE_POWERS, ManticoreConfig
-from manticore.hybrid.mixture import FixedMixture, Mixture, PassWeights, check_mixture_weights
+from manticore.hybrid.heads import mixed_logits, mixed_probabilities
+from manticore.hybrid.mixing import MixingHybrid
+from manticore.hybrid.mixture import FixedMixture, Mixture, PassWeights
 from manticore.hybrid.parts import ComponentList, HybridEmbedding, hide_heads
-from manticore.hybrid.pretrained import PretrainedHybrid, mark_as_initialized
+from manticore.hybrid.pretrained import mark_as_initialized
 from manticore.hybrid.projectors import BlockProjectors
 from manticore.hybrid.reconstruction import ReconstructionDecoder
 from manticore.hybrid.routing import RoutedMixture, RouterSettings
@@ -35,7 +37,7 @@ from manticore.hybrid.routing import RoutedMixture, RouterSettings
 _LOSS_ARGUMENTS = frozenset({"num_items_in_batch", "ignore_index", "shift_labels"})
 
 
-class ManticoreForCausalLM(PretrainedHybrid):
+class ManticoreForCausalLM(MixingHybrid):
     """A pretrained hybrid, as a causal language model of Transformers.
 
     Build one with `manticore.build_hybrid`; `from_pretrained` loads a saved one.
@@ -76,7 +78,7 @@ class ManticoreForCausalLM(PretrainedHybrid):
         )
         self.mixture: Mixture = FixedMixture(config.n_blocks, len(components))
         if config.router is not None:
-            self.mixture = self._new_router(RouterSettings(**config.router))
+            self.mixture = self.new_router(RouterSettings(**config.router))
         if config.head == "new":
             # Names that no component has: peft picks modules by the end of their names.
             self.new_norm = nn.LayerNorm(self.width)
@@ -130,91 +132,6 @@ class ManticoreForCausalLM(PretrainedHybrid):
         """The longest sequence that every component takes, or None where nothing limits it."""
         limits = [runner.max_length for runner in self.runners]
         return min((limit for limit in limits if limit is not None), default=None)
-
-    @property
-    def mixture_weights(self) -> torch.Tensor:
-        """Alpha, (N, K): one row per block, rows sum to one.
-
-        Where they are routed, their mean over the tokens that were routed last; `mixture_of` gives
-        those of every token.
-        """
-        return self.mixture.expected().detach().clone()
-
-    @property
-    def is_routed(self) -> bool:
-        """Whether every token has mixture weights of its own."""
-        return isinstance(self.mixture, RoutedMixture)
-
-    def set_mixture_weights(self, alpha: torch.Tensor | Sequence) -> None:
-        """Fix the mixture weights; a router is given up.
-
-        Args:
-            alpha: (N, K), or (K,) for every block alike.
-
-        Raises:
-            ValueError: Wrong shape, or a row off the simplex.
-        """
-        n_blocks, n_components = self.config.n_blocks, len(self.components)
-        alpha = check_mixture_weights(alpha, n_blocks, n_components)
-        mixture = self.mixture
-        if not isinstance(mixture, FixedMixture):
-            device = mixture.expected().device
-            self.mixture = mixture = FixedMixture(n_blocks, n_components).to(device)
-            self.config.router = None
-        mixture.assign(alpha)
-
-    def add_router(self, settings: RouterSettings) -> RoutedMixture:
-        """Let a new router decide the mixture weights, at first as they are now.
-
-        Args:
-            settings: Shape of the router.
-
-        Returns:
-            The new mixture, whose router is random and has no influence yet.
-        """
-        alpha = self.mixture_weights
-        routed = self._new_router(settings).to(alpha.device)
-        routed.start_from(alpha)
-        routed.train(self.training)
-        self.mixture = routed
-        self.config.router = settings.to_dict()
-        return routed
-
-    def _new_router(self, settings: RouterSettings) -> RoutedMixture:
-        n_components = len(self.components)
-        return RoutedMixture(self.config.n_blocks, n_components, self.config.vocab_size, settings)
-
-    def take_mixture(self, other: "ManticoreForCausalLM") -> None:
-        """Take the mixture weights of another hybrid of the same shape, or its router.
-
-        Args:
-            other: The other hybrid, which stays as it is.
-        """
-        self.set_mixture_weights(other.mixture_weights)
-        if isinstance(other.mixture, RoutedMixture):
-            self.add_router(other.mixture.settings).load_state_dict(other.mixture.state_dict())
-            self.mixture.requires_grad_(False)
-
-    @torch.no_grad()
-    def mixture_of(self, text: str | torch.Tensor) -> torch.Tensor:
-        """The mixture weights of every token of a text, (T, N, K), on the CPU.
-
-        Args:
-            text: Text, or its token ids, (T,).
-
-        Raises:
-            ValueError: The hybrid has no tokenizer, or the text has no token.
-        """
-        if isinstance(text, str):
-            if self.tokenizer is None:
-                raise ValueError("The hybrid has no tokenizer: pass token ids, or set one.")
-            text = torch.tensor(self.tokenizer(text, verbose=False)["input_ids"], dtype=torch.long)
-        if text.ndim != 1 or len(text) == 0:
-            raise ValueError(f"Token ids of shape {tuple(text.shape)} are not one text of tokens.")
-        mixture = self.mixture
-        if not isinstance(mixture, RoutedMixture):
-            return self.mixture_weights.cpu().expand(len(text), -1, -1)
-        return mixture.weights_of(text[None].to(mixture.average.device))[0].cpu()
 
     def live_runners(self, block: int) -> list[tuple[int, BlockRunner]]:
         """(k, runner) of the components that take part in a block: those of weight above zero."""
@@ -365,8 +282,8 @@ class ManticoreForCausalLM(PretrainedHybrid):
         """(B, T, V) from h[N], (B, T, D), and the mixture weights of these tokens."""
         if self.config.head == "new":
             return self.new_head(self.new_norm(hidden_states.to(self.new_norm.weight.dtype)))
-        mix = blocks.mixed_probabilities if self.config.head == "mixture" else blocks.logits
-        return mix(hidden_states, weights, self.config.vocab_size)
+        mix = mixed_probabilities if self.config.head == "mixture" else mixed_logits
+        return mix(blocks, hidden_states, weights, self.config.vocab_size)
 
     def _reconstruct(
         self, hidden_states: torch.Tensor, n_past: int, attention_mask: torch.Tensor | None

@@ -21,6 +21,7 @@ from manticore.hybrid.configuration import ManticoreConfig
 from manticore.hybrid.mixture import FixedMixture, Mixture
 from manticore.hybrid.parts import ComponentList, HybridEmbedding, plain_heads
 from manticore.hybrid.projectors import BlockProjectors
+from manticore.hybrid.routing import RoutedMixture
 
 # Arguments of from_pretrained that say where the files are, the tokenizer's too.
 _WHERE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -181,6 +182,8 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
                 self.config.components[k]["vocab_size"] = model.config.vocab_size
         if self.config.head == "new":
             self.new_head = self._get_resized_lm_head(self.new_head, new_num_tokens)
+        if isinstance(self.mixture, RoutedMixture):
+            self.mixture.router.resize(new_num_tokens)
         self.config.vocab_size = min(model.config.vocab_size for model in self.components)
         return self.get_input_embeddings()
 

@@ -66,6 +66,20 @@ class Router(nn.Module):
         memory = LONGEST_MEMORY ** torch.linspace(0.0, 1.0, self.width)
         self.decay.copy_((-1 / memory).exp().logit())
 
+    @torch.no_grad()
+    def resize(self, vocab_size: int) -> None:
+        """Take another vocabulary, which begins like this one; new tokens say nothing at first.
+
+        Args:
+            vocab_size: Size of the vocabulary.
+        """
+        old = self.embedding.weight
+        self.embedding = nn.Embedding(vocab_size, old.shape[1], device=old.device, dtype=old.dtype)
+        self.embedding.weight.zero_()
+        kept = min(vocab_size, len(old))
+        self.embedding.weight[:kept] = old[:kept]
+        self.embedding.requires_grad_(old.requires_grad)
+
     def forward(
         self,
         input_ids: torch.Tensor,
@@ -84,7 +98,8 @@ class Router(nn.Module):
         if attention_mask is not None:
             padded = attention_mask[..., None] == 0
             keep = keep.masked_fill(padded, 1.0)
-        return linear_recurrence(keep, (1 - keep) * value, state)
+        # pyright sees the decorator, and not the function.
+        return linear_recurrence(keep, (1 - keep) * value, state)  # pyright: ignore[reportCallIssue]
 
 
 class RoutedMixture(Mixture):
@@ -100,8 +115,7 @@ class RoutedMixture(Mixture):
     is_settled = True
 
     average: torch.Tensor
-    """(N, K): mean of the mixture weights over the tokens of the last training pass, or of the text
-    that `remember` was last given."""
+    """(N, K): mean of the mixture weights over the tokens that `remember` was last given."""
 
     def __init__(
         self, n_blocks: int, n_components: int, vocab_size: int, settings: RouterSettings
@@ -178,7 +192,6 @@ class RoutedMixture(Mixture):
         alpha = alpha.expand(-1, -1, self.n_blocks, -1)
         if self.training:
             self.last = alpha
-            self.remember(alpha)
         if not self.settings.threshold:
             return PassWeights(alpha), states[:, -1]
         return PassWeights.of(alpha, n_tokens), states[:, -1]
@@ -201,10 +214,12 @@ class RoutedMixture(Mixture):
         return alpha / alpha.sum(dim=-1, keepdim=True)
 
     @torch.no_grad()
-    def remember(self, alpha: torch.Tensor) -> None:
-        """Keep the mean over tokens as what `expected` gives.
+    def remember(self, input_ids: torch.Tensor) -> None:
+        """Take the mean over the tokens of a text as the hybrid's mixture weights.
 
         Args:
-            alpha: (B, T, N, K) mixture weights of a text.
+            input_ids: (B, T) token ids.
         """
-        self.average.copy_(alpha.detach().flatten(0, 1).mean(dim=0))
+        alpha = self.weights_of(input_ids.to(self.average.device)).flatten(0, 1).double()
+        mean = alpha.mean(dim=0)
+        self.average.copy_(mean / mean.sum(dim=-1, keepdim=True))

@@ -104,7 +104,7 @@ def fit_router(
     optimizer.zero_grad()
     with torch.no_grad():
         alpha = mixture.weights_of(ids)
-        mixture.remember(alpha)
+        mixture.remember(ids)
         hits = alpha.argmax(dim=-1) == targets.argmax(dim=-1)[..., None]
         loss = float(_loss(mixture, ids, targets, 0.0))
     return {"router_loss": loss, "router_accuracy": float(hits.float().mean())}

@@ -1,6 +1,7 @@
 """What a stage reports while it trains: mixture weights, held-out perplexity, samples, warnings."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,6 +9,7 @@ import torch
 
 from manticore.evaluate import alignment_error, measure_text
 from manticore.hybrid.generation import sample_text
+from manticore.hybrid.routing import RoutedMixture
 from manticore.store.events import Events, last_per_step
 from manticore.train.signs import collapsed, misaligned, rising, worse
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
 
 _ALIGNMENT_SEQUENCES = 16
+_AVERAGED_SEQUENCES = 16
 PROBE_TOKENS = 160
 """Tokens whose mixture weights are reported at every evaluation, where each has its own."""
 
@@ -80,11 +83,16 @@ class Reporter:
         self.events, self.baselines = events, baselines
         self.by_gradient, self.measure, self.whole = by_gradient, measure, whole
         self.measured: dict[str, float] | None = None
-        self.probe: torch.Tensor | None = None
         self.first = hybrid.mixture_weights.cpu()
         earlier = events.earlier
         self.said = {event["sign"] for event in earlier if "sign" in event}
         self.losses = [event["loss"] for event in last_per_step(earlier, "step")]
+
+    @cached_property
+    def averaged(self) -> torch.Tensor:
+        """(n, T) the first held-out sequences, over which routed mixture weights are averaged."""
+        sequences = [item["input_ids"] for item in islice(self.data.valid, _AVERAGED_SEQUENCES)]
+        return torch.stack(sequences)
 
     def step_done(self, step: int, loss: float) -> None:
         """Report the mixture weights after a step.
@@ -108,7 +116,7 @@ class Reporter:
             self._report_mixture(0)
         self._evaluate(step)
         self._say(self._signs() if step else self._misaligned(learning=True))
-        if self.hybrid.is_routed and self.whole:
+        if self.hybrid.is_routed:
             self._probe(step)
         prompt = self.options.sample_prompt
         if prompt:
@@ -155,6 +163,9 @@ class Reporter:
         self._say(self._misaligned(learning=False))
 
     def _report_mixture(self, step: int) -> None:
+        mixture = self.hybrid.mixture
+        if isinstance(mixture, RoutedMixture):
+            mixture.remember(self.averaged)
         self.events.emit(
             "mixture",
             step=step,
@@ -164,20 +175,12 @@ class Reporter:
 
     def _probe(self, step: int) -> None:
         """Report the mixture weights of every token at the beginning of the held-out part."""
-        if self.probe is None:
-            ids, needed = [], PROBE_TOKENS
-            for item in islice(self.data.valid, PROBE_TOKENS):
-                ids.append(item["input_ids"][:needed])
-                needed -= len(ids[-1])
-                if not needed:
-                    break
-            self.probe = torch.cat(ids)
-        tokenizer = self.hybrid.tokenizer
+        probe, tokenizer = self.averaged.flatten()[:PROBE_TOKENS], self.hybrid.tokenizer
         self.events.emit(
             "probe",
             step=step,
-            tokens=[str(i) if tokenizer is None else tokenizer.decode([i]) for i in self.probe],
-            weights=self.hybrid.mixture_of(self.probe).mul(1e4).round().div(1e4),
+            tokens=[str(i) if tokenizer is None else tokenizer.decode([i]) for i in probe.tolist()],
+            weights=self.hybrid.mixture_of(probe).mul(1e4).round().div(1e4),
             components=self.hybrid.component_names,
         )
 

@@ -21,6 +21,7 @@ from transformers import (
 
 from manticore import ManticoreForCausalLM, build_hybrid
 from manticore.hybrid.mixture import Mixture
+from manticore.hybrid.routing import RouterSettings
 from tests.tiny import TEXT, VOCAB_SIZE, save_component
 
 Component = Callable[..., str]
@@ -41,10 +42,20 @@ def _build(folders: list[str], **options: object) -> ManticoreForCausalLM:
     )
 
 
-@pytest.fixture
-def hybrid(component: Component) -> ManticoreForCausalLM:
-    """Mamba beside a wider Llama."""
-    return _build([component("mamba"), component("llama", width=48, layers=3)])
+@pytest.fixture(params=["static", "routed"])
+def hybrid(component: Component, request: pytest.FixtureRequest) -> ManticoreForCausalLM:
+    """Mamba beside a wider Llama, with either kind of mixture."""
+    hybrid = _build([component("mamba"), component("llama", width=48, layers=3)])
+    return _routed(hybrid) if request.param == "routed" else hybrid
+
+
+def _routed(hybrid: ManticoreForCausalLM) -> ManticoreForCausalLM:
+    """The same with a router, which leaves out a component at some tokens."""
+    torch.manual_seed(3)
+    mixture = hybrid.add_router(RouterSettings(width=8, threshold=0.3))
+    torch.nn.init.normal_(mixture.weight, std=20.0)
+    mixture.requires_grad_(False)
+    return hybrid
 
 
 @pytest.fixture
@@ -57,7 +68,7 @@ def attention_hybrid(component: Component) -> ManticoreForCausalLM:
 
 
 def _dtypes(hybrid: ManticoreForCausalLM) -> set[torch.dtype]:
-    return {p.dtype for name, p in hybrid.named_parameters() if name != "mixture.alpha"}
+    return {p.dtype for name, p in hybrid.named_parameters() if "mixture." not in name}
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -67,7 +78,7 @@ def test_loads_in_the_type_asked_for(
     hybrid.save_pretrained(tmp_path)
     loaded = ManticoreForCausalLM.from_pretrained(tmp_path, dtype=dtype)
     assert _dtypes(loaded) == {dtype}
-    assert loaded.mixture.alpha.dtype in (torch.float32, torch.float64)
+    assert loaded.mixture_weights.dtype in (torch.float32, torch.float64)
     with torch.no_grad():
         rough, exact = loaded(_ids()).logits.float(), hybrid(_ids()).logits
     assert torch.nn.functional.cosine_similarity(rough, exact, dim=-1).min() > 0.99
@@ -175,7 +186,7 @@ def test_a_deep_copy_is_whole_and_apart(hybrid: ManticoreForCausalLM) -> None:
 def test_resized_embeddings(
     component: Component, family: str, head: str, n_tokens: int, tmp_path: Path
 ) -> None:
-    hybrid = _build([component(family), component("mamba", width=48)], head=head)
+    hybrid = _routed(_build([component(family), component("mamba", width=48)], head=head))
     ids = _ids(below=50)
     kept = min(n_tokens, hybrid.config.vocab_size)
     before = hybrid(ids).logits
@@ -214,8 +225,11 @@ def test_logits_to_keep_and_the_tuple(hybrid: ManticoreForCausalLM) -> None:
 def test_hidden_states_can_be_taken_up_again(hybrid: ManticoreForCausalLM) -> None:
     states = hybrid(_ids(), output_hidden_states=True).hidden_states
     assert [state.shape for state in states] == 3 * [(2, LENGTH, 48)]
-    again = hybrid(inputs_embeds=states[0], output_hidden_states=True).hidden_states
-    assert torch.equal(again[-1], states[-1])
+    alpha = None
+    if hybrid.is_routed:
+        alpha = torch.stack([hybrid.mixture_of(ids) for ids in _ids()])
+    again = hybrid(inputs_embeds=states[0], output_hidden_states=True, mixture_weights=alpha)
+    torch.testing.assert_close(again.hidden_states[-1], states[-1])
     hybrid.config.output_hidden_states = True
     assert hybrid(_ids()).hidden_states is not None
 
@@ -319,6 +333,10 @@ def test_generates_from_embeddings(hybrid: ManticoreForCausalLM) -> None:
     mask = torch.ones_like(ids)
     from_ids = hybrid.generate(ids, attention_mask=mask, **GREEDY)
     embeddings = hybrid.get_input_embeddings()(ids)
+    if hybrid.is_routed:
+        with pytest.raises(ValueError, match="follow from the token ids: pass input_ids"):
+            hybrid.generate(inputs_embeds=embeddings, attention_mask=mask, **GREEDY)
+        return
     from_embeddings = hybrid.generate(inputs_embeds=embeddings, attention_mask=mask, **GREEDY)
     assert torch.equal(from_embeddings, from_ids[:, LENGTH:])
 

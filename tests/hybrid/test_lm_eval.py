@@ -9,6 +9,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from manticore import ManticoreForCausalLM, build_hybrid
+from manticore.hybrid.routing import RouterSettings
 from tests.tiny import TEXT
 
 DOCUMENTS = [
@@ -21,10 +22,16 @@ DOCUMENTS = [
 NEW_TOKENS = 6
 
 
-@pytest.fixture(scope="module")
-def hybrid(component: Callable[..., str]) -> ManticoreForCausalLM:
+@pytest.fixture(scope="module", params=["static", "routed"])
+def hybrid(component: Callable[..., str], request: pytest.FixtureRequest) -> ManticoreForCausalLM:
     folders = [component("mamba"), component("llama", width=48, layers=3)]
-    return build_hybrid(folders, 2, projector_init="random", alignment_text=" ".join(TEXT) * 8)
+    text = " ".join(TEXT) * 8
+    hybrid = build_hybrid(folders, 2, projector_init="random", alignment_text=text)
+    if request.param == "routed":
+        torch.manual_seed(3)
+        routed = hybrid.add_router(RouterSettings(width=8, threshold=0.3))
+        torch.nn.init.normal_(routed.weight, std=20.0)
+    return hybrid
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from peft.tuners.lora import LoraLayer
 
 from manticore import ManticoreForCausalLM, build_hybrid
 from manticore.hybrid.lora import lora_targets
+from manticore.hybrid.routing import RouterSettings
 from tests.tiny import FAMILY_NAMES, TEXT, VOCAB_SIZE
 
 # peft notes that it sets fan_in_fan_out for GPT-2's Conv1D, and unsets it for linear layers.
@@ -27,16 +28,21 @@ def _ids(rows: int = 2, length: int = 10) -> torch.Tensor:
     return torch.randint(2, VOCAB_SIZE, (rows, length), generator=generator)
 
 
-def _hybrid(component: Component, family: str) -> ManticoreForCausalLM:
+def _hybrid(component: Component, family: str, mixture: str = "static") -> ManticoreForCausalLM:
     other = "llama" if family != "llama" else "gpt2"
     folders = [component(family), component(other, width=48, layers=3, seed=1)]
-    return build_hybrid(
+    hybrid = build_hybrid(
         folders,
         2,
         projector_init="random",
         mixture_weights=[0.6, 0.4],
         alignment_text=SHORT_TEXT,
     )
+    if mixture == "routed":
+        torch.manual_seed(3)
+        routed = hybrid.add_router(RouterSettings(width=8, threshold=0.3))
+        torch.nn.init.normal_(routed.weight, std=20.0)
+    return hybrid
 
 
 def _adapted(hybrid: ManticoreForCausalLM, **options: object) -> peft.PeftModel:
@@ -100,8 +106,11 @@ def test_no_target_is_read_past_its_module(component: Component, family: str) ->
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
-def test_adapters_learn_reload_and_merge(component: Component, family: str, tmp_path: Path) -> None:
-    hybrid = _hybrid(component, family)
+@pytest.mark.parametrize("mixture", ["static", "routed"])
+def test_adapters_learn_reload_and_merge(
+    component: Component, family: str, mixture: str, tmp_path: Path
+) -> None:
+    hybrid = _hybrid(component, family, mixture)
     frozen = {name: p.detach().clone() for name, p in hybrid.named_parameters()}
     model = _adapted(hybrid, lora_alpha=8)
     ids = _ids()
@@ -121,7 +130,9 @@ def test_adapters_learn_reload_and_merge(component: Component, family: str, tmp_
     with torch.no_grad():
         logits = model(input_ids=ids).logits
         model.save_pretrained(tmp_path / "adapters")
-        again = peft.PeftModel.from_pretrained(_hybrid(component, family), tmp_path / "adapters")
+        again = peft.PeftModel.from_pretrained(
+            _hybrid(component, family, mixture), tmp_path / "adapters"
+        )
         assert torch.equal(again.eval()(input_ids=ids).logits, logits)
         options = {"max_new_tokens": 4, "do_sample": False}
         mask = torch.ones_like(ids)

@@ -72,6 +72,8 @@ WORK = {
     "darts-bilevel": ("search", {"strategy": "darts-bilevel", **MOVING}),
     "gaea": ("search", {"strategy": "gaea", **MOVING}),
     "dash": ("search", {"strategy": "dash", **MOVING}),
+    "routed": ("search", {"strategy": "routed", "router": {"fit_steps": 5}}),
+    "routed, not fitted": ("search", {"strategy": "routed", "router": {"fit_steps": 0, "lr": 0.1}}),
     "probe": ("search", {"strategy": "probe"}),
     "random": ("search", {"strategy": "random", "candidates": 2}),
     "pretrain-projectors": ("pretrain-projectors", {}),
@@ -79,8 +81,8 @@ WORK = {
     "lora": ("finetune", LORA),
     "evaluate": ("evaluate", {}),
 }
-DDP_WORK = ["darts", "darts-bilevel", "gaea", "dash", "probe", "finetune", "lora"]
-FSDP_WORK = ["darts", "random", "pretrain-projectors", "finetune", "lora"]
+DDP_WORK = ["darts", "darts-bilevel", "gaea", "dash", "routed", "probe", "finetune", "lora"]
+FSDP_WORK = ["darts", "routed, not fitted", "random", "pretrain-projectors", "finetune", "lora"]
 
 
 @pytest.fixture(scope="module")
@@ -242,9 +244,12 @@ def test_two_halves_are_killed_and_resumed(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize(
+    ("work", "said"), [("gaea", "run without FSDP"), ("routed", "set router.fit_steps to 0")]
+)
 def test_a_strategy_that_cannot_be_sharded_says_so(
-    config: Callable[[str], RunConfig], tmp_path: Path
+    config: Callable[[str], RunConfig], tmp_path: Path, work: str, said: str
 ) -> None:
-    folder = make_run_folder(config("gaea"), root=tmp_path)
+    folder = make_run_folder(config(work), root=tmp_path)
     assert 1 in work_on(folder, "fsdp")
-    assert "run without FSDP" in Run(folder).status.message
+    assert said in Run(folder).status.message
