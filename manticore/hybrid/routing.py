@@ -196,6 +196,7 @@ class RoutedMixture(Mixture):
             return PassWeights(alpha), states[:, -1]
         return PassWeights.of(alpha, n_tokens), states[:, -1]
 
+    @torch.no_grad()
     def weights_of(self, input_ids: torch.Tensor) -> torch.Tensor:
         """The mixture weights of every token, (B, T, N, K).
 

@@ -50,5 +50,9 @@ class Fixed(Strategy[GivenMixture]):
             )
 
     @override
+    def fix(self) -> None:
+        self.hybrid.mixture.requires_grad_(False)
+
+    @override
     def after_step(self, step: int) -> None:
         """Prune nothing: the mixture weights were given."""

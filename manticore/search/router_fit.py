@@ -8,6 +8,7 @@ other weight of the hybrid changes, and the hybrid itself is not run.
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from manticore.config.search import RouterConfig
 from manticore.hybrid.routing import RoutedMixture
@@ -34,10 +35,10 @@ def component_losses(hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor) ->
         own = []
         for model in hybrid.components:
             logits = model(input_ids=ids, use_cache=False).logits[:, :-1, :vocabulary]
-            losses = torch.nn.functional.cross_entropy(
+            losses = nn.functional.cross_entropy(
                 logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
             )
-            own.append(torch.nn.functional.pad(losses.view(len(ids), -1), (1, 0)))
+            own.append(nn.functional.pad(losses.view(len(ids), -1), (1, 0)))
         rows.append(torch.stack(own, dim=-1))
     hybrid.train(was_training)
     return torch.cat(rows)
@@ -50,13 +51,13 @@ def router_targets(losses: torch.Tensor, options: RouterConfig) -> torch.Tensor:
         losses: (n, T, K) losses of the components alone.
         options: Window and kind of the targets.
     """
-    total = torch.nn.functional.pad(losses.double().cumsum(dim=1), (0, 0, 0, options.window))
+    total = nn.functional.pad(losses.double().cumsum(dim=1), (0, 0, 0, options.window))
     total[:, losses.shape[1] :] = total[:, losses.shape[1] - 1 : losses.shape[1]]
     ahead = total[:, options.window : -1] - total[:, : -options.window - 1]
     # Position t has the sum over t + 1 ... t + window, or up to the end of the row.
     if options.targets == "best":
         best = ahead.argmin(dim=-1)
-        return torch.nn.functional.one_hot(best, losses.shape[-1]).float()
+        return nn.functional.one_hot(best, losses.shape[-1]).float()
     return ahead.neg().softmax(dim=-1).float()
 
 
@@ -89,6 +90,7 @@ def fit_router(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         mixture.router.reset()
+        nn.init.zeros_(mixture.weight)
         order = [torch.randperm(len(ids)) for _ in range(options.fit_steps)]
     learning = [mixture.row, *mixture.router_parameters()]
     for parameter in learning:
