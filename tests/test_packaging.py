@@ -164,7 +164,14 @@ def test_bundled_data_are_found_by_name_where_the_package_is_installed(
     )
     folder, *names = _done([str(installed / "python"), "-Pc", program], cwd=elsewhere).split()
     assert Path(folder).is_relative_to(installed.parent)
-    assert names == ["novelas-mamba", "tales-mamba", "tales-neo", "tales-neox", "bilingual"]
+    assert names == [
+        "novelas-mamba",
+        "stdlib-llama",
+        "tales-mamba",
+        "tales-neo",
+        "tales-neox",
+        "bilingual",
+    ]
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 
 from manticore.components.zoo import zoo_card, zoo_names, zoo_path
 from manticore.names import UnknownNameError
-from tools.zoo.cards import render_card
+from tools.zoo.card_page import NOTICE_FILE, render_card
+from tools.zoo.cards import PYTHON_NOTICE
 from tools.zoo.recipes import RECIPES, get_recipe
 
 MEGABYTE = 1_000_000
@@ -17,6 +18,7 @@ MEASURED = (
     "novels_es.valid.txt",
     "bundled:stories-en, held out",
     "bundled:stories-es, held out",
+    "bundled:python, held out",
 )
 
 
@@ -36,7 +38,7 @@ def test_unknown_name_gives_the_nearest(lookup):
 
 @pytest.mark.parametrize("name", ["", "qqqq", "../zoo/tales-neox", "tales-neox/", "zoo:zoo:tales"])
 def test_odd_names_are_unknown(name):
-    with pytest.raises(UnknownNameError, match="Choose from: novelas-mamba, tales-mamba"):
+    with pytest.raises(UnknownNameError, match="Choose from: novelas-mamba, stdlib-llama"):
         zoo_path(name)
 
 
@@ -71,8 +73,19 @@ def test_card_is_complete(name):
     for text in MEASURED:
         assert card["perplexity"][text]["perplexity"] > 1
         assert card["perplexity"][text]["tokens"] > 10_000
-    assert len(card["sample"]["text"].split()) > 40
+    assert len(card["sample"]["text"].split()) > 30
     assert (zoo_path(name) / "README.md").read_text(encoding="utf-8") == render_card(card)
+
+
+def test_what_was_trained_on_python_ships_its_license():
+    trained = {name for name, recipe in RECIPES.items() if recipe.language == "python"}
+    assert {name for name in zoo_names() if (zoo_path(name) / NOTICE_FILE).is_file()} == trained
+    for name in trained:
+        notice = (zoo_path(name) / NOTICE_FILE).read_text(encoding="utf-8")
+        assert notice == PYTHON_NOTICE.read_text(encoding="utf-8")
+        assert "PYTHON SOFTWARE FOUNDATION LICENSE VERSION 2" in notice
+        assert "Python Software Foundation; All Rights" in notice
+        assert f"[PSF License Version 2]({NOTICE_FILE})" in render_card(zoo_card(name))
 
 
 def test_naming_a_component_does_not_import_torch():

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.zoo.blend import TokenBlend, load_stream
-from tools.zoo.recipes import Share
+from tools.zoo import blend
+from tools.zoo.blend import TokenBlend, load_stream, python_modules
+from tools.zoo.recipes import PYTHON_SOURCE, Share
 
 # Parts are told apart by their tokens: 0.. for the first, 10,000.. for the second.
 STREAMS = [np.arange(0, 900, dtype=np.uint16), np.arange(10_000, 10_500, dtype=np.uint16)]
@@ -66,3 +67,24 @@ def test_a_missing_file_is_named(tmp_path):
     share = Share(source="nothing.txt", fraction=1.0)
     with pytest.raises(FileNotFoundError, match=r"nothing\.txt is missing"):
         load_stream(share, None, data_dir=tmp_path, cache=tmp_path / "streams")
+
+
+def test_code_is_the_training_part_of_the_standard_library(tmp_path, monkeypatch, tokenizer):
+    parts = {"train": ["import a", "import b"], "valid": ["import c"]}
+    monkeypatch.setattr(blend, "python_modules", parts.__getitem__)
+    share = Share(source=PYTHON_SOURCE, fraction=1.0)
+    folders = {"data_dir": tmp_path / "none", "cache": tmp_path / "streams"}
+    stream = load_stream(share, tokenizer, **folders)
+    assert tokenizer.decode(stream) == "import a<|endoftext|>import b<|endoftext|>"
+    monkeypatch.delattr(blend, "python_modules")
+    assert (load_stream(share, tokenizer, **folders) == stream).all(), "it was not kept"
+    monkeypatch.setattr(blend.platform, "python_version", lambda: "3.99.0")
+    with pytest.raises(NameError):  # another version is read again
+        load_stream(share, tokenizer, **folders)
+
+
+def test_parts_of_the_standard_library_share_no_module():
+    train, valid = (list(python_modules(part)) for part in ("train", "valid"))
+    assert len(train) > 10 * len(valid) > 0
+    assert not set(train) & set(valid)
+    assert any("class ElementTree:" in module for module in valid)

@@ -1,6 +1,7 @@
 """Training: the same seed gives the same weights, with or without a death in between."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from safetensors.torch import load_file
 
 from manticore.names import UnknownNameError
 from manticore.stories import generate_stories
-from tools.zoo import cards
+from tools.zoo import blend, cards
+from tools.zoo.card_page import NOTICE_FILE
 from tools.zoo.checkpoint import CHECKPOINT_FILE, RecipeMismatchError
 from tools.zoo.recipes import Phase, Share, ZooRecipe, get_recipe
 from tools.zoo.train import best_precision, build_optimizer, choose_device, train_component
@@ -52,8 +54,11 @@ def tiny_recipe(model_type: str = "gpt_neox", **changes) -> ZooRecipe:
 
 @pytest.fixture(autouse=True)
 def _small_card(monkeypatch):
-    """A card that is measured on few stories."""
+    """A card that is measured on few stories and little code."""
     monkeypatch.setattr(cards, "HELD_OUT_STORIES", 3)
+    monkeypatch.setattr(
+        cards, "python_modules", lambda part: [f"# {part}\ndef f(x):\n    return x"]
+    )
 
 
 @pytest.fixture
@@ -178,6 +183,19 @@ def test_training_learns(train, tmp_path):
     train(recipe, "learns", checkpoint_every=40)
     losses = [loss for _, loss in checkpoint(tmp_path, "learns", recipe)["losses"]]
     assert losses[-1] < losses[0] - 0.5
+
+
+def test_what_is_trained_on_code_has_a_notice_and_a_card_of_code(train, monkeypatch):
+    modules = [f"import {name}\n\nprint({name}.x)\n" * 20 for name in ("json", "re", "ast")]
+    monkeypatch.setattr(blend, "python_modules", lambda part: modules)
+    data = (Share(source="bundled:python", fraction=1.0),)
+    folder = train(tiny_recipe(language="python", data=data, prompt="def "), "code", steps=4)
+    assert (folder / NOTICE_FILE).read_text() == cards.PYTHON_NOTICE.read_text()
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert page.startswith("---\nlanguage: code\n")
+    assert f"standard library of Python {platform.python_version()}" in page
+    assert "```python\ndef " in page
+    assert "| bundled:python, held out |" in page
 
 
 def test_only_matrices_decay():

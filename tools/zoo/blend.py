@@ -5,8 +5,9 @@ was interrupted reads exactly the rows that an uninterrupted one reads.
 """
 
 import logging
+import platform
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,17 @@ from transformers import PreTrainedTokenizerBase
 
 from manticore.data.cache import id_type
 from manticore.data.packing import token_blocks
+from manticore.data.standard_library import StandardLibrarySource
 from manticore.data.token_ids import vocabulary_size
 from manticore.stories.generator import generate_stories
-from tools.zoo.recipes import Share, ZooRecipe
+from tools.zoo.recipes import PYTHON_SOURCE, STORY_PREFIX, Share, ZooRecipe
 from tools.zoo.tokenizer import read_text, spanish_prose
 
 logger = logging.getLogger(__name__)
 
-STORY_PREFIX = "bundled:stories-"
 TRAIN_STORY_SEED = 20_000
+HELD_OUT_MODULES = 0.05
+"""Share of the standard library that is held out, as by default in `load_text`."""
 
 
 def encode_documents(
@@ -45,6 +48,20 @@ def encode_documents(
     return np.concatenate(blocks).astype(dtype) if blocks else np.zeros(0, dtype)
 
 
+def python_modules(part: str) -> Iterator[str]:
+    """Modules of the standard library of the running Python, each whole.
+
+    Args:
+        part: "train" or "valid".
+    """
+    pieces: list[str] = []
+    for piece, ends_module in StandardLibrarySource("python", HELD_OUT_MODULES).pieces(part):
+        pieces.append(piece)
+        if ends_module:
+            yield "".join(pieces)
+            pieces = []
+
+
 def load_stream(
     share: Share,
     tokenizer: PreTrainedTokenizerBase,
@@ -64,7 +81,8 @@ def load_stream(
         FileNotFoundError: The text is not in `data_dir`.
         ValueError: There are no stories in the language.
     """
-    file = cache / f"{re.sub('[^a-z0-9]+', '-', share.source.lower())}-{share.tokens}.npy"
+    size = platform.python_version() if share.source == PYTHON_SOURCE else share.tokens
+    file = cache / f"{re.sub('[^a-z0-9]+', '-', share.source.lower())}-{size}.npy"
     if file.is_file():
         return np.load(file, mmap_mode="r")
     if share.source.startswith(STORY_PREFIX):
@@ -73,6 +91,8 @@ def load_stream(
         # A story has many tokens, so that as many stories as tokens are always enough.
         stories = generate_stories(language, n_stories=share.tokens, seed=TRAIN_STORY_SEED)
         stream = encode_documents(stories, tokenizer, max_tokens=share.tokens)
+    elif share.source == PYTHON_SOURCE:
+        stream = encode_documents(python_modules("train"), tokenizer)
     else:
         text = read_text(data_dir / share.source)
         if "_es." in share.source:

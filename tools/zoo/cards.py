@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import platform
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +20,9 @@ from manticore.data.packing import IGNORED, pack
 from manticore.data.token_ids import end_of_text_id
 from manticore.evaluate.losses import mean_loss
 from manticore.stories.generator import generate_stories
-from tools.zoo.blend import encode_documents
-from tools.zoo.recipes import ZooRecipe
+from tools.zoo.blend import encode_documents, python_modules
+from tools.zoo.card_page import NOTICE_FILE, WINDOW, render_card
+from tools.zoo.recipes import PYTHON_SOURCE, ZooRecipe
 from tools.zoo.tokenizer import read_text, spanish_prose
 
 logger = logging.getLogger(__name__)
@@ -28,8 +30,11 @@ logger = logging.getLogger(__name__)
 VALIDATION_TEXTS = ("tales_en.valid.txt", "novels_es.valid.txt")
 HELD_OUT_SEED = 90_000
 HELD_OUT_STORIES = 100
-WINDOW = 512
-"""Greatest number of tokens that a prediction can look back on when perplexity is measured."""
+HELD_OUT_CODE = f"{PYTHON_SOURCE}, held out"
+SAMPLE_TOKENS, CODE_SAMPLE_TOKENS = 160, 360
+"""Tokens of a card's sample; code has more of them per line than prose."""
+PYTHON_NOTICE = Path(__file__).with_name("python_notice.txt")
+"""Copyright and license of the standard library, shipped with what was trained on it."""
 
 
 def export_component(
@@ -72,6 +77,8 @@ def export_component(
     text = json.dumps(card, indent=2, ensure_ascii=False)
     (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
     (folder / "README.md").write_text(render_card(card), encoding="utf-8")
+    if recipe.language == "python":
+        shutil.copyfile(PYTHON_NOTICE, folder / NOTICE_FILE)
     logger.info("Wrote %s to %s.", recipe.name, folder)
     return folder
 
@@ -86,7 +93,7 @@ def build_card(
     seconds: float,
 ) -> dict[str, Any]:
     """Content of the card, JSON-able; arguments as for `export_component`."""
-    tokens = recipe.tokens_seen()
+    tokens, is_code = recipe.tokens_seen(), recipe.language == "python"
     return {
         "name": recipe.name,
         "summary": recipe.summary,
@@ -105,7 +112,11 @@ def build_card(
             "hours": round(seconds / 3600, 2),
             "final_loss": round(float(np.mean([loss for _, loss in losses[-10:]])), 4),
             "machine": machine(),
-            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+            },
             "recipe": recipe.model_dump(mode="json"),
         },
         "perplexity": {
@@ -114,7 +125,13 @@ def build_card(
         },
         "sample": {
             "prompt": recipe.prompt,
-            "text": sample_text(model, tokenizer, recipe.prompt, seed=recipe.seed),
+            "text": sample_text(
+                model,
+                tokenizer,
+                recipe.prompt,
+                seed=recipe.seed,
+                max_new_tokens=CODE_SAMPLE_TOKENS if is_code else SAMPLE_TOKENS,
+            ),
             "settings": "temperature 0.8, top-p 0.95",
         },
     }
@@ -137,6 +154,7 @@ def held_out_texts(data_dir: Path) -> dict[str, list[str]]:
     for language in ("en", "es"):
         stories = generate_stories(language, n_stories=HELD_OUT_STORIES, seed=HELD_OUT_SEED)
         texts[f"bundled:stories-{language}, held out"] = list(stories)
+    texts[HELD_OUT_CODE] = list(python_modules("valid"))
     return texts
 
 
@@ -175,7 +193,7 @@ def sample_text(
     prompt: str,
     *,
     seed: int,
-    max_new_tokens: int = 160,
+    max_new_tokens: int = SAMPLE_TOKENS,
 ) -> str:
     """A sampled continuation of a prompt, without the prompt.
 
@@ -199,62 +217,6 @@ def sample_text(
     )
     new = output[0, inputs["input_ids"].shape[1] :]
     return cast("str", tokenizer.decode(new, skip_special_tokens=True))
-
-
-def render_card(card: dict[str, Any]) -> str:
-    """The card as a page in Markdown."""
-    training = card["training"]
-    measured = "\n".join(
-        f"| {name} | {m['tokens']:,} | {m['perplexity']:.2f} | {m['bits_per_byte']:.3f} |"
-        for name, m in card["perplexity"].items()
-    )
-    data = "\n".join(
-        f"- {part['source']}: {part['fraction']:.0%}, {part['tokens_seen']:,} tokens"
-        for part in card["data"]
-    )
-    quoted = (card["sample"]["prompt"] + card["sample"]["text"]).replace("\n", "\n> ")
-    return f"""---
-language: {card["language"]}
-license: apache-2.0
-library_name: transformers
-pipeline_tag: text-generation
----
-# {card["name"]}
-
-{card["summary"]} {card["depth"]} layers of width {card["width"]},
-{card["parameters"]:,} parameters, `{card["model_type"]}` in Transformers. Trained from scratch with
-`python -m tools.zoo train {card["name"]}`.
-
-## Data
-
-{data}
-
-Each book is in the public domain; the stories are generated by Manticore itself.
-
-## Training
-
-{training["steps"]:,} steps, {training["tokens_seen"]:,} tokens, {training["hours"]} hours in
-{training["precision"]} on {training["machine"]}. Final training loss {training["final_loss"]} nats
-per token. The whole recipe is in `{CARD_FILE}`.
-
-## Held-out text
-
-In windows of {WINDOW} tokens:
-
-| text | tokens | perplexity | bits per byte |
-|---|---|---|---|
-{measured}
-
-Three quarters of `novels_es.valid.txt` are an English glossary; the row below it is its Spanish.
-
-## Sample
-
-{card["sample"]["settings"]}:
-
-> {quoted}
-
-A small model: it has learned the style of its books, and little about the world.
-"""
 
 
 def machine() -> str:

@@ -12,6 +12,9 @@ from transformers import AutoConfig, PretrainedConfig
 from manticore.names import choose
 from tools.zoo.tokenizer import VOCAB_SIZE
 
+STORY_PREFIX = "bundled:stories-"
+PYTHON_SOURCE = "bundled:python"
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -20,7 +23,7 @@ class _Frozen(BaseModel):
 class Share(_Frozen):
     """One text's share of the training tokens."""
 
-    source: str = Field(description="file in the data folder, or bundled:stories-LANGUAGE")
+    source: str = Field(description="file in the data folder, or a bundled text")
     fraction: float = Field(gt=0, le=1, description="share of all training tokens")
     tokens: int | None = Field(
         gt=0, default=None, description="number of generated tokens, which are read repeatedly"
@@ -45,7 +48,7 @@ class ZooRecipe(_Frozen):
 
     name: str
     summary: str = Field(description="one sentence for people")
-    language: str = Field(pattern="^(en|es)$")
+    language: str = Field(pattern="^(en|es|python)$")
     model_type: str
     architecture: dict[str, Any] = Field(description="arguments of Transformers' configuration")
     data: tuple[Share, ...]
@@ -68,10 +71,10 @@ class ZooRecipe(_Frozen):
                 f"The data fractions of {self.name} add up to {total}. Make them add up to 1."
             )
         for share in self.data:
-            if share.source.startswith("bundled:") != (share.tokens is not None):
+            if share.source.startswith(STORY_PREFIX) != (share.tokens is not None):
                 raise ValueError(
                     f"{share.source} in {self.name} has tokens={share.tokens}. Give a number to "
-                    "generated text and none to a file."
+                    "generated text and none to any other."
                 )
         ends = [phase.until for phase in self.phases]
         if not ends or ends != sorted(ends) or ends[-1] != 1:
@@ -229,6 +232,27 @@ RECIPES: dict[str, ZooRecipe] = {
             learning_rate=3e-3,
             seed=14,
             prompt="En un lugar de la Mancha vivía un caballero que",
+        ),
+        ZooRecipe(
+            name="stdlib-llama",
+            summary="Llama (grouped-query attention, rotary positions) that writes Python.",
+            language="python",
+            model_type="llama",
+            architecture={
+                "hidden_size": 208,
+                "num_hidden_layers": 6,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 2,
+                "intermediate_size": 352,
+                "max_position_embeddings": 1024,
+                "tie_word_embeddings": True,
+            },
+            data=(Share(source=PYTHON_SOURCE, fraction=1.0),),
+            steps=2600,
+            phases=_PHASES,
+            learning_rate=3e-3,
+            seed=15,
+            prompt="def ",
         ),
     )
 }

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from manticore.components.mixers.fast import use_fast_mixers
-from tools.zoo.blend import STORY_PREFIX, training_phases
+from tools.zoo.blend import training_phases
 from tools.zoo.cards import VALIDATION_TEXTS, export_component
 from tools.zoo.checkpoint import load_checkpoint, save_checkpoint
 from tools.zoo.recipes import ZooRecipe, get_recipe
@@ -77,7 +77,7 @@ def train_component(
     if steps is not None:
         recipe = ZooRecipe.model_validate({**recipe.model_dump(), "steps": steps})
     # A missing validation text is reported now rather than in hours, when it is read.
-    sources = [share.source for share in recipe.data if not share.source.startswith(STORY_PREFIX)]
+    sources = [share.source for share in recipe.data if not share.source.startswith("bundled:")]
     for text in (*sources, *VALIDATION_TEXTS):
         check_text(data_dir / text)
     run = _TrainingRun(
