@@ -203,6 +203,22 @@ def test_texts_of_the_page_stay_in_their_folder(tmp_path):
         assert "payroll.txt" not in str(error.value).replace(name, "")
 
 
+def test_every_text_to_choose_can_be_opened():
+    texts = [source for _, source in catalogue.TEXTS]
+    assert [Texts().source(source) for source in texts] == texts
+    assert "bundled:python" in texts
+
+
+def test_cards_name_what_each_component_was_trained_on(monkeypatch):
+    monkeypatch.delenv("MANTICORE_ZOO")
+    chosen = ["zoo:tales-neox", "zoo:novelas-mamba", "zoo:stdlib-llama"]
+    for component, domain in zip(chosen, ("English", "Spanish", "Python code"), strict=True):
+        shown = catalogue.cards_html([component])
+        assert f"· {domain}<" in shown
+        assert "python " in shown  # perplexity on held-out code
+    assert catalogue.cards_html(chosen).count('class="card"') == 3
+
+
 @pytest.mark.parametrize(
     ("host", "asked", "status"),
     [

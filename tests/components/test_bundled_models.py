@@ -7,12 +7,14 @@ from itertools import islice
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from manticore.components.mixers.fast import use_fast_mixers
 from manticore.components.zoo import zoo_card, zoo_path
 from manticore.data.packing import pack
 from manticore.evaluate.losses import mean_loss
+from manticore.hybrid import build_hybrid
 from manticore.stories import generate_stories
 from tools.zoo.blend import encode_documents, python_modules
 from tools.zoo.recipes import RECIPES
@@ -115,3 +117,22 @@ def test_sampled_text_is_made_of_known_words(component):
 def test_widths_and_depths_are_unlike():
     shapes = {(zoo_card(n)["width"], zoo_card(n)["depth"]) for n in NAMES}
     assert len(shapes) == len(NAMES)
+
+
+def test_components_of_three_domains_make_a_hybrid():
+    names = ["tales-neox", "novelas-mamba", "stdlib-llama"]
+    hybrid = build_hybrid([f"zoo:{name}" for name in names], 2)
+    assert hybrid.mixture_weights.shape == (2, 3)
+    assert not any(hybrid.transplants.values()), "the components share a tokenizer"
+    losses = []
+    for language in ("en", "es", "python"):
+        ids = torch.from_numpy(encode_documents(unseen(language, 1), hybrid.tokenizer)).long()
+        ids = ids[None, :256]
+        with torch.no_grad():
+            rows = [hybrid(ids, mixture_weights=row.expand(2, 3)).logits[0] for row in torch.eye(3)]
+        losses.append([float(cross_entropy(row[:-1], ids[0, 1:])) for row in rows])
+    # Each text is predicted best by its own component.
+    assert torch.tensor(losses).argmin(dim=1).tolist() == [0, 1, 2]
+    prompt = hybrid.tokenizer("def ", return_tensors="pt", return_token_type_ids=False)
+    written = hybrid.generate(**prompt, max_new_tokens=5, min_new_tokens=5, do_sample=False)
+    assert written.shape[1] == prompt["input_ids"].shape[1] + 5
