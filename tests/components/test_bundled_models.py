@@ -123,7 +123,7 @@ def test_components_of_three_domains_make_a_hybrid():
     names = ["tales-neox", "novelas-mamba", "stdlib-llama"]
     hybrid = build_hybrid([f"zoo:{name}" for name in names], 2)
     assert hybrid.mixture_weights.shape == (2, 3)
-    assert not any(hybrid.transplants.values()), "the components share a tokenizer"
+    assert hybrid.transplants == {}, "the components share a tokenizer"
     losses = []
     for language in ("en", "es", "python"):
         ids = torch.from_numpy(encode_documents(unseen(language, 1), hybrid.tokenizer)).long()
