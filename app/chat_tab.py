@@ -17,7 +17,7 @@ EXAMPLES = [
     "There was an old king who had three sons, and",
     "The fox looked at the lantern and said,",
     "Había una vez",
-    "def ",
+    "def read(path",
 ]
 HOW = (
     "The bundled components continue stories or code and have not been trained to answer: write a "

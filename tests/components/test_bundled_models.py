@@ -133,6 +133,6 @@ def test_components_of_three_domains_make_a_hybrid():
         losses.append([float(cross_entropy(row[:-1], ids[0, 1:])) for row in rows])
     # Each text is predicted best by its own component.
     assert torch.tensor(losses).argmin(dim=1).tolist() == [0, 1, 2]
-    prompt = hybrid.tokenizer("def ", return_tensors="pt", return_token_type_ids=False)
+    prompt = hybrid.tokenizer("def read(path", return_tensors="pt", return_token_type_ids=False)
     written = hybrid.generate(**prompt, max_new_tokens=5, min_new_tokens=5, do_sample=False)
     assert written.shape[1] == prompt["input_ids"].shape[1] + 5

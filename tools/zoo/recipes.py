@@ -252,7 +252,7 @@ RECIPES: dict[str, ZooRecipe] = {
             phases=_PHASES,
             learning_rate=3e-3,
             seed=15,
-            prompt="def ",
+            prompt="import os\n\n\ndef read(path",
         ),
     )
 }
