@@ -1,6 +1,6 @@
 """The inputs that describe a hybrid and how its mixture weights are searched, on every tab."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, get_args
 
 import gradio as gr
@@ -60,16 +60,19 @@ def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
     return components, n_blocks
 
 
-def strategy_input(tab: str = "", *, fixed: bool = True) -> gr.Dropdown:
+def strategy_input(
+    tab: str = "", *, without: Collection[str] = (), value: str = "darts"
+) -> gr.Dropdown:
     """Lay out the choice of the strategy.
 
     Args:
         tab: Beginning of the element's id.
-        fixed: Whether to offer no search at all.
+        without: Strategies that are not offered.
+        value: Strategy that is chosen at first.
     """
     return gr.Dropdown(
-        [(label, name) for label, name in strategy_choices() if fixed or name != "fixed"],
-        value="darts",
+        [(label, name) for label, name in strategy_choices() if name not in without],
+        value=value,
         label="Strategy",
         info="How the mixture weights are found.",
         elem_id=f"{tab}strategy",

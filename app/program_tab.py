@@ -173,7 +173,7 @@ def _form(start: gr.Button) -> Form:
         label="Steps per task",
         elem_id="program-steps",
     )
-    strategy = hybrid_form.strategy_input("program-", fixed=False)
+    strategy = hybrid_form.strategy_input("program-", without=("fixed", "routed"))
     from_scratch = gr.Checkbox(
         _DEFAULTS.from_scratch,
         label="Search on untrained blocks",

@@ -10,7 +10,7 @@ import gradio as gr
 from gradio.components import Component
 
 from manticore.runs import Run, RunConfig, RunError, start_run
-from manticore.views.panels import Snapshot, panels_for
+from manticore.views.panels import Panel, Snapshot, panels_for
 from manticore.views.wording import explain, warning_text
 
 from .page import ALL_AT_ONCE, Page
@@ -58,25 +58,21 @@ class RunPanel:
         words = gr.HTML(elem_id=f"{view.prefix}words", padding=False)
         self._follow(buttons, [status, *plots, words])
 
-    def _plots(self) -> list[gr.Plot]:
+    def _plots(self) -> list[Component]:
         """A plot for each panel of the stage; those that are not wide stand side by side."""
         plots = []
         before = Snapshot.before(self.view.stage)
         for wide, panels in groupby(panels_for(self.view.stage), key=lambda panel: panel.wide):
             with gr.Column() if wide else gr.Row():
-                for panel in panels:
-                    figure = panel.figure(before)
-                    plots.append(
-                        gr.Plot(
-                            figure,
-                            label=panel.title,
-                            show_label=False,
-                            visible=figure is not None,
-                            elem_id=f"{self.view.prefix}{panel.name}",
-                            min_width=360,
-                        )
-                    )
+                plots += [self._place(panel, panel.figure(before)) for panel in panels]
         return plots
+
+    def _place(self, panel: Panel, figure: Any) -> Component:
+        """Where a panel's figure or HTML is shown, with what there is before the run."""
+        shared = {"visible": figure is not None, "elem_id": f"{self.view.prefix}{panel.name}"}
+        if panel.is_html:
+            return gr.HTML(figure, padding=False, **shared)
+        return gr.Plot(figure, label=panel.title, show_label=False, min_width=360, **shared)
 
     def _follow(self, buttons: list[gr.Button], drawn: list[Component]) -> None:
         page, view, seen = self.page, self.view, gr.State(None)

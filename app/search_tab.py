@@ -8,6 +8,7 @@ import gradio as gr
 from gradio.components import Component
 
 from manticore.config.search import SearchConfig
+from manticore.names import STRATEGIES
 from manticore.runs import RunConfig
 
 from . import catalogue, hybrid_form
@@ -36,6 +37,7 @@ class Form:
     mixture_lr: gr.Number
     projector_lr: gr.Number
     component_lr: gr.Number
+    router_threshold: gr.Number
     seed: gr.Number
 
     @property
@@ -59,6 +61,7 @@ def config_from(
     mixture_lr: float,
     projector_lr: float,
     component_lr: float,
+    router_threshold: float,
     seed: float,
 ) -> RunConfig:
     """The run that the form describes.
@@ -68,11 +71,13 @@ def config_from(
         FileNotFoundError: There is no such text.
     """
     hybrid_form.check_hybrid(components, n_blocks)
+    routed = "router" in STRATEGIES.find(strategy).options
     options = {
         "steps": int(steps),
         "batch_size": batch_size,
         "strategy": strategy,
         **({"mixture_lr": mixture_lr} if mixture_lr else {}),
+        **({"router": {"threshold": router_threshold}} if routed else {}),
         "projector_lr": projector_lr,
         "component_lr": component_lr,
         "eval_every": max(1, int(steps) // 5),
@@ -119,8 +124,8 @@ def _form(start: gr.Button, texts: Texts) -> Form:
         info=f"Or type a text file or folder in {texts.folder}, or hub/dataset:split",
         elem_id="text",
     )
-    steps = gr.Slider(10, 1000, value=200, step=10, label="Steps", elem_id="steps")
-    strategy = hybrid_form.strategy_input()
+    steps = gr.Slider(10, 1000, value=40, step=10, label="Steps", elem_id="steps")
+    strategy = hybrid_form.strategy_input(value="routed")
     projector, projector_init = hybrid_form.projector_inputs()
     start.render()
     with gr.Accordion("Advanced", open=False):
@@ -134,7 +139,15 @@ def _form(start: gr.Button, texts: Texts) -> Form:
             )
             projector_lr = gr.Number(_DEFAULTS.projector_lr, label="Projector learning rate")
             component_lr = gr.Number(_DEFAULTS.component_lr, label="Component learning rate")
-        seed = gr.Number(0, precision=0, minimum=0, label="Seed")
+        with gr.Row():
+            router_threshold = gr.Number(
+                0.3,
+                minimum=0,
+                maximum=0.99,
+                label="Router threshold",
+                info="Used by routed: a smaller weight at a token counts as 0",
+            )
+            seed = gr.Number(0, precision=0, minimum=0, label="Seed")
 
     return Form(
         components,
@@ -150,5 +163,6 @@ def _form(start: gr.Button, texts: Texts) -> Form:
         mixture_lr,
         projector_lr,
         component_lr,
+        router_threshold,
         seed,
     )

@@ -30,7 +30,7 @@ CSS = """
 footer { display: none !important; }
 #masthead h1 { font-size: 1.7rem; margin: 0.2rem 0 0; letter-spacing: -0.02em; }
 #masthead p { color: var(--body-text-color-subdued); margin: 0.1rem 0 0; }
-#run input { text-overflow: ellipsis; }
+#run input, #strategy input { text-overflow: ellipsis; }
 #masthead { padding-left: 2px; }
 .cards { display: flex; flex-direction: column; gap: 8px; }
 .card { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 8px 12px; }

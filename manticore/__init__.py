@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from manticore.recipes.running import run_recipe
     from manticore.recipes.sweeping import sweep
     from manticore.suite.mad import mad_suite
+    from manticore.views.colored_text import show_text
 
 __version__ = "0.1.0"
 
@@ -54,6 +55,7 @@ _HOMES = {
     "run_recipe": "manticore.recipes.running",
     "runs": "manticore.api",
     "search": "manticore.api",
+    "show_text": "manticore.views.colored_text",
     "sweep": "manticore.recipes.sweeping",
     "trust": "manticore.api",
 }
@@ -78,6 +80,7 @@ __all__ = [
     "run_recipe",
     "runs",
     "search",
+    "show_text",
     "sweep",
     "trust",
 ]

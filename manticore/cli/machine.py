@@ -52,12 +52,12 @@ def serve(
 @commands.command(rich_help_panel=PANEL)
 def demo(
     steps: Annotated[
-        int, typer.Option(min=1, help="Number of optimizer steps of the search.")
-    ] = 200,
+        int, typer.Option(min=1, help="Number of optimizer steps of each search.")
+    ] = 40,
     seed: Seed = 0,
     root: Root = None,
 ) -> None:
-    """Build a hybrid of two bundled components, search its mixture weights and let it write."""
+    """See mixture weights follow a text: two languages, two bundled components, one hybrid."""
     quiet_progress()
     from manticore.views.terminal.demo import demo as run_demo
 

@@ -46,6 +46,19 @@ def watch(run: RunId, root: Root = None) -> None:
 
 
 @commands.command(rich_help_panel=PANEL)
+def show(
+    run: RunId,
+    text: Annotated[str, typer.Argument(help="The text, in quotes.")],
+    root: Root = None,
+) -> None:
+    """Show a text in the colors of the components that a run's hybrid gives each word to."""
+    quiet_progress()
+    from manticore.views.colored_text import show_text
+
+    Console().print(show_text(find_run(run, root).hybrid(), text))
+
+
+@commands.command(rich_help_panel=PANEL)
 def stop(
     run: RunId,
     now: Annotated[

@@ -102,6 +102,32 @@ def transplant(
     return report
 
 
+def token_texts(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
+    """What each token adds to a text; together they are the text.
+
+    A token that ends within a character adds nothing, and the one that completes it all of it.
+
+    Args:
+        tokenizer: Tokenizer of the ids.
+        ids: Token ids of the text, T of them.
+    """
+    texts, start, told = [], 0, 0
+    for end in range(1, len(ids) + 1):
+        # With the token before, as some decoders leave out a space at the very beginning.
+        before = _decoded(tokenizer, ids[start:told])
+        text = _decoded(tokenizer, ids[start:end])
+        if text.endswith("\ufffd") and end < len(ids):
+            texts.append("")
+        else:
+            texts.append(text[len(before) :])
+            start, told = told, end
+    return texts
+
+
+def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)) if ids else ""
+
+
 def _row_sources(own: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase) -> tuple[Rows, Rows]:
     """Where the new rows come from: those to copy (one id each) and those to average."""
     own_ids: dict[bytes, int] = {}

@@ -1,6 +1,6 @@
 """The panels of a run's view: one list that the page and the notebook read.
 
-To add a figure to every view of a run, register a `Panel` here.
+To add a figure, or a piece of HTML, to every view of a run, register a `Panel` here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from manticore.views.colored_text import ColoredText
 from manticore.views.plots import loss_figure, mixture_figure, mixture_heatmap, outcome_figure
 
 if TYPE_CHECKING:
@@ -46,21 +47,24 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure in the view of a run.
+    """One figure, or piece of HTML, in the view of a run.
 
     Attributes:
         name: Name in the registry and, on the page, id of the element: letters and hyphens.
         title: Two or three words that name the figure for those who cannot see it.
         figure: Draws the figure; None from it means that there is nothing to show at the moment.
+            With `is_html` it gives HTML instead, in which every text is escaped.
         suits: Whether the runs of a stage have this panel.
         wide: Whether the figure takes the whole width; others stand side by side.
+        is_html: Whether it is HTML.
     """
 
     name: str
     title: str
-    figure: Callable[[Snapshot], go.Figure | None]
+    figure: Callable[[Snapshot], go.Figure | str | None]
     suits: Callable[[str], bool] = lambda _stage: True
     wide: bool = False
+    is_html: bool = False
 
 
 PANELS: dict[str, Panel] = {}
@@ -92,12 +96,30 @@ def _mixture_now(seen: Snapshot) -> go.Figure | None:
     return mixture_heatmap(mixture["weights"], mixture["components"], seen.id, task)
 
 
+def _probe_text(seen: Snapshot) -> str | None:
+    probe = seen.last("probe")
+    if probe is None:
+        return None
+    title = f"<div><b>Held-out text at step {probe['step']}</b></div>"
+    return title + ColoredText.of(probe).to_html()
+
+
 def _loss(seen: Snapshot) -> go.Figure:
     measured = seen.last("eval")
     floor = measured["metrics"].get("floor") if measured else None
     return loss_figure(seen.events, floor, seen.id)
 
 
+register_panel(
+    Panel(
+        "probe",
+        "Held-out text, colored by its mixture weights",
+        _probe_text,
+        suits=lambda stage: stage != "program",
+        wide=True,
+        is_html=True,
+    )
+)
 register_panel(
     Panel(
         "mixture",

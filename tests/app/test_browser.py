@@ -107,6 +107,7 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     page.locator('.status[data-state="running"]').wait_for()
     page.locator("#mixture-now .annotation-text").first.wait_for()
     page.locator("#mixture .js-plotly-plot").wait_for()
+    page.locator("#probe .colored-text").get_by_text("tiny-mamba").wait_for()
     before = shares(page)
     assert len(before) == 8, "four blocks of two components"
     deadline = time.monotonic() + PATIENCE / 1000
@@ -127,6 +128,8 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     page.locator(f'.status[data-run="{run.id}"]').wait_for()
     page.locator('.status[data-state="done"]').wait_for()
     page.locator("#outcome .bartext").first.wait_for()
+    page.locator("#probe").get_by_text("Held-out text at step 400").wait_for()
+    assert "block 4: " in page.locator("#probe p span[title]").first.get_attribute("title")
 
     page.get_by_role("tab", name="Chat").click()
     page.locator("#message textarea").fill("Once upon a time")

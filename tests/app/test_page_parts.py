@@ -38,6 +38,7 @@ FORM = {
     "mixture_lr": 0,
     "projector_lr": 1e-3,
     "component_lr": 0,
+    "router_threshold": 0.3,
     "seed": 0,
 }
 
@@ -75,6 +76,8 @@ def test_every_strategy_of_the_list_is_one():
     assert {value for _, value in strategy_choices()} == set(STRATEGIES)
     for strategy in STRATEGIES:
         assert config_from(**{**FORM, "strategy": strategy}).options.strategy == strategy
+    routed = config_from(**{**FORM, "strategy": "routed"}).options
+    assert routed.router.threshold == 0.3
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,8 @@ def test_a_look_draws_what_is_new_and_only_that(tmp_path, run_id):
     assert "7 of 20" in drawn[0]
     assert "not finite" in drawn[0]
     assert "1,23" in drawn[0]
-    assert drawn[1]["value"].layout.uirevision == run_id
+    assert not drawn[1]["visible"], "a static run has no colored text"
+    assert drawn[2]["value"].layout.uirevision == run_id
 
 
 def test_another_run_redraws_everything(tmp_path, run_id):
@@ -140,7 +144,7 @@ def test_another_run_redraws_everything(tmp_path, run_id):
     write_status(other, "stopped")
     opened = OpenRuns(tmp_path)
     seen = draw(opened.find(run_id), None)[-1]
-    assert draw(opened.find(other.name), seen)[1]["value"].layout.uirevision == other.name
+    assert draw(opened.find(other.name), seen)[2]["value"].layout.uirevision == other.name
     assert "No run yet" in draw(None, seen)[0]
 
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from manticore import ManticoreForCausalLM, build_hybrid
-from manticore.components.tokenizers import transplant
+from manticore.components.tokenizers import token_texts, transplant
 from tests.tiny import make_model
 from tests.vocabularies import SPECIAL, TEXT, byte_level, legacy_llama, llama, unigram, wordpiece
 
@@ -240,3 +240,22 @@ def test_one_hot_on_a_transplanted_component_is_the_component(tmp_path: Path) ->
     theirs = alone(own(TEXT[2], return_tensors="pt")["input_ids"][:, :40]).logits
     ours = hybrid(new(TEXT[2], return_tensors="pt")["input_ids"][:, :40]).logits
     torch.testing.assert_close(ours, theirs[..., order], rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("make", [byte_level, llama, legacy_llama, unigram])
+def test_the_texts_of_tokens_make_the_text_whatever_they_cut(make: Make) -> None:
+    tokenizer = make()
+    for text in ("The fox said: —¡Qué día! 日本 🦊.", "fox  fox", "¿"):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        texts = token_texts(tokenizer, ids)
+        assert len(texts) == len(ids)
+        assert "".join(texts) == tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    assert token_texts(tokenizer, []) == []
+
+
+def test_a_token_that_ends_within_a_character_adds_nothing() -> None:
+    tokenizer = byte_level()
+    fox = tokenizer("🦊", add_special_tokens=False)["input_ids"]
+    assert len(fox) > 1
+    assert token_texts(tokenizer, fox) == [*[""] * (len(fox) - 1), "🦊"]
+    assert token_texts(tokenizer, fox[:1]) == ["\ufffd"]

@@ -12,6 +12,7 @@ import re
 from importlib.util import find_spec
 from typing import Any, Protocol
 
+import plotly.graph_objects as go
 import plotly.io
 from IPython.display import DisplayHandle
 
@@ -109,13 +110,18 @@ def _view_of(model_id: str | None) -> Bundle:
 
 def _bundles(picture: Picture) -> dict[str, Bundle]:
     """The plain outputs by name, in their order."""
-    figures = {panel.name: panel.figure for panel in picture.panels}
     return {
         "status of the run": _words(picture.status),
-        # Plotly knows in which form the front end takes figures.
-        **{name: figure._repr_mimebundle_() if figure else {} for name, figure in figures.items()},
+        **{panel.name: _bundle(panel.figure) for panel in picture.panels},
         "sample of the run": _words(picture.sample),
     }
+
+
+def _bundle(figure: go.Figure | str | None) -> Bundle:
+    if figure is None or isinstance(figure, str):
+        return _words(figure or "")
+    # Plotly knows in which form the front end takes figures.
+    return figure._repr_mimebundle_()
 
 
 def _words(markup: str) -> Bundle:

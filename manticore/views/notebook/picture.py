@@ -16,23 +16,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A panel's figure.
+    """A panel as it looks now.
 
     Attributes:
         name: Name of the panel.
         title: Its title.
         wide: Whether it takes the whole width.
-        figure: The figure; None where there is nothing to show yet.
+        figure: The figure, or its HTML; None where there is nothing to show yet.
     """
 
     name: str
     title: str
     wide: bool
-    figure: go.Figure | None
+    figure: go.Figure | str | None
 
     def as_json(self) -> dict[str, Any]:
-        """The panel for plotly.js: its figure as `data` and `layout`, or None."""
-        spec = None if self.figure is None else json.loads(str(self.figure.to_json()))
+        """The panel for the widget: a figure as `data` and `layout`, HTML as it is, or None."""
+        spec = self.figure
+        if isinstance(spec, go.Figure):
+            spec = json.loads(str(spec.to_json()))
         return {"name": self.name, "title": self.title, "wide": self.wide, "figure": spec}
 
 

@@ -80,7 +80,9 @@ function render({ model, el }) {
         for (const panel of model.get("panels")) {
           const place = placeOf(panel);
           place.hidden = panel.figure === null;
-          if (panel.figure !== null) {
+          if (typeof panel.figure === "string") {
+            place.innerHTML = panel.figure;
+          } else if (panel.figure !== null) {
             const { data, layout } = panel.figure;
             await plotly.react(place, data, { ...layout, autosize: true }, CONFIG);
           }

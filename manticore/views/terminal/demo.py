@@ -1,31 +1,125 @@
-"""The whole way in one command: build a hybrid, search its mixture weights, read what it writes."""
+"""The demonstration: two languages, two components, and mixture weights that must divide them.
+
+Static mixture weights are the same for every token: they choose one component for an English text
+and the other for a Spanish one, and a text in both languages leaves them without a good choice.
+Routed ones follow the text.
+"""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
-from transformers import PreTrainedModel
 
 from manticore.api import search
-from manticore.data import load_text
+from manticore.data import TextData, load_text
+from manticore.evaluate import perplexity
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
-from manticore.hybrid.generation import sample_text as sampled
+from manticore.hybrid.generation import sample_text
 from manticore.runs import Run
-from manticore.views.plots import component_colour
-from manticore.views.terminal.panel import sample_text
+from manticore.views.colored_text import show_text
+from manticore.views.terminal.demo_tables import (
+    Measured,
+    comparison,
+    components_alone,
+    components_table,
+    last_perplexity,
+)
+from manticore.views.terminal.panel import brief_view
 from manticore.views.terminal.watching import watch
+from manticore.views.wording import in_its_folder
 
 COMPONENTS = ("zoo:tales-neox", "zoo:novelas-mamba")
-TEXT = "bundled:stories-mixed"
+TEXTS = ("bundled:stories-en", "bundled:stories-es")
+BOTH = "bundled:stories-mixed"
 PROMPTS = ("Once upon a time", "Había una vez")
 SEQ_LEN = 128
-BATCH_SIZE = 4
-SAMPLE_TOKENS = 80
+SAMPLE_TOKENS = 60
+LANGUAGE_STEPS = 10
+"""Steps of a search on a text in one language, which is soon decided."""
+MEASURING = {"batch_size": 4, "eval_batches": 8, "sample_prompt": ""}
+ROUTER = {"threshold": 0.3, "window": 4, "fit_sequences": 96}
+"""Tokens that one component alone is weighed for are cheap, and so is a fit on fewer sequences."""
+
+
+class LeftError(Exception):
+    """Somebody pressed Ctrl-C: the run that was shown continues.
+
+    Args:
+        run: That run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"The watching of {run.id} was ended.")
+        self.run = run
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the parts of the demonstration share.
+
+    Attributes:
+        console: Terminal to write to.
+        hybrid: The hybrid, at even mixture weights; it stays as it is.
+        steps: Steps of each search.
+        seed: Random seed of the searches and the samples.
+        root: Folder of runs.
+    """
+
+    console: Console
+    hybrid: ManticoreForCausalLM
+    steps: int
+    seed: int
+    root: Path | None
+
+    @cached_property
+    def both(self) -> TextData:
+        """The text in both languages."""
+        return self.text(BOTH)
+
+    def text(self, name: str) -> TextData:
+        """A text in the hybrid's tokens.
+
+        Args:
+            name: Its name, as for `load_text`.
+        """
+        assert self.hybrid.tokenizer is not None, "build_hybrid gives it one"
+        return load_text(name, tokenizer=self.hybrid.tokenizer, seq_len=SEQ_LEN)
+
+    def start(
+        self, start: ManticoreForCausalLM | Run, data: TextData, strategy: str, **options: Any
+    ) -> Run:
+        """Start a search.
+
+        Args:
+            start: What it starts from.
+            data: Its text.
+            strategy: Its strategy.
+            options: Its other options.
+        """
+        name = f"demo {strategy} {data.name}"
+        settings = {"seed": self.seed, "root": self.root, "name": name}
+        return search(
+            start, data, strategy, **{**MEASURING, "steps": self.steps, **options}, **settings
+        )
+
+    def show(self, run: Run) -> None:
+        """Show a run until it ends.
+
+        Args:
+            run: The run.
+
+        Raises:
+            LeftError: Ctrl-C.
+            RunError: The run failed.
+        """
+        if not watch(run, self.console, brief_view):
+            raise LeftError(run)
+        run.wait()
 
 
 def demo(
@@ -33,80 +127,80 @@ def demo(
     *,
     components: Sequence[str] = COMPONENTS,
     n_blocks: int = 4,
-    text: str = TEXT,
-    steps: int = 200,
+    steps: int = 40,
     seed: int = 0,
     root: Path | None = None,
 ) -> Run:
-    """Build, search, compare and sample, with everything shown as it happens.
+    """Build a hybrid, fit a router, search static and routed mixture weights, and let it write.
 
     Args:
         console: Terminal to write to.
         components: Components to mix: zoo names, hub ids or folders.
         n_blocks: Number of blocks of the hybrid.
-        text: Text to search on, as for `load_text`.
-        steps: Steps of the search.
-        seed: Random seed of the search and the samples.
+        steps: Steps of each search.
+        seed: Random seed of the searches and the samples.
         root: Folder of runs; `$MANTICORE_RUNS` or `./runs` if not given.
 
     Returns:
-        The run that made the hybrid; it is still running after Ctrl-C.
+        The run that was shown last; it is still running after Ctrl-C.
     """
-    console.rule("[bold]1  Build", align="left")
-    hybrid = build_hybrid(list(components), n_blocks)
-    console.print(components_table(hybrid))
-    assert hybrid.tokenizer is not None, "build_hybrid gives it one"
-    data = load_text(text, tokenizer=hybrid.tokenizer, seq_len=SEQ_LEN)
-    console.print(data, highlight=False)
-
-    console.rule("[bold]2  Search the mixture weights", align="left")
-    run = search(
-        hybrid,
-        data,
-        steps=steps,
-        batch_size=BATCH_SIZE,
-        eval_batches=8,
-        sample_prompt="",
-        name="demo",
-        seed=seed,
-        root=root,
-    )
-    if not watch(run, console):
-        return run
-    run.wait()
-
-    console.rule("[bold]3  What the hybrid writes", align="left")
-    found = run.hybrid()
-    for prompt in PROMPTS:
-        written = sampled(found, prompt, SAMPLE_TOKENS, seed=seed)
-        console.print(Padding(sample_text({"prompt": prompt, "text": written}), (0, 0, 1, 0)))
-    console.print(f"Chat with it:  manticore chat {run.id}", highlight=False)
-    console.print("or in a browser:  manticore app", highlight=False)
+    _heading(console, 1, "Two components become one hybrid; a router learns which to use where")
+    told = Demo(console, build_hybrid(list(components), n_blocks), steps, seed, root)
+    console.print(components_table(told.hybrid))
+    try:
+        fitted, measured = _fitted(told)
+        _heading(console, 2, "Static mixture weights: one row per block, the same for every token")
+        measured.append(_static(told))
+        _heading(console, 3, "Routed mixture weights: every token has its own")
+        run = told.start(fitted, told.both, "routed", router=ROUTER)
+        told.show(run)
+    except LeftError as left:
+        return left.run
+    measured.append(Measured(f"routed mixture weights, {steps} steps", last_perplexity(run)))
+    _heading(console, 4, "What the hybrid writes, and how well it predicts")
+    _write(told, run.hybrid())
+    console.print(comparison(measured, "stories in both languages"))
+    there = in_its_folder(run)
+    for how, command in (("Chat with it", f"chat {run.id}"), ("or open the page", "app")):
+        console.print(f"{how}:  manticore {command}{there}", highlight=False, soft_wrap=True)
     return run
 
 
-def components_table(hybrid: ManticoreForCausalLM) -> Table:
-    """What a hybrid is made of: family, size, shape and cuts of each component."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for column in ("component", "family"):
-        table.add_column(column, no_wrap=True)
-    for column in ("parameters", "width", "layers"):
-        table.add_column(column, justify="right")
-    table.add_column("layers of each block")
-    models = cast("list[PreTrainedModel]", list(hybrid.components))
-    for k, (name, model) in enumerate(zip(hybrid.component_names, models, strict=True)):
-        cuts = hybrid.cuts[k]
-        sizes = [stop - start for start, stop in pairwise(cuts)]
-        table.add_row(
-            Text(name, component_colour(k)),
-            model.config.model_type,
-            f"{model.num_parameters() / 1e6:.1f} M",
-            str(hybrid.widths[k]),
-            str(cuts[-1]),
-            " + ".join(map(str, sizes)),
-        )
-    projectors = sum(parameter.numel() for parameter in hybrid.projectors.parameters())
-    whole = f"{hybrid.num_parameters() / 1e6:.1f} M"
-    note = f"projectors {projectors / 1e6:.1f} M, aligned in closed form"
-    table.add_row("the hybrid", "", whole, str(hybrid.width), "", note)
-    return table
+def _fitted(told: Demo) -> tuple[Run, list[Measured]]:
+    """A run that only fits a router, and perplexities: of what there is without it, and with it."""
+    run = told.start(told.hybrid, told.both, "routed", steps=0, router=ROUTER)
+    # While the process of the run starts.
+    even = perplexity(told.hybrid, told.both.valid, batch_size=4, max_batches=8)
+    told.show(run)
+    measured = components_alone(run)
+    measured.append(Measured("even mixture weights, no training", even))
+    measured.append(Measured("fitted router, no training", last_perplexity(run)))
+    told.console.print(comparison(measured, "stories in both languages"))
+    return run, measured
+
+
+def _static(told: Demo) -> Measured:
+    """Search static mixture weights on each language, and on both together, which is measured."""
+    for name in TEXTS:
+        _one_static(told, told.text(name), min(told.steps, LANGUAGE_STEPS))
+    run = _one_static(told, told.both, told.steps)
+    return Measured(f"static mixture weights, {told.steps} steps", last_perplexity(run))
+
+
+def _one_static(told: Demo, data: TextData, steps: int) -> Run:
+    told.console.print(Text(f"\n{data.name}", "bold"))
+    run = told.start(told.hybrid, data, "probe", steps=steps, probe_every=told.steps)
+    told.show(run)
+    return run
+
+
+def _write(told: Demo, hybrid: ManticoreForCausalLM) -> None:
+    """Continue each prompt, every token in the color of its component."""
+    for prompt in PROMPTS:
+        written = sample_text(hybrid, prompt, SAMPLE_TOKENS, seed=told.seed)
+        told.console.print(Padding(show_text(hybrid, written), (0, 0, 1, 0)))
+
+
+def _heading(console: Console, number: int, text: str) -> None:
+    console.print()
+    console.rule(f"[bold]{number}  {text}", align="left")

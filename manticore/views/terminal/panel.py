@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from manticore.runs import Run
+from manticore.views.colored_text import ColoredText
 from manticore.views.plots import (
     component_colour,
     perplexity_label,
@@ -31,6 +32,8 @@ def run_view(run: Run) -> RenderableType:
     if row["step"] is not None and row["total_steps"]:
         bar = ProgressBar(row["total_steps"], row["step"], width=BAR_WIDTH + 20)
         parts.append(Padding(bar, (0, 0, 1, 0)))
+    if "probe" in last:
+        parts.append(Padding(ColoredText.of(last["probe"]), (0, 0, 1, 0)))
     if "mixture" in last:
         parts.append(mixture_table(last["mixture"]["weights"], last["mixture"]["components"]))
     if "eval" in last:
@@ -43,6 +46,24 @@ def run_view(run: Run) -> RenderableType:
     parts += [Text(warning_text(event), "yellow") for event in events if event["kind"] == "warning"]
     if row["state"] in {"failed", "died"}:
         parts.append(Text(f"{row['message']} {row['remedy'] or ''}".strip(), "red"))
+    return Group(*parts)
+
+
+def brief_view(run: Run) -> RenderableType:
+    """How far a run is, its mixture weights or a text colored by them, and its perplexity."""
+    last = {event["kind"]: event for event in run.events()}
+    parts: list[RenderableType] = [headline(run.summary())]
+    if "probe" in last:
+        parts.append(ColoredText.of(last["probe"]))
+    elif "mixture" in last:
+        parts.append(mixture_table(last["mixture"]["weights"], last["mixture"]["components"]))
+    if "eval" in last:
+        metrics = last["eval"]["metrics"]
+        names = short_names(list(metrics["components"]))
+        alone = zip(names, metrics["components"].values(), strict=True)
+        told = [f"perplexity of the hybrid {perplexity_label(metrics['perplexity'])}"]
+        told += [f"{name} alone {perplexity_label(value)}" for name, value in alone]
+        parts.append(Text(" · ".join(told), "dim"))
     return Group(*parts)
 
 

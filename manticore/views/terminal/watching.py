@@ -1,10 +1,10 @@
 """Watching a run in a terminal: drawn live where it can be, line by line where output is a file."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from manticore.runs import Run
@@ -13,23 +13,29 @@ from manticore.views.terminal.panel import run_view
 from manticore.views.wording import in_its_folder, preparing, short_task
 
 TICK = 0.5
+View = Callable[[Run], RenderableType]
 LINES = 20
 """Lines of mixture weights over a whole run, where nothing can be drawn."""
 
 
-def watch(run: Run, console: Console | None = None) -> bool:
+def watch(
+    run: Run,
+    console: Console | None = None,
+    view: View = run_view,
+) -> bool:
     """Show a run until no process is at work on it, or until Ctrl-C, which does not end the run.
 
     Args:
         run: The run, running or ended.
         console: Where to show it; standard output if None.
+        view: What is drawn of it.
 
     Returns:
         Whether it was watched until the run ended.
     """
     console = console or Console()
     try:
-        _watch_drawn(run, console) if console.is_terminal else _watch_by_lines(run, console)
+        (_watch_drawn if console.is_terminal else _watch_by_lines)(run, console, view)
     except KeyboardInterrupt:
         again = f"manticore watch {run.id}{in_its_folder(run)}"
         console.print(
@@ -39,15 +45,15 @@ def watch(run: Run, console: Console | None = None) -> bool:
     return True
 
 
-def _watch_drawn(run: Run, console: Console) -> None:
-    with Live(run_view(run), console=console, auto_refresh=False) as live:
+def _watch_drawn(run: Run, console: Console, view: View) -> None:
+    with Live(view(run), console=console, auto_refresh=False) as live:
         while run.is_alive:
             time.sleep(TICK)
-            live.update(run_view(run), refresh=True)
-        live.update(run_view(run), refresh=True)
+            live.update(view(run), refresh=True)
+        live.update(view(run), refresh=True)
 
 
-def _watch_by_lines(run: Run, console: Console) -> None:
+def _watch_by_lines(run: Run, console: Console, view: View) -> None:
     lines, seen, alive = MixtureLines(), 0, True
     console.print(preparing(run.summary()))
     while alive:
@@ -58,7 +64,7 @@ def _watch_by_lines(run: Run, console: Console) -> None:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
         seen = len(events)
         time.sleep(TICK if alive else 0)
-    console.print(run_view(run))
+    console.print(view(run))
 
 
 class MixtureLines:
@@ -80,6 +86,9 @@ class MixtureLines:
         elif kind == "mixture" and self._is_due(event):
             heading = [*self._heading(event), *self._task(event.get("task"))]
             return [*heading, self._row(event["step"], event["weights"])]
+        elif kind == "fit":
+            share = event["router_accuracy"]
+            return [f"router fitted: it names the better component at {share:.1%} of the tokens"]
         elif kind == "eval" and "task" in event:
             task, accuracy = short_task(event["task"]), event["metrics"]["accuracy"]
             return [f"{event['step']:>6}  accuracy on {task} {accuracy:.1%}"]
