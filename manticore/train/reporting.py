@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from manticore.components.tokenizers import token_texts
 from manticore.evaluate import alignment_error, measure_text
 from manticore.hybrid.generation import sample_text
 from manticore.hybrid.routing import RoutedMixture
@@ -21,6 +22,10 @@ _ALIGNMENT_SEQUENCES = 16
 _AVERAGED_SEQUENCES = 16
 PROBE_TOKENS = 160
 """Tokens whose mixture weights are reported at every evaluation, where each has its own."""
+_PASSAGES = 4
+_PASSAGES_FROM = 48
+"""They are the beginnings of so many sequences, spread over so many of the held-out part: texts in
+several languages should be there, while stories are longer than a sequence."""
 
 
 class Data(Protocol):
@@ -50,6 +55,17 @@ class Measure(Protocol):
     ) -> dict[str, float]:
         """Numbers by name, `perplexity` among them."""
         ...
+
+
+def passages_of(dataset: Any) -> list[torch.Tensor]:
+    """Beginnings of sequences that are spread over a data set, `PROBE_TOKENS` ids together at most.
+
+    Args:
+        dataset: Data set or stream of items with `input_ids`, (T,).
+    """
+    first = [item["input_ids"] for item in islice(dataset, _PASSAGES_FROM)]
+    chosen = first[:: max(1, len(first) // _PASSAGES)][:_PASSAGES]
+    return [ids[: PROBE_TOKENS // len(chosen)] for ids in chosen]
 
 
 class Reporter:
@@ -93,6 +109,11 @@ class Reporter:
         """(n, T) the first held-out sequences, over which routed mixture weights are averaged."""
         sequences = [item["input_ids"] for item in islice(self.data.valid, _AVERAGED_SEQUENCES)]
         return torch.stack(sequences)
+
+    @cached_property
+    def passages(self) -> list[torch.Tensor]:
+        """The passages whose mixture weights are reported token by token."""
+        return passages_of(self.data.valid)
 
     def step_done(self, step: int, loss: float) -> None:
         """Report the mixture weights after a step.
@@ -174,13 +195,19 @@ class Reporter:
         )
 
     def _probe(self, step: int) -> None:
-        """Report the mixture weights of every token at the beginning of the held-out part."""
-        probe, tokenizer = self.averaged.flatten()[:PROBE_TOKENS], self.hybrid.tokenizer
+        """Report the mixture weights of every token in some passages of the held-out part."""
+        tokenizer, tokens, starts = self.hybrid.tokenizer, [], []
+        for ids in self.passages:
+            starts.append(len(tokens))
+            listed = ids.tolist()
+            tokens += map(str, listed) if tokenizer is None else token_texts(tokenizer, listed)
+        weights = torch.cat([self.hybrid.mixture_of(ids) for ids in self.passages])
         self.events.emit(
             "probe",
             step=step,
-            tokens=[str(i) if tokenizer is None else tokenizer.decode([i]) for i in probe.tolist()],
-            weights=self.hybrid.mixture_of(probe).mul(1e4).round().div(1e4),
+            tokens=tokens,
+            starts=starts,
+            weights=weights.mul(1e4).round().div(1e4),
             components=self.hybrid.component_names,
         )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+import torch
 
 import manticore as mc
 from manticore.names import STRATEGIES
@@ -13,7 +14,7 @@ from manticore.runs.launch import make_run_folder
 from manticore.runs.stages import run_stage
 from manticore.search import SearchConfig
 from manticore.store.events import EventWriter, read_events
-from manticore.train.reporting import Reporter
+from manticore.train.reporting import PROBE_TOKENS, Reporter, passages_of
 from manticore.train.section import Section, SectionEvents
 from manticore.train.starting import load_data
 from tests.tiny import TEXT
@@ -181,3 +182,30 @@ def test_the_events_are_read_once_however_long_the_run(
         read.clear()
         run_stage(folder, config, events, lambda: False)
     assert read == []
+
+
+@pytest.mark.parametrize(("n", "length", "firsts"), [(426, 128, [0, 12, 24, 36]), (2, 500, [0, 1])])
+def test_passages_are_spread_over_the_held_out_part(n: int, length: int, firsts: list[int]) -> None:
+    items = ({"input_ids": torch.full((length,), index)} for index in range(n))
+    found = passages_of(items)
+    assert [int(ids[0]) for ids in found] == firsts
+    assert sum(map(len, found)) == PROBE_TOKENS
+
+
+def test_a_routed_run_reports_each_token_of_its_passages(
+    component: Callable[..., str], tmp_path: Path
+) -> None:
+    parts = [component("gpt_neox"), component("mamba", width=24)]
+    options = {"strategy": "routed", "steps": 0, "sample_prompt": "", "eval_batches": 1}
+    run = do_here(
+        Run(make_run_folder(run_config(tmp_path, parts, "search", options), root=tmp_path))
+    )
+    (probe,) = (event for event in run.events() if event["kind"] == "probe")
+    assert len(probe["tokens"]) == len(probe["weights"]) == 4 * 16
+    assert probe["starts"] == [0, 16, 32, 48]
+    assert "\ufffd" not in "".join(probe["tokens"])
+    tokenizer = run.hybrid().tokenizer
+    alpha = run.hybrid().mixture_of(
+        torch.tensor(tokenizer("".join(probe["tokens"][:16]))["input_ids"])
+    )
+    torch.testing.assert_close(alpha, torch.tensor(probe["weights"][:16]), atol=1e-4, rtol=0)

@@ -46,6 +46,29 @@ ROUTER = {"threshold": 0.3, "window": 4, "fit_sequences": 96}
 """Tokens that one component alone is weighed for are cheap, and so is a fit on fewer sequences."""
 
 
+ABOUT_BOTH = "stories in English and Spanish"
+HEADINGS = (
+    (
+        "Two components become one hybrid, and a router learns where to use which",
+        "Each word of the text has the color of the component that reads it. Only the router is "
+        "fitted: no weight of the components changes.",
+    ),
+    (
+        "Static mixture weights: one row per block, the same for every token",
+        "They are searched on stories in English, in Spanish, and in both languages.",
+    ),
+    (
+        "Routed mixture weights: every token has its own",
+        "They are searched on the stories in both languages, from the fitted router.",
+    ),
+    (
+        "What the hybrid writes, and how well it predicts",
+        "The beginnings are given; the hybrid continues them.",
+    ),
+)
+"""Title of each part, and what is to be seen in it."""
+
+
 class LeftError(Exception):
     """Somebody pressed Ctrl-C: the run that was shown continues.
 
@@ -144,22 +167,23 @@ def demo(
     Returns:
         The run that was shown last; it is still running after Ctrl-C.
     """
-    _heading(console, 1, "Two components become one hybrid; a router learns which to use where")
+    _heading(console, 1, *HEADINGS[0])
     told = Demo(console, build_hybrid(list(components), n_blocks), steps, seed, root)
     console.print(components_table(told.hybrid))
     try:
         fitted, measured = _fitted(told)
-        _heading(console, 2, "Static mixture weights: one row per block, the same for every token")
+        _heading(console, 2, *HEADINGS[1])
         measured.append(_static(told))
-        _heading(console, 3, "Routed mixture weights: every token has its own")
+        _heading(console, 3, *HEADINGS[2])
         run = told.start(fitted, told.both, "routed", router=ROUTER)
         told.show(run)
     except LeftError as left:
         return left.run
     measured.append(Measured(f"routed mixture weights, {steps} steps", last_perplexity(run)))
-    _heading(console, 4, "What the hybrid writes, and how well it predicts")
+    _heading(console, 4, *HEADINGS[3])
     _write(told, run.hybrid())
-    console.print(comparison(measured, "stories in both languages"))
+    console.print(comparison(measured, ABOUT_BOTH))
+    console.print()
     there = in_its_folder(run)
     for how, command in (("Chat with it", f"chat {run.id}"), ("or open the page", "app")):
         console.print(f"{how}:  manticore {command}{there}", highlight=False, soft_wrap=True)
@@ -175,7 +199,8 @@ def _fitted(told: Demo) -> tuple[Run, list[Measured]]:
     measured = components_alone(run)
     measured.append(Measured("even mixture weights, no training", even))
     measured.append(Measured("fitted router, no training", last_perplexity(run)))
-    told.console.print(comparison(measured, "stories in both languages"))
+    told.console.print()
+    told.console.print(comparison(measured, ABOUT_BOTH))
     return run, measured
 
 
@@ -201,6 +226,7 @@ def _write(told: Demo, hybrid: ManticoreForCausalLM) -> None:
         told.console.print(Padding(show_text(hybrid, written), (0, 0, 1, 0)))
 
 
-def _heading(console: Console, number: int, text: str) -> None:
+def _heading(console: Console, number: int, text: str, about: str) -> None:
     console.print()
     console.rule(f"[bold]{number}  {text}", align="left")
+    console.print(Text(f"{about}\n", "dim"))

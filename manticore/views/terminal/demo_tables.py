@@ -57,7 +57,7 @@ def comparison(measured: Sequence[Measured], text: str) -> Table:
         text: What on.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(f"held-out perplexity, {text}", style="dim", no_wrap=True)
+    table.add_column(f"held-out perplexity, {text}", no_wrap=True)
     table.add_column("", justify="right", no_wrap=True)
     for row in measured:
         style = "bold" if row is measured[-1] else row.color
