@@ -306,7 +306,7 @@ def test_stop_and_resume(at):
         (["recipe", "no.yaml"], "There is no recipe"),
         (["recipe", str(EXAMPLE), "--set", "search.stepz=1"], "Did you mean 'steps'"),
         (["sweep", str(EXAMPLE), "--vary", "search.stepz=1"], "Did you mean 'steps'"),
-        (["sweep", str(EXAMPLE), "--vary", "search.steps=0"], "greater than 0"),
+        (["sweep", str(EXAMPLE), "--vary", "search.steps=0"], "give 1 or more"),
         (["sweep", str(EXAMPLE), "--seeds", "[1"], "is not a list of values"),
         (["reproduce", "bilingul"], "choose one of"),
         (["reproduce", "no/config.json"], "There is no"),

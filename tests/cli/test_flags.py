@@ -178,7 +178,7 @@ def test_help_lists_every_option_of_a_stage_once(stage):
 def test_an_option_says_which_strategies_use_it():
     words = help_of("search")
     assert re.search(r"--temperature .* Used by dash\.", words)
-    assert re.search(r"--prune-below .* Not used by random, sweep, fixed\.", words)
+    assert re.search(r"--prune-below .* Not used by routed, random, sweep, fixed\.", words)
     for option in SearchConfig.model_fields:
         users = [name for name, entry in STRATEGIES.items() if option in entry.options]
         assert bool(SearchConfig.note(option)) == bool(users)

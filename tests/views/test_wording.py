@@ -11,13 +11,13 @@ from manticore.views.wording import explain
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"steps": 0}, "steps is 0: it should be greater than 0."),
+        ({"steps": -1}, "steps is -1: it should be greater than or equal to 0."),
         ({"steps": "x" * 99}, f"steps is '{'x' * 59}: it should be a valid integer, unable to"),
         ({"prune_below": 1}, "prune_below is 1: it should be less than 1."),
         ({"strategy": "gaae"}, "strategy: Unknown strategy 'gaae'. Did you mean 'gaea'?"),
         ({"sample_prompt": 3}, "sample_prompt is 3: it should be a valid string."),
         ({"prune_steps": 2}, "prune_steps has no effect without prune_below"),
-        ({"steps": 0, "grid": 1}, "than 0. grid is 1: it should be greater than or equal to 2."),
+        ({"steps": -1, "grid": 1}, "to 0. grid is 1: it should be greater than or equal to 2."),
     ],
 )
 def test_a_wrong_value_is_named(values, says):
