@@ -57,6 +57,10 @@ def test_search_watch_list_and_chat(at):
     assert "8/8" in listed.output
     assert manticore("watch", "last").output.count("held-out perplexity") >= 2
 
+    colored = manticore("show", "last", "Once upon a time")
+    assert colored.exit_code == 0, colored.output
+    assert "Once upon a time" in colored.output
+
     talked = manticore("chat", run.id, "--max-new-tokens", 4, input="Once upon a time\n")
     assert talked.exit_code == 0, talked.output
     assert ">" in talked.output

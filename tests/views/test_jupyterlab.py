@@ -214,6 +214,12 @@ def test_a_page_that_is_reloaded_and_a_cell_that_is_run_again_show_the_run(
         status.get_by_text("step 3 of 9").wait_for()
         assert page.locator(LIVE).count() == 1
         assert page.locator(f"{LIVE} [data-panel=loss] .scatterlayer .trace").count() == 2
+        assert page.locator(f"{LIVE} [data-panel=probe]").is_hidden()
+        weights = {"weights": [[[0.75, 0.25]]], "components": ["a", "b"]}
+        events.emit("probe", step=3, tokens=["<Once>"], starts=[0], **weights)
+        word = page.locator(f"{LIVE} [data-panel=probe] p span")
+        word.get_by_text("<Once>").wait_for()
+        assert "0.75" in str(word.get_attribute("title"))
         # A second cell that watches takes over, and below the first one its last picture stays.
         notebook.run_cell(1)
         step(4)
@@ -222,4 +228,6 @@ def test_a_page_that_is_reloaded_and_a_cell_that_is_run_again_show_the_run(
     write_status(folder, "done")
     page.locator(LIVE).wait_for(state="detached")
     words = page.locator(".jp-RenderedHTML").all_inner_texts()
-    assert [text.split()[0] for text in words] == ["running", "done"]
+    colored = [text for text in words if "<Once>" in text]
+    assert [text.split()[0] for text in words if text not in colored] == ["running", "done"]
+    assert len(colored) == 2
