@@ -29,7 +29,7 @@ class RouterConfig(Options, frozen=True):
 
     width: PositiveInt = 32
     """Number of channels of the router's state."""
-    threshold: float = Field(default=0.0, ge=0, lt=1)
+    threshold: float = Field(default=0.3, ge=0, lt=1)
     """Weight below which a component takes no part at a token; 0 = all take part."""
     lr: float = Field(default=0.002, ge=0)
     """Learning rate of the router; 0 keeps it as it was fitted."""
@@ -38,7 +38,7 @@ class RouterConfig(Options, frozen=True):
     targets: Literal["share", "best"] = "share"
     """What the router learns: the probability of each component given the tokens that follow, or
     the component that predicts them best."""
-    window: PositiveInt = 8
+    window: PositiveInt = 4
     """Number of tokens that follow, over which components are compared."""
     fit_steps: NonNegativeInt = 150
     """Steps of the fit; 0 = start with mixture weights that are the same for all tokens."""
