@@ -38,7 +38,7 @@ FORM = {
     "mixture_lr": 0,
     "projector_lr": 1e-3,
     "component_lr": 0,
-    "router_threshold": 0.3,
+    "router_threshold": 0.2,
     "seed": 0,
 }
 
@@ -77,7 +77,7 @@ def test_every_strategy_of_the_list_is_one():
     for strategy in STRATEGIES:
         assert config_from(**{**FORM, "strategy": strategy}).options.strategy == strategy
     routed = config_from(**{**FORM, "strategy": "routed"}).options
-    assert routed.router.threshold == 0.3
+    assert routed.router.threshold == 0.2
 
 
 @pytest.mark.parametrize(
