@@ -42,14 +42,13 @@ def test_it_compares_static_and_routed_mixture_weights(
     last, text = told()
     made = list(reversed(runs(tmp_path / "runs")))
     assert [(run.config.options.strategy, run.config.options.steps) for run in made] == [
-        ("routed", 0),
-        ("probe", 3),
-        ("probe", 3),
-        ("probe", 3),
         ("routed", 3),
+        ("probe", 3),
+        ("probe", 3),
+        ("probe", 3),
     ]
     assert {run.status.state for run in made} == {"done"}
-    assert last.id == made[-1].id
+    assert last.id == made[0].id
     assert last.hybrid().is_routed
     before, after = text.split("4  What the hybrid writes")
     assert "router fitted" in before

@@ -30,7 +30,7 @@ from manticore.views.terminal.demo_tables import (
     last_perplexity,
 )
 from manticore.views.terminal.panel import brief_view
-from manticore.views.terminal.watching import watch
+from manticore.views.terminal.watching import Until, watch
 from manticore.views.wording import in_its_folder
 
 COMPONENTS = ("zoo:tales-neox", "zoo:novelas-mamba")
@@ -59,7 +59,7 @@ HEADINGS = (
     ),
     (
         "Routed mixture weights: every token has its own",
-        "They are searched on the stories in both languages, from the fitted router.",
+        "They have been searched since the router was fitted, on the stories in both languages.",
     ),
     (
         "What the hybrid writes, and how well it predicts",
@@ -130,19 +130,21 @@ class Demo:
             start, data, strategy, **{**MEASURING, "steps": self.steps, **options}, **settings
         )
 
-    def show(self, run: Run) -> None:
+    def show(self, run: Run, until: Until | None = None) -> None:
         """Show a run until it ends.
 
         Args:
             run: The run.
+            until: Whether to stop before; None to stay to the end.
 
         Raises:
             LeftError: Ctrl-C.
             RunError: The run failed.
         """
-        if not watch(run, self.console, brief_view):
+        if not watch(run, self.console, brief_view, until or (lambda run: False)):
             raise LeftError(run)
-        run.wait()
+        if until is None or not run.is_alive:
+            run.wait()
 
 
 def demo(
@@ -171,11 +173,10 @@ def demo(
     told = Demo(console, build_hybrid(list(components), n_blocks), steps, seed, root)
     console.print(components_table(told.hybrid))
     try:
-        fitted, measured = _fitted(told)
+        run, measured = _fitted(told)
         _heading(console, 2, *HEADINGS[1])
         measured.append(_static(told))
         _heading(console, 3, *HEADINGS[2])
-        run = told.start(fitted, told.both, "routed", router=ROUTER)
         told.show(run)
     except LeftError as left:
         return left.run
@@ -191,14 +192,15 @@ def demo(
 
 
 def _fitted(told: Demo) -> tuple[Run, list[Measured]]:
-    """A run that only fits a router, and perplexities: of what there is without it, and with it."""
-    run = told.start(told.hybrid, told.both, "routed", steps=0, router=ROUTER)
+    """A routed search that has fitted its router, and perplexities: without it, and with it."""
+    run = told.start(told.hybrid, told.both, "routed", router=ROUTER)
     # While the process of the run starts.
     even = perplexity(told.hybrid, told.both.valid, batch_size=4, max_batches=8)
-    told.show(run)
-    measured = components_alone(run)
+    told.show(run, until=lambda run: any(event["kind"] == "probe" for event in run.events()))
+    metrics = next(event["metrics"] for event in run.events() if event["kind"] == "eval")
+    measured = components_alone(metrics)
     measured.append(Measured("even mixture weights, no training", even))
-    measured.append(Measured("fitted router, no training", last_perplexity(run)))
+    measured.append(Measured("fitted router, no training", metrics["perplexity"]))
     told.console.print()
     told.console.print(comparison(measured, ABOUT_BOTH))
     return run, measured

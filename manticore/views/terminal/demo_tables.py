@@ -1,10 +1,10 @@
 """The tables of the demonstration: what a hybrid is made of, and how well models predict a text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 from rich.table import Table
 from rich.text import Text
@@ -30,9 +30,12 @@ class Measured:
     color: str = ""
 
 
-def components_alone(run: Run) -> list[Measured]:
-    """Perplexity of each component of a run, before the run, and the lowest that is possible."""
-    metrics = run.metrics()
+def components_alone(metrics: Mapping[str, Any]) -> list[Measured]:
+    """Perplexity of each component of a run, before the run, and the lowest that is possible.
+
+    Args:
+        metrics: What the run has measured, as in its `eval` events.
+    """
     values = metrics["components"].values()
     names = short_names(list(metrics["components"]))
     found = [

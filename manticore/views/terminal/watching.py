@@ -14,6 +14,7 @@ from manticore.views.wording import in_its_folder, preparing, short_task
 
 TICK = 0.5
 View = Callable[[Run], RenderableType]
+Until = Callable[[Run], bool]
 LINES = 20
 """Lines of mixture weights over a whole run, where nothing can be drawn."""
 
@@ -22,6 +23,7 @@ def watch(
     run: Run,
     console: Console | None = None,
     view: View = run_view,
+    until: Until = lambda run: False,
 ) -> bool:
     """Show a run until no process is at work on it, or until Ctrl-C, which does not end the run.
 
@@ -29,13 +31,14 @@ def watch(
         run: The run, running or ended.
         console: Where to show it; standard output if None.
         view: What is drawn of it.
+        until: Whether to stop watching before the run ends.
 
     Returns:
-        Whether it was watched until the run ended.
+        Whether it was watched until then.
     """
     console = console or Console()
     try:
-        (_watch_drawn if console.is_terminal else _watch_by_lines)(run, console, view)
+        (_watch_drawn if console.is_terminal else _watch_by_lines)(run, console, view, until)
     except KeyboardInterrupt:
         again = f"manticore watch {run.id}{in_its_folder(run)}"
         console.print(
@@ -45,19 +48,19 @@ def watch(
     return True
 
 
-def _watch_drawn(run: Run, console: Console, view: View) -> None:
+def _watch_drawn(run: Run, console: Console, view: View, until: Until) -> None:
     with Live(view(run), console=console, auto_refresh=False) as live:
-        while run.is_alive:
+        while run.is_alive and not until(run):
             time.sleep(TICK)
             live.update(view(run), refresh=True)
         live.update(view(run), refresh=True)
 
 
-def _watch_by_lines(run: Run, console: Console, view: View) -> None:
+def _watch_by_lines(run: Run, console: Console, view: View, until: Until) -> None:
     lines, seen, alive = MixtureLines(), 0, True
     console.print(preparing(run.summary()))
     while alive:
-        alive = run.is_alive
+        alive = run.is_alive and not until(run)
         events = run.events()
         for event in events[seen:]:
             for line in lines.of(event):
