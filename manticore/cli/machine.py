@@ -1,6 +1,7 @@
 """Commands to begin with: the page, the demonstration, and what is installed on this machine."""
 
 import importlib.util
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -59,6 +60,8 @@ def demo(
 ) -> None:
     """See mixture weights follow a text: two languages, two bundled components, one hybrid."""
     quiet_progress()
+    # Two searches run at a time; on cores that both use, threads wait for each other most of the time.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     from manticore.views.terminal.demo import demo as run_demo
 
     run_demo(Console(), steps=steps, seed=seed, root=root)
