@@ -60,7 +60,7 @@ def demo(
 ) -> None:
     """See mixture weights follow a text: two languages, two bundled components, one hybrid."""
     quiet_progress()
-    # Two searches run at a time; on cores that both use, threads wait for each other most of the time.
+    # Two searches run at a time, and threads that share a core mostly wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     from manticore.views.terminal.demo import demo as run_demo
 
