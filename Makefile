@@ -20,7 +20,7 @@ demo: $(APP)
 	$(BIN)/manticore demo
 
 test: $(TEST)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist worksteal --durations 30
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations 30
 
 lint: $(TEST)
 	$(BIN)/ruff check .

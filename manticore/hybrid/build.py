@@ -23,7 +23,7 @@ from manticore.stories import generate_stories
 
 ALIGNMENT_TOKENS = 4096
 _ALIGNMENT_LENGTH = 128
-_ALIGNMENT_STORIES = 120
+_ALIGNMENT_STORIES = 40
 _LARGEST_SHARE = 0.5
 """Share of one token above which a text tells nothing about the others: often the unknown token."""
 

@@ -6,7 +6,9 @@ import pytest
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _little_text() -> Iterator[None]:
+def _little_text(request: pytest.FixtureRequest) -> Iterator[None]:
+    """256 tokens, or as many as a module asks for with `ALIGNMENT_TOKENS`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("manticore.hybrid.build.ALIGNMENT_TOKENS", 1024)
+        tokens = getattr(request.module, "ALIGNMENT_TOKENS", 256)
+        patch.setattr("manticore.hybrid.build.ALIGNMENT_TOKENS", tokens)
         yield

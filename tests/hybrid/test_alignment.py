@@ -10,6 +10,7 @@ import torch
 from manticore import ManticoreForCausalLM, alignment_error, build_hybrid
 from tests.tiny import TEXT, make_model, make_tokenizer
 
+ALIGNMENT_TOKENS = 1024
 Component = Callable[..., str]
 
 WIDTH = 32
