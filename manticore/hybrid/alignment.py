@@ -154,7 +154,7 @@ def observe_boundaries(
         observer: Looks at the boundaries.
     """
     positions, alpha = _positions(input_ids), hybrid.mixture_weights
-    weights = PassWeights.of(alpha, input_ids.shape[1], (alpha > 0).tolist())
+    weights = PassWeights.given(alpha, input_ids.shape[1])
     with _without_dropout(hybrid):
         first = hybrid.get_input_embeddings()(input_ids, positions, weights)
         for _ in hybrid.blocks.states(first, weights, position_ids=positions, observer=observer):

@@ -155,18 +155,18 @@ class HybridBlocks:
             cache: The components' caches, or None.
             vocab_size: V, the size of the hybrid's vocabulary.
         """
-        postpones = weights.is_routed and cache is not None and len(self.runners) > 1
+        sleeping = cache if weights.is_routed and len(self.runners) > 1 else None
         taken: list[torch.Tensor] = []
         logits = self.runners[k].run_whole(
             input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
             cache=None if cache is None else cache.block(k, 0, self.cuts[k][-1]),
-            taps=self.cuts[k][:-1] if postpones else (),
+            taps=() if sleeping is None else self.cuts[k][:-1],
             taken=taken,
         )
-        if postpones and cache is not None:
-            self._postpone(k, 0, self._between(k, 0, taken), position_ids, cache)
+        if sleeping is not None:
+            self._postpone(k, 0, self._between(k, 0, taken), position_ids, sleeping)
         return logits[..., :vocab_size]
 
     def _stretch(self, block: int, weights: PassWeights, cache: HybridCache | None) -> int:
@@ -191,7 +191,7 @@ class HybridBlocks:
         (k,) = weights.live(block)
         cuts, weight = self.cuts[k], weights.weight(block, k)
         entering = self._enter(block, k, hidden_states, weight, alone=True)
-        postpones = weights.is_routed and cache is not None
+        sleeping = cache if weights.is_routed else None
         taken: list[torch.Tensor] = []
         leaving = self.runners[k].run(
             cuts[block],
@@ -200,12 +200,12 @@ class HybridBlocks:
             attention_mask=tokens.attention_mask,
             position_ids=tokens.position_ids,
             cache=None if cache is None else cache.block(k, cuts[block], cuts[end]),
-            taps=cuts[block + 1 : end] if postpones else (),
+            taps=() if sleeping is None else cuts[block + 1 : end],
             taken=taken,
         )
-        if postpones and cache is not None:
+        if sleeping is not None:
             entered = [hidden_states, *self._between(k, block + 1, taken)]
-            self._postpone(k, block, entered, tokens.position_ids, cache)
+            self._postpone(k, block, entered, tokens.position_ids, sleeping)
         leaving = resize_width(leaving / self.scales[end][k], self.width)
         return scaled(leaving, weights.weight(end - 1, k))
 

@@ -96,6 +96,16 @@ class PassWeights:
             return cls(alpha)
         return cls(alpha, [[n_tokens * one for one in row] for row in live])
 
+    @classmethod
+    def given(cls, alpha: torch.Tensor, n_tokens: int) -> "PassWeights":
+        """The weights of a pass, whose zeros are looked up: components of weight zero do not run.
+
+        Args:
+            alpha: (N, K) or (B, T, N, K) mixture weights.
+            n_tokens: T, the number of tokens.
+        """
+        return cls.of(alpha, n_tokens, None if alpha.ndim == 4 else (alpha > 0).tolist())
+
     @property
     def is_routed(self) -> bool:
         """Whether each token has mixture weights of its own."""
@@ -114,12 +124,15 @@ class PassWeights:
         return self.alpha[:, :n_tokens, block, k, None]
 
     def at(self, tokens: slice | torch.Tensor) -> "PassWeights":
-        """The weights of some of the tokens, all of whose components count as live.
+        """The weights of some of the tokens.
 
         Args:
             tokens: Which tokens.
         """
-        return PassWeights(self.alpha[:, tokens]) if self.is_routed else self
+        if not self.is_routed:
+            return self
+        alpha = self.alpha[:, tokens]
+        return PassWeights(alpha) if self.reach is None else PassWeights.of(alpha, alpha.shape[1])
 
     def live(self, block: int) -> list[int]:
         """Indices of the components with a weight above zero at any token of the pass."""
@@ -170,19 +183,23 @@ class Mixture(nn.Module):
         return None
 
 
-class FixedMixture(Mixture):
-    """Given mixture weights, kept in float32 whatever type the hybrid is cast to."""
+class SettledMixture(Mixture):
+    """A mixture that is saved with its hybrid, in float32 whatever type the hybrid is cast to."""
 
     is_settled = True
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
+        return super()._apply(lambda t: t.to(fn(t).device) if t.is_floating_point() else fn(t))
+
+
+class FixedMixture(SettledMixture):
+    """Given mixture weights."""
 
     def __init__(self, n_blocks: int, n_components: int) -> None:
         super().__init__()
         uniform = torch.full((n_blocks, n_components), 1 / n_components)
         self.alpha = nn.Parameter(uniform, requires_grad=False)
         self._live: tuple[tuple[int, int], list[list[bool]]] | None = None
-
-    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
-        return super()._apply(lambda t: t.to(fn(t).device) if t.is_floating_point() else fn(t))
 
     def forward(self) -> torch.Tensor:
         """Alpha, (N, K), as given."""

@@ -200,7 +200,7 @@ class ManticoreForCausalLM(MixingHybrid):
         weights = (
             self._weights(input_ids, n_new, attention_mask, cache)
             if mixture_weights is None
-            else _given_weights(mixture_weights, n_new)
+            else PassWeights.given(mixture_weights, n_new)
         )
         seeing = [weights.seeing(block) for block in range(blocks.n_blocks)]
         if cache is not None:
@@ -338,12 +338,6 @@ def _tokens(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) 
             "with the tokenizer's BOS or EOS token."
         )
     return tokens
-
-
-def _given_weights(alpha: torch.Tensor, n_tokens: int) -> PassWeights:
-    """The weights of a pass that a caller gives, (N, K) or (B, T, N, K)."""
-    live = None if alpha.ndim == 4 else (alpha > 0).tolist()
-    return PassWeights.of(alpha, n_tokens, live)
 
 
 def _positions(

@@ -9,7 +9,6 @@ As it reads ids and no hidden states, alpha is known before the pass, and a comp
 is zero need not run (`hybrid.blocks`). With W = 0 this is the softmax of DARTS.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from manticore.hybrid.mixture import Mixture, PassWeights, logits_of
+from manticore.hybrid.mixture import PassWeights, SettledMixture, logits_of
 from manticore.ops.linear_recurrence import linear_recurrence
 
 LONGEST_MEMORY = 64
@@ -102,7 +101,7 @@ class Router(nn.Module):
         return linear_recurrence(keep, (1 - keep) * value, state)  # pyright: ignore[reportCallIssue]
 
 
-class RoutedMixture(Mixture):
+class RoutedMixture(SettledMixture):
     """Mixture weights that a router decides for every token.
 
     Args:
@@ -111,8 +110,6 @@ class RoutedMixture(Mixture):
         vocab_size: V, the size of the hybrid's vocabulary.
         settings: Shape of the router.
     """
-
-    is_settled = True
 
     average: torch.Tensor
     """(N, K): mean of the mixture weights over the tokens that `remember` was last given."""
@@ -130,10 +127,6 @@ class RoutedMixture(Mixture):
         uniform = torch.full((n_blocks, n_components), 1 / n_components)
         self.register_buffer("average", uniform)
         self.last: torch.Tensor | None = None
-
-    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
-        # Kept in float32, whatever type the hybrid is cast to.
-        return super()._apply(lambda t: t.to(fn(t).device) if t.is_floating_point() else fn(t))
 
     @override
     def forward(self) -> torch.Tensor:
@@ -186,10 +179,7 @@ class RoutedMixture(Mixture):
         """
         n_tokens = input_ids.shape[1]
         mask = None if attention_mask is None else attention_mask[:, -n_tokens:]
-        with torch.autocast(input_ids.device.type, enabled=False):
-            logits, states = self.logits(input_ids, mask, state)
-            alpha = self._sparse(logits.softmax(dim=-1))
-        alpha = alpha.expand(-1, -1, self.n_blocks, -1)
+        alpha, states = self._alpha(input_ids, mask, state)
         if self.training:
             self.last = alpha
         if not self.settings.threshold:
@@ -203,8 +193,19 @@ class RoutedMixture(Mixture):
         Args:
             input_ids: (B, T) token ids.
         """
-        alpha = self._sparse(self.logits(input_ids)[0].softmax(dim=-1))
-        return alpha.expand(-1, -1, self.n_blocks, -1)
+        return self._alpha(input_ids)[0]
+
+    def _alpha(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mixture weights of every token, (B, T, N, K), and the router's states, (B, T, R)."""
+        with torch.autocast(input_ids.device.type, enabled=False):
+            logits, states = self.logits(input_ids, attention_mask, state)
+            alpha = self._sparse(logits.softmax(dim=-1))
+        return alpha.expand(-1, -1, self.n_blocks, -1), states
 
     def _sparse(self, alpha: torch.Tensor) -> torch.Tensor:
         """Mixture weights without those below the threshold."""
