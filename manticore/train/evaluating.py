@@ -88,7 +88,9 @@ def _measure(
     }
     events.emit("eval", step=0, metrics=metrics)
     alpha, names = hybrid.mixture_weights.cpu(), hybrid.component_names
-    signs = misaligned(errors.into, alpha, names) | worse(measured, components)
+    # Errors at the mean of a routed mixture are those of no token.
+    handed = {} if hybrid.is_routed else misaligned(errors.into, alpha, names)
+    signs = handed | worse(measured, components)
     for message in signs.values():
         events.emit("warning", message=message)
     write_metrics(folder, metrics)

@@ -241,8 +241,9 @@ class Reporter:
         if (self.options.component_lr > 0) != learning or not self.whole:
             return {}
         alpha = self.hybrid.mixture_weights.cpu()
-        # Components know nothing of tasks; and not every mixture has use for projectors.
-        if not self.baselines or not ((alpha > 0) & (alpha < 1)).any():
+        # Components know nothing of tasks; not every mixture has use for projectors; and errors at
+        # the mean of a routed mixture are those of no token.
+        if not self.baselines or not ((alpha > 0) & (alpha < 1)).any() or self.hybrid.is_routed:
             return {}
         sequences = [item["input_ids"] for item in islice(self.data.valid, _ALIGNMENT_SEQUENCES)]
         errors = alignment_error(self.hybrid, torch.stack(sequences).to(self.hybrid.device))

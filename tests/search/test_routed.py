@@ -152,3 +152,16 @@ def test_no_step_is_for_a_router_alone() -> None:
         SearchConfig(strategy="darts", router={"width": 8})
     with pytest.raises(ValueError, match="choose another for programming"):
         ProgramConfig(strategy="routed")
+
+
+def test_only_static_mixture_weights_are_told_of_states_far_from_a_components_own(
+    parts: list[str], tmp_path: Path
+) -> None:
+    def warned(name: str, options: dict) -> bool:
+        stage = _do(_build(parts), tmp_path / name, "search", SHORT | options)
+        said = [event["message"] for event in stage.events() if event["kind"] == "warning"]
+        return any("states far from its own" in message for message in said)
+
+    assert warned("static", {"steps": 2})
+    # The projectors are measured at the mean mixture weights, which are those of no token.
+    assert not warned("routed", {**_ROUTED, "steps": 2})
