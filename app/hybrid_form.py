@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import gradio as gr
 
+from manticore.components.damage import Damage
 from manticore.components.zoo import zoo_path
 from manticore.config.run import MAX_COMPONENTS, ProjectorInit
 from manticore.names import PROJECTORS, STRATEGIES
@@ -107,6 +108,7 @@ def check_hybrid(components: Sequence[str], n_blocks: float) -> None:
     for component in components:
         if component.startswith("zoo:"):
             zoo_path(component)
+            Damage.of(component)
     deepest = catalogue.max_blocks(components)
     if n_blocks > deepest:
         raise ValueError(

@@ -23,7 +23,7 @@ the searches that are done.
 
 import argparse
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def damaged(component: Component, layers: list[int], noise: float, seed: int) -> Component:
-    """A copy of a component in which some layers are damaged.
+    """A copy of a bundled component in which some layers are damaged.
 
     Args:
         component: Stays as it is.
@@ -117,16 +117,9 @@ def damaged(component: Component, layers: list[int], noise: float, seed: int) ->
         noise: What is added to every matrix, as a share of its own standard deviation.
         seed: Of the noise.
     """
-    copy = load_component(component.source)
-    generator = torch.Generator().manual_seed(seed)
-    stack = getattr(copy.runner.backbone, copy.runner.spec.layers)
-    with torch.no_grad():
-        for index in layers:
-            for weight in stack[index].parameters():
-                if weight.ndim >= 2:
-                    drawn = torch.randn(weight.shape, generator=generator)
-                    weight.add_(drawn * weight.std() * noise)
-    return replace(copy, name=f"copy-{seed}")
+    indices = ",".join(map(str, layers))
+    damage = f"?damaged={indices}&noise={noise}&seed={seed}" if layers else ""
+    return load_component(component.source + damage)
 
 
 @torch.no_grad()
@@ -168,8 +161,6 @@ def plant(
     if setting != "twins":
         reorder_features(copies[one], seed)
     hybrid = build_hybrid(copies, depth, projector="identity", projector_init="identity")
-    # Copies are alike in size: what one hands on, the other must take in as it is.
-    hybrid.config.scales = [[1.0] * K for _ in range(depth + 1)]
     return hybrid, torch.nn.functional.one_hot(whole, K).float()
 
 

@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from manticore.components.admission import check_causal, check_kind, check_weights, input_rows
+from manticore.components.damage import Damage
 from manticore.components.families import UnknownFamilyError
 from manticore.components.inspection import family_spec
 from manticore.components.mixers.fast import use_fast_mixers
@@ -29,6 +30,7 @@ from manticore.components.places import (
     check_gguf,
     check_hub,
     component_name,
+    is_zoo,
     locate,
 )
 from manticore.components.runner import BlockRunner
@@ -80,8 +82,9 @@ def load_component(
     """Load one component.
 
     Args:
-        source: `zoo:NAME`, a folder saved by `save_pretrained`, a GGUF file or the folder of one
-            (its weights are dequantized), a hub id, a GGUF file of a hub repository
+        source: `zoo:NAME` (`zoo:NAME?damaged=0,2` for a copy with noise in some layers, see
+            `manticore.components.damage`), a folder saved by `save_pretrained`, a GGUF file or the
+            folder of one (its weights are dequantized), a hub id, a GGUF file of a hub repository
             (`OWNER/NAME/FILE.gguf`), or `scratch:FAMILY` for a small untrained model (see
             `manticore.components.scratch`).
         dtype: Type that its weights get, or its name; `auto` takes the one they were saved in.
@@ -122,7 +125,18 @@ def load_component(
         raise ComponentError(f"'{source}' cannot be cut into blocks. {error}") from error
     except Exception as error:  # A strange configuration can make Transformers raise anything.
         raise ComponentError(_explain(source, place, family, error)) from error
-    return Component(component_name(source), source, model, tokenizer, spec)
+    component = Component(component_name(source), source, model, tokenizer, spec)
+    _inflict_damage(component)
+    return component
+
+
+def _inflict_damage(component: Component) -> None:
+    damage = Damage.of(component.source) if is_zoo(component.source) else None
+    if damage is not None:
+        try:
+            damage.inflict(component.runner)
+        except ValueError as error:
+            raise ComponentError(f"'{component.source}' cannot be damaged so. {error}") from error
 
 
 def _load_model(

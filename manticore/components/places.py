@@ -6,6 +6,7 @@ from pathlib import Path
 
 from transformers.utils.hub import cached_file
 
+from manticore.components.damage import Damage
 from manticore.components.scratch import is_scratch
 from manticore.components.zoo import zoo_path
 from manticore.extras import MissingExtraError, require
@@ -44,17 +45,23 @@ def is_zoo(source: str) -> bool:
     return source.startswith(ZOO_PREFIX)
 
 
+def undamaged(source: str) -> str:
+    """The source without options that damage a copy of it: copies of one component share it."""
+    return source.partition("?")[0] if is_zoo(source) else source
+
+
 def component_name(source: str) -> str:
     """A short name for a source: what follows the last slash or colon."""
-    return source.rstrip("/").replace(ZOO_PREFIX, "").split("/")[-1].removesuffix(_GGUF)
+    return undamaged(source).rstrip("/").replace(ZOO_PREFIX, "").split("/")[-1].removesuffix(_GGUF)
 
 
 def locate(source: str) -> Place:
     """Where to load a source from; a folder is looked into, a hub id is not.
 
     Args:
-        source: `zoo:NAME`, a folder, a GGUF file or a folder that holds just one, a hub id
-            `OWNER/NAME`, or a GGUF file of a hub repository, `OWNER/NAME/FILE.gguf`.
+        source: `zoo:NAME`, with or without damage, a folder, a GGUF file or a folder that holds
+            just one, a hub id `OWNER/NAME`, or a GGUF file of a hub repository,
+            `OWNER/NAME/FILE.gguf`.
 
     Raises:
         ComponentError: Nothing is there, or nothing that can be loaded.
@@ -62,7 +69,8 @@ def locate(source: str) -> Place:
     if is_zoo(source):
         try:
             path = zoo_path(source)
-        except (UnknownNameError, FileNotFoundError) as error:
+            Damage.of(source)
+        except (UnknownNameError, FileNotFoundError, ValueError) as error:
             raise ComponentError(f"'{source}' is not available. {error}") from error
     else:
         try:

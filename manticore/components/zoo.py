@@ -57,13 +57,15 @@ def zoo_path(name: str) -> Path:
     """Folder of one bundled component, ready for Transformers' `from_pretrained`.
 
     Args:
-        name: Component's name, with or without the prefix `zoo:`.
+        name: Component's name, with or without the prefix `zoo:`; options after a question mark do
+            not matter here.
 
     Raises:
         UnknownNameError: No component has that name; the message suggests the nearest.
         FileNotFoundError: There is no folder of components.
     """
-    return zoo_folder() / choose(name.removeprefix("zoo:"), zoo_names(), "bundled component")
+    name = name.removeprefix("zoo:").partition("?")[0]
+    return zoo_folder() / choose(name, zoo_names(), "bundled component")
 
 
 def zoo_card(name: str) -> dict[str, Any]:

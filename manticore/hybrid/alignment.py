@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from manticore.components.places import undamaged
 from manticore.hybrid.boundaries import BoundaryObserver
 from manticore.hybrid.mixture import PassWeights
 from manticore.hybrid.projectors import Projector, resize_width
@@ -101,6 +102,8 @@ def common_states(hybrid: "ManticoreForCausalLM", states: States) -> list[torch.
 def set_scales(hybrid: "ManticoreForCausalLM", states: States) -> None:
     """Set the boundary scales: root mean squares of the states, rounded to powers of two.
 
+    Copies of one component have the same: what one hands on, the other takes in as it is.
+
     Args:
         hybrid: The hybrid; its configuration gets the scales.
         states: What `boundary_states` gave on some text.
@@ -117,9 +120,11 @@ def set_scales(hybrid: "ManticoreForCausalLM", states: States) -> None:
                     f"{boundary} of {len(own) - 1} blocks, in {hybrid.components[0].dtype}: build "
                     "the hybrid with dtype=torch.float32, or leave the component out."
                 )
+    sources = [undamaged(source) for source in hybrid.config.component_sources]
+    of_copies = [sizes[sources.index(source)] for source in sources]
     hybrid.config.scales = [
         [2.0 ** round(math.log2(max(size, 1e-30))) for size in boundary]
-        for boundary in zip(*sizes, strict=True)
+        for boundary in zip(*of_copies, strict=True)
     ]
 
 

@@ -113,7 +113,7 @@ def test_what_is_wrong_is_named(read, old, new, says):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no\.yaml.*bundled recipe \(bilingual\)"):
+    with pytest.raises(FileNotFoundError, match=r"no\.yaml.*bundled recipe \(bilingual, twins\)"):
         Recipe.from_yaml(tmp_path / "no.yaml")
 
 
@@ -172,7 +172,7 @@ def test_a_bundled_recipe_is_read_by_its_name_unless_there_is_such_a_file(tmp_pa
     from manticore.components.zoo import zoo_names
 
     monkeypatch.chdir(tmp_path)
-    assert bundled_recipes() == ["bilingual"]
+    assert bundled_recipes() == ["bilingual", "twins"]
     example = Recipe.from_yaml("bilingual")
     assert example.name == "bilingual"
     (tmp_path / "bilingual").write_text(GOOD)
