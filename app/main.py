@@ -12,6 +12,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from manticore.runs import runs_root
+from manticore.runs.spare import SPARE
 from manticore.views.wording import REACH
 
 from .guard import guards
@@ -102,7 +103,9 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"There is no folder {options.texts}: give an existing one with --texts.")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     texts = options.texts and options.texts.expanduser()
-    build_page(runs_root(options.runs_root), texts).launch(
+    page = build_page(runs_root(options.runs_root), texts)
+    page.launch(
+        prevent_thread_lock=True,
         server_name=options.host,
         server_port=options.port,
         share=options.share,
@@ -112,6 +115,9 @@ def main(arguments: list[str] | None = None) -> None:
         max_file_size="1kb",
         app_kwargs=guards(options.host, options.share),
     )
+    # The page answers: what visitors start now need not import everything first.
+    SPARE.keep()
+    page.block_thread()
 
 
 if __name__ == "__main__":

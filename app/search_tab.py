@@ -18,6 +18,8 @@ from .texts import Texts
 
 VIEW = View("search", "Start", lambda stage: stage != "program")
 _DEFAULTS = SearchConfig.model_validate({})
+FIT_SEQUENCES = 96
+"""Sequences that a router is fitted on: fewer than by default, as a reader waits for the fit."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,13 @@ def config_from(
     """
     hybrid_form.check_hybrid(components, n_blocks)
     routed = "router" in STRATEGIES.find(strategy).options
+    router = {"threshold": router_threshold, "fit_sequences": FIT_SEQUENCES}
     options = {
         "steps": int(steps),
         "batch_size": batch_size,
         "strategy": strategy,
         **({"mixture_lr": mixture_lr} if mixture_lr else {}),
-        **({"router": {"threshold": router_threshold}} if routed else {}),
+        **({"router": router} if routed else {}),
         "projector_lr": projector_lr,
         "component_lr": component_lr,
         "eval_every": max(1, int(steps) // 5),

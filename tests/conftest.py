@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from manticore.runs import launch
+from manticore.runs.spare import Spare
 from manticore.stories import generate_stories
 from tests import forked
 from tests.tiny import save_component
@@ -21,6 +22,7 @@ hypothesis.settings.load_profile("any machine")
 
 END = "<|endoftext|>"
 START_PROCESS = launch.start_process
+WARM = Spare.warm
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +46,7 @@ def _forked_workers() -> Iterator[None]:
     """Runs that tests start have workers that need not import everything again."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(launch, "start_process", forked.start_process)
+        patched.setattr(Spare, "warm", lambda self: None)
         yield
 
 
@@ -51,6 +54,7 @@ def _forked_workers() -> Iterator[None]:
 def fresh_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers start as outside of tests: by an interpreter of their own."""
     monkeypatch.setattr(launch, "start_process", START_PROCESS)
+    monkeypatch.setattr(Spare, "warm", WARM)
 
 
 @pytest.fixture(autouse=True)

@@ -59,9 +59,13 @@ def demo(
     root: Root = None,
 ) -> None:
     """See mixture weights follow a text: two languages, two bundled components, one hybrid."""
-    quiet_progress()
     # Two searches run at a time, and threads that share a core mostly wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
+    from manticore.runs.spare import SPARE
+
+    # Before all that takes seconds here: it imports while the hybrid is built.
+    SPARE.keep()
+    quiet_progress()
     from manticore.views.terminal.demo import demo as run_demo
 
     run_demo(Console(), steps=steps, seed=seed, root=root)

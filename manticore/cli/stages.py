@@ -121,6 +121,10 @@ def _function(stage: str) -> Callable[..., None]:
         source: Run | HybridConfig | None = _run(start, hybrid.names_given(context), root)
         if source is None:
             source = HybridConfig(components=tuple(start), **hybrid.given(context), **wanted)
+        if launch:
+            from manticore.runs.spare import SPARE
+
+            SPARE.warm()  # it imports while the hybrid is built
         _check_machine(everywhere, described, launch)
         # From here on torch is needed, which bad options need not wait for.
         from manticore.runs.from_hybrid import hybrid_of, start_stage

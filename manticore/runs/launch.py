@@ -3,14 +3,13 @@
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from manticore.config.run import RunConfig, Start
 from manticore.extras import require
-from manticore.paths import worker_environment
+from manticore.runs.spare import SPARE, start_worker_process
 from manticore.store.disk import writing
 from manticore.store.files import publish_folder, write_json
 from manticore.store.folder import (
@@ -51,7 +50,7 @@ class WorkerProcess(Protocol):
 
 
 def start_process(folder: Path, output: BinaryIO) -> WorkerProcess:
-    """Start a worker in a session of its own, by a fresh interpreter.
+    """Start a worker in a session of its own: the spare one, or a fresh interpreter.
 
     Args:
         folder: Folder of the run.
@@ -60,14 +59,8 @@ def start_process(folder: Path, output: BinaryIO) -> WorkerProcess:
     Raises:
         OSError: The process cannot be started.
     """
-    return subprocess.Popen(
-        [sys.executable, "-m", "manticore.runs.worker", str(folder)],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env=worker_environment(),
-        start_new_session=True,
-        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+    return SPARE.take(folder, Path(output.name)) or start_worker_process(
+        "manticore.runs.worker", str(folder), stdin=subprocess.DEVNULL, stdout=output
     )
 
 

@@ -1,0 +1,73 @@
+"""The process of a spare worker: `python -m manticore.runs.waiting`; see `spare`.
+
+It imports what runs need, waits for one line on its standard input, and is then the worker of the
+run that the line names. At the end of its input, without a line, it ends.
+"""
+
+import json
+import os
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+
+def main() -> int:
+    """Wait for a run and do it.
+
+    Returns:
+        Exit status of the worker.
+    """
+    lines: list[bytes] = []
+    # In a thread: whoever made this process may end while it still imports.
+    listening = threading.Thread(target=_listen, args=(lines,))
+    listening.start()
+    import_for_runs()
+    listening.join()
+    job = json.loads(lines[0])
+    _write_to(Path(job["log"]))
+    from manticore.runs import worker
+
+    return worker.main([job["folder"]])
+
+
+def _listen(lines: list[bytes]) -> None:
+    """Add the line that comes; at the end of the input, end this process."""
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        os._exit(0)
+    lines.append(line)
+
+
+def import_for_runs() -> None:
+    """Import what a run of bundled components would import, stage by stage.
+
+    What is broken is left to the run, whose failure it will be, with its remedy.
+    """
+    with suppress(Exception):
+        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
+
+        from manticore.components.zoo import zoo_names, zoo_path
+        from manticore.names import PROJECTORS, STAGES, STRATEGIES
+        from manticore.ops.backends import scan_backend
+
+        for entry in (*STAGES.values(), *STRATEGIES.values(), *PROJECTORS.values()):
+            entry.load()
+        # Transformers imports a family when its class is first asked for.
+        for name in zoo_names():
+            _ = MODEL_FOR_CAUSAL_LM_MAPPING[type(AutoConfig.from_pretrained(zoo_path(name)))]
+        scan_backend("cpu")  # loads its compiled kernels, or compiles them
+
+
+def _write_to(log: Path) -> None:
+    """Write to a file from now on, and read nothing more: the streams that any worker has."""
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for of, stream in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(of, stream)
+    for descriptor in (output, nothing):
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
