@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from manticore.data.resolve import LONGEST_NAME, check_source
 from manticore.paths import expanded
 
 _FILES = {".txt", ".md", ".json", ".jsonl", ".csv", ".parquet", ".gz"}
@@ -29,9 +30,6 @@ class Texts:
             ValueError: An unknown bundled text, a file outside the folder, or not a name.
             FileNotFoundError: There is no such file in the folder.
         """
-        # Here, because it needs torch, which takes seconds to import.
-        from manticore.data.resolve import LONGEST_NAME, check_source
-
         name = name.strip()
         if name.startswith("bundled:") or set("\n\0") & set(name) or len(name) > LONGEST_NAME:
             check_source(name)

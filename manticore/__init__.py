@@ -9,6 +9,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from manticore.importing import without_collecting
+
 if TYPE_CHECKING:
     from manticore.api import (
         Run,
@@ -103,7 +105,8 @@ sys.modules[__name__].__class__ = _Package
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'manticore' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    with without_collecting():
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from manticore.importing import without_collecting
+
 if TYPE_CHECKING:  # pydantic takes a tenth of a second, which a list of commands need not wait for
     from pydantic import GetCoreSchemaHandler
     from pydantic_core.core_schema import CoreSchema
@@ -51,7 +53,8 @@ class Entry:
         if not isinstance(self.home, str):
             return self.home
         module, _, attribute = self.home.partition(":")
-        return getattr(import_module(module), attribute)
+        with without_collecting():
+            return getattr(import_module(module), attribute)
 
 
 E = TypeVar("E", bound=Entry)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from manticore.cli.common import Explaining, Root, Seed, quiet_progress
+from manticore.importing import without_collecting
 from manticore.views.wording import REACH
 
 commands = typer.Typer(cls=Explaining)
@@ -65,8 +66,9 @@ def demo(
 
     # Before all that takes seconds here: it imports while the hybrid is built.
     SPARE.keep()
-    quiet_progress()
-    from manticore.views.terminal.demo import demo as run_demo
+    with without_collecting():
+        quiet_progress()
+        from manticore.views.terminal.demo import demo as run_demo
 
     run_demo(Console(), steps=steps, seed=seed, root=root)
 

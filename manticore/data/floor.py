@@ -2,14 +2,62 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+import uuid
+from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from manticore.data.cache import digest
 from manticore.data.packing import separator_ids
-from manticore.data.token_ids import token_ids
+from manticore.data.token_ids import token_ids, tokenizer_fingerprint
 from manticore.stories.entropy import SAMPLE, Entropy, entropy_per_unit, entropy_stories
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transformers import PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+_BEGINNING = 20
+"""Stories that stand for the grammar, and on which the tokenizer is tried."""
+
+
+def floor_of_stories(
+    language: str, tokenizer: PreTrainedTokenizerBase, root: Path
+) -> Entropy | None:
+    """The entropy per token, kept on the disk; None if the tokenizer does not restore the text.
+
+    Args:
+        language: Language of the stories.
+        tokenizer: Tokenizer with an end-of-text token.
+        root: Folder of the cache.
+    """
+    first = entropy_stories(language, n=_BEGINNING)
+    for story, ids in zip(first, token_ids([s.text for s in first], tokenizer), strict=True):
+        if tokenizer.decode(ids, clean_up_tokenization_spaces=False) != story.text:
+            return None
+    grammar = [[story.text, story.nats] for story in first]
+    key = digest([language, SAMPLE, grammar, tokenizer_fingerprint(tokenizer)])
+    path = root / "floors" / f"{key}.json"
+    try:
+        return Entropy(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, TypeError) as error:
+        logger.warning("%s is damaged (%s) and written again.", path, error)
+    floor = entropy_per_token(language, tokenizer)
+    temporary = path.with_name(f".{key}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+    with suppress(OSError):  # it is only measured again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(asdict(floor)))
+        temporary.replace(path)
+    with suppress(OSError):
+        temporary.unlink(missing_ok=True)
+    return floor
 
 
 def entropy_per_token(

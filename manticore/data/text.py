@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from manticore.data.arguments import check_arguments
 from manticore.data.cache import FORMAT, TokenCache, cache_root, digest
-from manticore.data.floor import entropy_per_token
+from manticore.data.floor import floor_of_stories
 from manticore.data.packing import PackedTokens, StreamedTokens, token_blocks
 from manticore.data.resolve import open_source
 from manticore.data.sources import PARTS, StorySource, TextSource
 from manticore.data.token_ids import (
     end_of_text_id,
-    token_ids,
     tokenizer_fingerprint,
     vocabulary_size,
 )
 from manticore.paths import absolute
 from manticore.stories.entropy import Entropy
-from manticore.stories.generator import generate_stories
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,12 +110,11 @@ class TextData:
         """
         if not isinstance(self._source, StorySource):
             return None
-        for story in generate_stories(self._source.language, n_stories=20, stream="entropy"):
-            ids = token_ids([story], self._tokenizer)[0]
-            if self._tokenizer.decode(ids, clean_up_tokenization_spaces=False) != story:
-                logger.info("No floor is known for %s: its tokenizer changes the text.", self.name)
-                return None
-        return entropy_per_token(self._source.language, self._tokenizer)
+        root = cache_root(self._spec["cache_dir"])
+        floor = floor_of_stories(self._source.language, self._tokenizer, root)
+        if floor is None:
+            logger.info("No floor is known for %s: its tokenizer changes the text.", self.name)
+        return floor
 
     def __repr__(self) -> str:
         if isinstance(self.train, StreamedTokens) or isinstance(self.valid, StreamedTokens):

@@ -4,12 +4,15 @@ It imports what runs need, waits for one line on its standard input, and is then
 run that the line names. At the end of its input, without a line, it ends.
 """
 
+import gc
 import json
 import os
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+
+from manticore.importing import without_collecting
 
 
 def main() -> int:
@@ -44,7 +47,7 @@ def import_for_runs() -> None:
 
     What is broken is left to the run, whose failure it will be, with its remedy.
     """
-    with suppress(Exception):
+    with suppress(Exception), without_collecting():
         from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
 
         from manticore.components.zoo import zoo_names, zoo_path
@@ -56,7 +59,10 @@ def import_for_runs() -> None:
         # Transformers imports a family when its class is first asked for.
         for name in zoo_names():
             _ = MODEL_FOR_CAUSAL_LM_MAPPING[type(AutoConfig.from_pretrained(zoo_path(name)))]
-        scan_backend("cpu")  # loads its compiled kernels, or compiles them
+        # These load the compiled kernels, or compile them.
+        if scan_backend("cpu") == "numba":
+            import manticore.ops.cpu.recurrence  # noqa: F401
+    gc.freeze()  # what was imported stays: no collection of the run looks through it
 
 
 def _write_to(log: Path) -> None:

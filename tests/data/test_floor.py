@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from manticore.data import entropy_per_token
+from manticore.data.floor import floor_of_stories
 from manticore.data.packing import token_blocks
 from manticore.stories import sample_stories
 
@@ -24,3 +25,21 @@ def test_entropy_per_token_is_the_ratio_of_means(tokenizer, with_bos, bos):
 def test_bos_lowers_the_floor(tokenizer, with_bos):
     alone, led = (entropy_per_token("en", one, n=20).nats for one in (tokenizer, with_bos))
     assert led < alone
+
+
+def test_a_floor_is_measured_once(tokenizer, with_bos, tmp_path):
+    measured = floor_of_stories("es", tokenizer, tmp_path)
+    assert measured == entropy_per_token("es", tokenizer)
+    (kept,) = (tmp_path / "floors").iterdir()
+    kept.write_text(kept.read_text().replace("nats per token", "nats per word"))
+    assert floor_of_stories("es", tokenizer, tmp_path).unit == "nats per word"
+    assert floor_of_stories("es", with_bos, tmp_path) != measured
+    kept.write_text("{")
+    assert floor_of_stories("es", tokenizer, tmp_path) == measured
+    assert floor_of_stories("es", tokenizer, tmp_path) == measured
+    assert len(list((tmp_path / "floors").iterdir())) == 2
+
+
+def test_a_floor_that_cannot_be_kept_is_measured(tokenizer, tmp_path):
+    (tmp_path / "floors").touch()
+    assert floor_of_stories("en", tokenizer, tmp_path) == entropy_per_token("en", tokenizer)

@@ -377,3 +377,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     small, large = map(int, run.stdout.split())
     assert (tmp_path / "30.txt").stat().st_size > 27_000_000
     assert large - small < 12
+
+
+def test_the_name_of_a_text_is_checked_without_torch():
+    code = (
+        "import sys; from manticore.data.resolve import check_source\n"
+        "check_source('bundled:stories-en'); print('torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"

@@ -175,6 +175,11 @@ def test_a_spare_that_was_taken_is_replaced_where_one_is_kept(config, root):
     assert SPARE.pid is None, "none is made after the last"
 
 
+def spares_of(pid: int) -> list[int]:
+    children = psutil.Process(pid).children()
+    return [child.pid for child in children if "manticore.runs.waiting" in child.cmdline()]
+
+
 PARENT = """
 import os, sys, time
 from manticore.runs.spare import SPARE
@@ -208,11 +213,12 @@ def test_the_page_keeps_a_spare_and_leaves_no_process(tmp_path, how):
     port = free_port()
     command = [sys.executable, "-m", "app.main", "--port", str(port), "--runs-root", str(tmp_path)]
     with subprocess.Popen(command, start_new_session=True) as page:
-        wait_for_server(page, f"http://127.0.0.1:{port}")
-        children = psutil.Process(page.pid).children
-        until(children)
-        (made,) = children()
-        assert "manticore.runs.waiting" in made.cmdline()
-        page.send_signal(how)
-        page.wait(TIMEOUT)
-        until(lambda: is_gone(made.pid))
+        try:
+            wait_for_server(page, f"http://127.0.0.1:{port}")
+            until(lambda: spares_of(page.pid))
+            (made,) = spares_of(page.pid)
+            page.send_signal(how)
+            page.wait(TIMEOUT)
+            until(lambda: is_gone(made))
+        finally:
+            page.kill()
