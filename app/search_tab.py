@@ -110,14 +110,19 @@ def build(page: Page) -> None:
     with gr.Row():
         with gr.Column(scale=4, min_width=340):
             start = gr.Button("Start", variant="primary", elem_id="start", render=False)
-            form = _form(start, page.texts)
+            form = lay_out(start, page.texts)
         with gr.Column(scale=9, min_width=480):
             panel = RunPanel(page, VIEW)
     panel.start_with(start, form.inputs, partial(config_from, page.texts))
 
 
-def _form(start: gr.Button, texts: Texts) -> Form:
-    """Lay out the inputs, with the button above those that few will touch."""
+def lay_out(start: gr.Button, texts: Texts) -> Form:
+    """Lay out the inputs, with the button above those that few will touch.
+
+    Args:
+        start: The button, not rendered yet.
+        texts: Texts that the page may read.
+    """
     components, n_blocks = hybrid_form.component_inputs()
     text = gr.Dropdown(
         catalogue.TEXTS,

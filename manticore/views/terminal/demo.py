@@ -34,8 +34,10 @@ from manticore.views.terminal.watching import Until, watch
 from manticore.views.wording import in_its_folder
 
 COMPONENTS = ("zoo:tales-neox", "zoo:novelas-mamba")
-TEXTS = ("bundled:stories-en", "bundled:stories-es")
-BOTH = "bundled:stories-mixed"
+N_STORIES = 1000
+"""More than the searches read, and soon tokenized."""
+TEXTS = tuple(f"bundled:stories-{language}?n_stories={N_STORIES}" for language in ("en", "es"))
+BOTH = f"bundled:stories-mixed?n_stories={N_STORIES}"
 PROMPTS = ("Once upon a time", "Había una vez")
 SEQ_LEN = 128
 SAMPLE_TOKENS = 60
@@ -194,7 +196,8 @@ def demo(
 def _fitted(told: Demo) -> tuple[Run, list[Measured]]:
     """A routed search that has fitted its router, and perplexities: without it, and with it."""
     run = told.start(told.hybrid, told.both, "routed", router=ROUTER)
-    # While the process of the run starts.
+    # While the process of the run starts: also what the run reads before its first picture.
+    _ = told.both.floor
     even = perplexity(told.hybrid, told.both.valid, batch_size=4, max_batches=8)
     told.show(run, until=lambda run: any(event["kind"] == "probe" for event in run.events()))
     metrics = next(event["metrics"] for event in run.events() if event["kind"] == "eval")
