@@ -15,6 +15,7 @@ from manticore.runs import runs_root
 from manticore.runs.spare import SPARE
 from manticore.views.wording import REACH
 
+from . import diagram
 from .guard import guards
 from .open_runs import OpenRuns
 from .page import ALL_AT_ONCE, QUIETLY, Page
@@ -52,6 +53,7 @@ def build_page(root: Path, texts: Path | None = None) -> gr.Blocks:
                     elem_id="run",
                 )
         page = Page(opened, shown, Texts(texts), lambda stage: tab_for(stage).title)
+        diagram.build(page)
         with gr.Tabs() as tabs:
             for tab in TABS:
                 with gr.Tab(tab.title, id=tab.id):

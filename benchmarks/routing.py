@@ -153,8 +153,10 @@ class Contest:
         if name in self.target.names or name == "lora":
             own = self.better if name == "lora" else name
             components, head = (components[self.target.names.index(own)],), "mixed"
-            lora = {"lora": {"rank": self.lora_rank(), "alpha": 2 * self.lora_rank()}}
-            stages = {"finetune": options | (lora if name == "lora" else {})}
+            if name == "lora":
+                rank = self.lora_rank()
+                options["lora"] = {"rank": rank, "alpha": 2 * rank}
+            stages = {"finetune": options}
         elif name == "static":
             head, stages = "mixed", {"search": options | {"strategy": "darts"}}
         elif name == "frozen":
@@ -263,7 +265,8 @@ def _measure(contest: Contest) -> dict[str, Any]:
     for row in rows:
         table.add_row(*(str(row.get(column, "")) for column in columns))
     Console().print(table)
-    setup = _setup(contest.target) | {"rates": contest.rates, "lora_rank": contest.lora_rank()}
+    setup = _setup(contest.target) | {"rates": contest.rates}
+    setup |= {"lora_rank": contest.lora_rank()} if contest.target.rivals else {}
     setup |= {"training_tokens": contest.target.data.n_tokens}
     setup |= {"processors": contest.trials.processors}
     return {"setup": setup, "rows": rows, "tuning": contest.tuned}

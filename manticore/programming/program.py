@@ -17,6 +17,7 @@ from accelerate import PartialState
 from accelerate.utils.memory import clear_device_cache
 
 from manticore.config.programming import Combination, ProgramConfig, TaskSearch
+from manticore.hybrid.outline import outline
 from manticore.programming.combining import above_chance, best_task, fit_lengths, weighted_mean
 from manticore.programming.fresh import check_length, hybrid_for_task
 from manticore.programming.trust import alphas_by_task, task_agreement
@@ -81,6 +82,7 @@ def program(
         check_length(target, make_task(small.task, small, config.seed))
     total = len(searches) * options.steps
     events.emit("stage", name="program", total_steps=total)
+    events.emit("hybrid", **outline(target))
     if options.lengths and not any(event["kind"] == "step" for event in events.earlier):
         _warn_of_lengths(options, events)
     found: Found = {}

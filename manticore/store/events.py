@@ -34,6 +34,7 @@ Event = Mapping[str, Any]
 # caller.
 EVENT_FIELDS: dict[str, frozenset[str]] = {
     "stage": frozenset({"name", "total_steps"}),
+    "hybrid": frozenset({"n_blocks", "components"}),
     "step": frozenset({"step", "loss", "lr"}),
     "mixture": frozenset({"step", "weights", "components"}),
     "eval": frozenset({"step", "metrics"}),

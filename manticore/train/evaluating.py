@@ -9,6 +9,7 @@ import torch
 from accelerate import PartialState
 
 from manticore.evaluate import alignment_error, perplexity
+from manticore.hybrid.outline import outline
 from manticore.store.events import Events
 from manticore.train.devices import use_device
 from manticore.train.results import write_metrics
@@ -57,6 +58,7 @@ def _measure(
     hybrid = on_device(starting_hybrid(folder, config, events), events.accelerator.device).eval()
     data = load_data(config, hybrid, events)
     events.emit("stage", name="evaluate", total_steps=0)
+    events.emit("hybrid", **outline(hybrid))
     events.emit(
         "mixture", step=0, weights=hybrid.mixture_weights, components=hybrid.component_names
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from accelerate import PartialState
 
 from manticore.config.training import TrainConfig
+from manticore.hybrid.outline import outline
 from manticore.store.events import Events
 from manticore.store.layout import HYBRID_FOLDER, RESULT_FOLDER
 from manticore.train.devices import use_device
@@ -51,6 +52,7 @@ def train(
         hybrid = on_device(starting_hybrid(folder, config, events), processes.device)
         data = load_data(config, hybrid, events)
     events.emit("stage", name=config.stage, total_steps=options.steps)
+    events.emit("hybrid", **outline(hybrid))
     # Before training touches them: what each component can do alone, as this run finds it.
     baselines = measure_components(
         hybrid,

@@ -131,6 +131,22 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     page.locator("#probe").get_by_text("Held-out text at step 400").wait_for()
     assert "block 4: " in page.locator("#probe p span[title]").first.get_attribute("title")
 
+    # The diagram is mixed by hand: by the keyboard, by dragging, and back.
+    page.locator("#diagram .now", has_text="perplexity as found").wait_for()
+    second = page.get_by_role("slider", name="Mixture weights of block 2")
+    second.press("ArrowDown")
+    page.locator("#diagram .now", has_text="mixed by hand").wait_for()
+    page.get_by_label("all blocks together").check()
+    place = second.bounding_box()
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] - 200, steps=5)
+    page.mouse.up()
+    page.locator("#diagram .told", has_text="This is exactly tiny-").wait_for()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Back to what was found").click()
+    page.locator("#diagram .now", has_text="perplexity as found").wait_for()
+
     page.get_by_role("tab", name="Chat").click()
     page.locator("#message textarea").fill("Once upon a time")
     page.locator("#send").click()
