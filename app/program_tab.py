@@ -9,17 +9,16 @@ from gradio.components import Component
 from manticore.config.programming import ProgramConfig
 from manticore.names import TASKS
 from manticore.runs import RunConfig
-from manticore.views.wording import short_task
 
 from . import hybrid_form
 from .page import Page
 from .run_panel import RunPanel, View
+from .skills import skill_inputs
 
 HOW = (
     "Mixture weights without a text: they are searched on small synthetic tasks, then combined. "
     "How much should each task count?"
 )
-SKILLS = {"in-context-recall": 1.0, "memorization": 0.5}
 VIEW = View("program", "Program", lambda stage: stage == "program", "program-")
 _DEFAULTS = ProgramConfig.model_validate({})
 
@@ -143,11 +142,7 @@ def build(page: Page) -> None:
 def _form(start: gr.Button) -> Form:
     components, n_blocks = hybrid_form.component_inputs("program-")
     gr.Markdown(HOW, elem_id="skills-how")
-    skills = _skills()
-    with gr.Accordion("What each task tests", open=False):
-        gr.Markdown(
-            "\n".join(f"- **{short_task(name)}**: {task.about}" for name, task in TASKS.items())
-        )
+    skills = skill_inputs()
     with gr.Row():
         preset = gr.Radio(
             [("Quick", "quick"), ("Baseline", "baseline")],
@@ -193,29 +188,6 @@ def _form(start: gr.Button) -> Form:
         *_length(),
         *_advanced(),
     )
-
-
-def _skills() -> list[gr.Slider]:
-    """A slider for each task, two in a row."""
-    sliders = []
-    tasks = list(TASKS)
-    for pair in (tasks[i : i + 2] for i in range(0, len(tasks), 2)):
-        with gr.Row():
-            sliders += [
-                gr.Slider(
-                    0,
-                    1,
-                    value=SKILLS.get(task, 0.0),
-                    step=0.05,
-                    label=short_task(task).capitalize(),
-                    min_width=140,
-                    buttons=[],
-                    elem_classes="skill",
-                    elem_id=f"skill-{task}",
-                )
-                for task in pair
-            ]
-    return sliders
 
 
 def _length() -> tuple[gr.Number, gr.Textbox]:

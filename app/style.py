@@ -61,6 +61,7 @@ footer { display: none !important; }
 .continuing { border-left: 3px solid #17a07c; padding: 2px 12px; font-size: 0.92rem; }
 .continuing pre { margin: 6px 0; padding: 7px 11px; border-radius: 8px; overflow-x: auto;
   background: var(--background-fill-secondary); font-size: 0.82rem; }
+.worked { padding: 5px 0 9px; font-size: 0.9rem; }
 .skill label { font-size: 0.88rem; }
 .skill input[type="number"] { width: 3.1rem; }
 #skills-how p { color: var(--body-text-color-subdued); font-size: 0.9rem; }

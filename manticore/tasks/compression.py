@@ -55,6 +55,8 @@ TASK = Task(
         "train_examples": TRAIN_EXAMPLES,
     },
     quick=QUICK | {"length": 8},
+    example={"vocabulary": 9, "length": 7},
+    tokens=lambda setting: [("key", setting.vocabulary - 1), ("restore", 1)],
     reconstructs=True,
     weight_in_text=compressible,  # as much in random order, and not by chance
 )

@@ -110,6 +110,12 @@ def _generate(setting: FuzzyInContextRecall, draw: Draw) -> Arrays:
     return next_token_examples(sequence - setting.vocabulary * scored, scored, draw.training)
 
 
+def _tokens(setting: FuzzyInContextRecall) -> list[tuple[str, int]]:
+    special = [("padding", 1), *([] if setting.multi_query else [("probe", 1)])]
+    n_tokens = setting.vocabulary - len(special)
+    return [("key", n_tokens // 2), ("value", n_tokens - n_tokens // 2), *special]
+
+
 def recalled_by_two(ids: np.ndarray, vocabulary: int) -> float:
     """Share of tokens that equal what followed the same two tokens at their last place."""
     return look_back(ids[:, 1:], ids[:, :-2] * vocabulary + ids[:, 1:-1])
@@ -120,6 +126,8 @@ TASK = Task(
     generate=_generate,
     axes={"vocabulary": VOCABULARIES} | RECALL_AXES,
     quick=QUICK | {"length": 48, "longest_key": 2, "longest_value": 2},
+    example={"vocabulary": 9, "length": 20, "longest_key": 2, "longest_value": 2},
+    tokens=_tokens,
     paper={"vocabulary": 128, "train_examples": 800},
     weight_in_text=beyond_chance(recalled_by_two),
 )

@@ -7,7 +7,7 @@ from pydantic import PositiveInt, model_validator
 
 from manticore.tasks.counting import beyond_chance, look_back
 from manticore.tasks.drawing import Arrays, Draw, in_blocks
-from manticore.tasks.recall import RecallSetting, check_recall, recall_examples
+from manticore.tasks.recall import RecallSetting, check_recall, recall_examples, recall_tokens
 from manticore.tasks.sizes import QUICK, RECALL_AXES, VOCABULARIES
 from manticore.tasks.task import Task
 
@@ -39,6 +39,8 @@ TASK = Task(
     generate=_generate,
     axes={"vocabulary": VOCABULARIES} | RECALL_AXES,
     quick=QUICK,
+    example={"vocabulary": 8, "length": 14},
+    tokens=recall_tokens,
     paper={"vocabulary": 128, "train_examples": 800},
     weight_in_text=beyond_chance(recalled),
 )

@@ -45,6 +45,11 @@ def _generate(setting: Memorization, draw: Draw) -> Arrays:
     return inputs, targets
 
 
+def _tokens(setting: Memorization) -> list[tuple[str, int]]:
+    n_tokens = setting.vocabulary - 1
+    return [("key", n_tokens // 2), ("value", n_tokens - n_tokens // 2), ("insert", 1)]
+
+
 def memorable(ids: np.ndarray, vocabulary: int) -> float:
     """Share of the entropy of single tokens that is gone once the preceding token is known."""
     alone = entropy(ids[:, 1:])
@@ -57,6 +62,8 @@ TASK = Task(
     generate=_generate,
     axes={"vocabulary": (512, 1024, 2048, 4096, 8192)},
     quick={"vocabulary": 64, "test_examples": 128},
+    example={"vocabulary": 9, "length": 10},
+    tokens=_tokens,
     paper={"vocabulary": 8192},
     weight_in_text=beyond_chance(memorable),
 )

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from manticore.tasks.counting import beyond_chance, look_back
 from manticore.tasks.drawing import Arrays, Draw, in_blocks
-from manticore.tasks.recall import RecallSetting, check_recall, recall_examples
+from manticore.tasks.recall import RecallSetting, check_recall, recall_examples, recall_tokens
 from manticore.tasks.sizes import QUICK, RECALL_AXES, VOCABULARIES
 from manticore.tasks.task import Task
 
@@ -38,6 +38,10 @@ def _generate(setting: NoisyInContextRecall, draw: Draw) -> Arrays:
     return recall_examples(setting, draw, setting.noise_vocabulary, setting.noise_share)
 
 
+def _tokens(setting: NoisyInContextRecall) -> list[tuple[str, int]]:
+    return recall_tokens(setting, setting.noise_vocabulary)
+
+
 def recalled_from_afar(ids: np.ndarray, vocabulary: int) -> float:
     """As for in-context recall, where the last place is in the far half of the preceding text."""
     return look_back(ids, ids[:, :-1], far=True)
@@ -50,6 +54,8 @@ TASK = Task(
     | RECALL_AXES
     | {"noise_share": (0.4, 0.6, 0.8)},
     quick=QUICK,
+    example={"vocabulary": 12, "length": 18, "noise_vocabulary": 4, "noise_share": 0.4},
+    tokens=_tokens,
     paper={"vocabulary": 144, "noise_share": 0.8},
     weight_in_text=beyond_chance(recalled_from_afar),
 )

@@ -39,6 +39,20 @@ def check_recall(setting: RecallSetting, noise_vocabulary: int = 0) -> None:
     require_vocabulary(setting, noise_vocabulary + special + 2, content)
 
 
+def recall_tokens(setting: RecallSetting, noise_vocabulary: int = 0) -> list[tuple[str, int]]:
+    """The kinds of tokens of a recall task, and how many there are of each.
+
+    Args:
+        setting: Setting of the task.
+        noise_vocabulary: How many of the vocabulary's tokens are only noise.
+    """
+    special = [] if setting.multi_query else [("probe", 1)]
+    n_tokens = setting.vocabulary - noise_vocabulary - len(special)
+    n_keys = n_tokens // 2
+    kinds = [("key", n_keys), ("value", n_tokens - n_keys), ("noise", noise_vocabulary)]
+    return [*kinds, *special]
+
+
 def recall_examples(
     setting: RecallSetting, draw: Draw, noise_vocabulary: int = 0, noise_share: float = 0.0
 ) -> Arrays:
@@ -62,8 +76,8 @@ def recall_examples(
         noise_share: Probability that a pair is noise.
     """
     rng, n, n_pairs = draw.rng, draw.n_examples, setting.length // 2 - 1
-    n_tokens = setting.vocabulary - noise_vocabulary - (not setting.multi_query)
-    n_keys = n_tokens // 2
+    (_, n_keys), (_, n_values), *_ = recall_tokens(setting, noise_vocabulary)
+    n_tokens = n_keys + n_values
 
     keys = rng.integers(n_keys, size=(n, n_pairs))
     value_of = rng.integers(n_keys, n_tokens, size=(n, n_keys))

@@ -84,6 +84,8 @@ TASK = Task(
         "tokens_to_copy": (32, 64, 96),
     },
     quick=QUICK | {"tokens_to_copy": 4},
+    example={"vocabulary": 10, "length": 14, "tokens_to_copy": 4},
+    tokens=lambda setting: [("key", setting.vocabulary - 2), ("blank", 1), ("copy", 1)],
     paper={"tokens_to_copy": 96},
     weight_in_text=beyond_chance(copied),
 )

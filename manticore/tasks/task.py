@@ -4,7 +4,7 @@ To add a task is to write a file with a `Task` in this folder or elsewhere, and 
 `manticore.names.TASKS`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,6 +32,9 @@ class Task:
             where it leaves the task out.
         reconstructs: Whether all targets are decoded from the last position, by a head for that.
             Otherwise a causal language model's output at position t is scored on `targets[:, t]`.
+        example: What changes in the baseline for an example that people can read.
+        tokens: The kinds of tokens of a setting, in the order of the vocabulary, each with how
+            many there are: "key", "value", "noise", "blank", "padding" or what they announce.
         weight_in_text: How much a text rewards what the task trains, from 0 to 1, counted without
             training: a function of its tokens (n, T), in windows as the model sees them, and the
             size of the vocabulary. None where nothing to count is known: the task then has no
@@ -42,6 +45,8 @@ class Task:
     generate: Callable[[Any, Draw], Arrays]
     axes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     quick: Changes = field(default_factory=dict)
+    example: Changes = field(default_factory=dict)
+    tokens: Callable[[Any], Sequence[tuple[str, int]]] | None = None
     paper: Changes | None = None
     reconstructs: bool = False
     weight_in_text: Callable[[np.ndarray, int], float] | None = None

@@ -1,0 +1,110 @@
+"""Finished runs that are bundled, so that a newcomer has a hybrid to look at before starting one.
+
+An entry is a folder `assets/gallery/NAME` with a run's `config.json`, `events.jsonl` and metrics,
+and `learned.safetensors`: the weights of its hybrid without those of the components, which are
+bundled already and did not learn. To make one: `python -m tools.gallery`.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from manticore.config.run import RunConfig
+from manticore.paths import bundled
+from manticore.runs.run import Run, get_run
+from manticore.store.disk import writing
+from manticore.store.events import EVENTS_FILE, read_events
+from manticore.store.files import publish_folder
+from manticore.store.folder import CONFIG_FILE, runs_root
+from manticore.store.layout import HYBRID_FOLDER, METRICS_FILE, RESULT_FOLDER, START_FOLDER
+from manticore.store.status import write_status
+
+LEARNED_FILE = "learned.safetensors"
+COMPONENTS = "components."
+"""Beginning of the names of the components' weights."""
+_PREFIX = "0-gallery-"
+"""Ids sort by time: an entry comes before every run of somebody's own."""
+
+
+def gallery_names() -> list[str]:
+    """Names of the bundled runs."""
+    try:
+        return sorted(path.parent.name for path in bundled("gallery").glob(f"*/{CONFIG_FILE}"))
+    except FileNotFoundError:
+        return []
+
+
+def open_gallery(name: str, root: str | os.PathLike[str] | None = None) -> Run:
+    """A bundled run, put among the other runs if it is not there yet.
+
+    Args:
+        name: One of `gallery_names`.
+        root: Folder of all runs; $MANTICORE_RUNS or ./runs if None. Made if missing.
+
+    Raises:
+        LookupError: There is no such entry.
+        DiskFullError: The disk is full.
+        OSError: The folder cannot be written.
+    """
+    if name not in gallery_names():
+        raise LookupError(
+            f"There is no {name!r} in the gallery: choose one of {', '.join(gallery_names())}."
+        )
+    base = runs_root(root)
+    if not (base / f"{_PREFIX}{name}").is_dir():
+        _put(bundled("gallery") / name, base)
+    return get_run(f"{_PREFIX}{name}", base)
+
+
+def _put(entry: Path, base: Path) -> None:
+    """Make a run folder of an entry; it appears under its name only when it is whole."""
+    base.mkdir(parents=True, exist_ok=True)
+    making = base / f".{_PREFIX}{entry.name}-{os.getpid()}"
+    try:
+        with writing(making):
+            making.mkdir()
+            for file in (CONFIG_FILE, EVENTS_FILE):
+                shutil.copyfile(entry / file, making / file)
+            _build(entry, making)
+            shutil.copyfile(entry / METRICS_FILE, making / RESULT_FOLDER / METRICS_FILE)
+            created = read_events(making)[0][0]["time"]
+            write_status(making, "done", created=created)
+            publish_folder(making, base / f"{_PREFIX}{entry.name}")
+    except FileExistsError:
+        # Another process was faster.
+        shutil.rmtree(making, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+
+
+def _build(entry: Path, making: Path) -> None:
+    """The hybrid of an entry as it was at first, and as it is with what it has learned."""
+    # Here, because they need torch, which takes seconds to import.
+    from safetensors.torch import load_file
+
+    from manticore.hybrid import build_hybrid
+    from manticore.hybrid.routing import RouterSettings
+
+    config = RunConfig.model_validate_json((entry / CONFIG_FILE).read_text(encoding="utf-8"))
+    hybrid = build_hybrid(
+        list(config.components),
+        config.n_blocks,
+        projector=config.projector,
+        projector_init=config.projector_init,
+        head=config.head,
+        gate=config.gate,
+    )
+    hybrid.save_pretrained(making / START_FOLDER)
+    learned = load_file(entry / LEARNED_FILE)
+    if getattr(config.options, "strategy", "") == "routed":
+        router = config.options.router
+        hybrid.add_router(RouterSettings(router.width, config.options.tied, router.threshold))
+    result = hybrid.load_state_dict(learned, strict=False)
+    lacking = [key for key in result.missing_keys if not key.startswith(COMPONENTS)]
+    if lacking or result.unexpected_keys:
+        raise ValueError(
+            f"The entry {entry.name} of the gallery does not fit this version: make it again with "
+            "python -m tools.gallery."
+        )
+    hybrid.save_pretrained(making / RESULT_FOLDER / HYBRID_FOLDER)
