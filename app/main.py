@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from manticore.runs import runs_root
+from manticore.runs.gallery import gallery_names, open_gallery
 from manticore.runs.spare import SPARE
 from manticore.views.wording import REACH
 
@@ -22,6 +24,8 @@ from .page import ALL_AT_ONCE, QUIETLY, Page
 from .style import CSS, FIT_FIGURES, REMEMBER_RUN, THEME
 from .tabs import TABS, tab_for
 from .texts import Texts
+
+log = logging.getLogger(__name__)
 
 MASTHEAD = """
 # Manticore
@@ -71,13 +75,36 @@ def _remember(blocks: gr.Blocks, page: Page, tabs: gr.Tabs, last_run: gr.Browser
         run = opened.find(asked or last)
         if asked and run is None:
             gr.Warning("There is no such run here. Choose one from the list.")
+        elif run is None:
+            run = opened.first()
         choices = gr.Dropdown(choices=opened.choices(), value=run.id if run else None)
         return choices, gr.Tabs(selected=tab_for(run.config.stage).id) if run else gr.skip()
 
     blocks.load(restore, last_run, [shown, tabs], **ALL_AT_ONCE)
+    # The bundled run is made while the first page is open.
+    waiting = gr.Timer(2.0)
+    waiting.tick(partial(_first, opened), shown, [shown, waiting], **ALL_AT_ONCE)
     tabs.change(None, None, None, js=FIT_FIGURES, **QUIETLY)
     shown.change(None, shown, last_run, js=REMEMBER_RUN, **QUIETLY)
     shown.focus(lambda: gr.Dropdown(choices=opened.choices()), None, shown, **ALL_AT_ONCE)
+
+
+def _open_gallery(root: Path) -> None:
+    """Put the bundled runs among the others, so that a newcomer has a hybrid to look at."""
+    for name in gallery_names():
+        try:
+            open_gallery(name, root)
+        except (OSError, ValueError) as error:
+            log.warning("The bundled run %s is left out: %s", name, error)
+
+
+def _first(opened: OpenRuns, shown: str | None) -> Any:
+    """Show something to somebody who has chosen nothing, once there is something."""
+    run = None if shown else opened.first()
+    if run is None and not shown:
+        return gr.skip(), gr.skip()
+    choices = gr.Dropdown(choices=opened.choices(), value=run.id) if run else gr.skip()
+    return choices, gr.Timer(active=False)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -105,7 +132,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"There is no folder {options.texts}: give an existing one with --texts.")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     texts = options.texts and options.texts.expanduser()
-    page = build_page(runs_root(options.runs_root), texts)
+    root = runs_root(options.runs_root)
+    page = build_page(root, texts)
     page.launch(
         prevent_thread_lock=True,
         server_name=options.host,
@@ -119,6 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     # The page answers: what visitors start now need not import everything first.
     SPARE.keep()
+    _open_gallery(root)
     page.block_thread()
 
 

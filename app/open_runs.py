@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manticore.runs import Run, get_run, runs
+from manticore.runs.gallery import is_gallery_run
 
 from .status import run_label
 
@@ -56,6 +57,12 @@ class OpenRuns:
             if len(self._open) > _KEPT:
                 self._open.popitem(last=False)
         return run
+
+    def first(self) -> Run | None:
+        """The run that somebody sees who asks for none: the newest at work, or a bundled one."""
+        known = runs(self.root)
+        at_work = (run for run in known if run.is_alive)
+        return next(at_work, next((run for run in known if is_gallery_run(run.id)), None))
 
     def choices(self) -> list[tuple[str, str]]:
         """(label, id) of the recent runs, newest first."""

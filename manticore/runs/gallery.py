@@ -9,6 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
+from manticore.components.zoo import zoo_names
 from manticore.config.run import RunConfig
 from manticore.paths import bundled
 from manticore.runs.run import Run, get_run
@@ -27,11 +28,22 @@ _PREFIX = "0-gallery-"
 
 
 def gallery_names() -> list[str]:
-    """Names of the bundled runs."""
+    """Names of the bundled runs whose components are bundled too (`$MANTICORE_ZOO` has others)."""
     try:
-        return sorted(path.parent.name for path in bundled("gallery").glob(f"*/{CONFIG_FILE}"))
+        entries = sorted(bundled("gallery").glob(f"*/{CONFIG_FILE}"))
+        known = {f"zoo:{name}" for name in zoo_names()}
     except FileNotFoundError:
         return []
+    return [path.parent.name for path in entries if known.issuperset(_config(path).components)]
+
+
+def is_gallery_run(run_id: str) -> bool:
+    """Whether an id is that of a bundled run.
+
+    Args:
+        run_id: Id of a run.
+    """
+    return run_id.startswith(_PREFIX)
 
 
 def open_gallery(name: str, root: str | os.PathLike[str] | None = None) -> Run:
@@ -54,6 +66,10 @@ def open_gallery(name: str, root: str | os.PathLike[str] | None = None) -> Run:
     if not (base / f"{_PREFIX}{name}").is_dir():
         _put(bundled("gallery") / name, base)
     return get_run(f"{_PREFIX}{name}", base)
+
+
+def _config(file: Path) -> RunConfig:
+    return RunConfig.model_validate_json(file.read_text(encoding="utf-8"))
 
 
 def _put(entry: Path, base: Path) -> None:
@@ -86,7 +102,7 @@ def _build(entry: Path, making: Path) -> None:
     from manticore.hybrid import build_hybrid
     from manticore.hybrid.routing import RouterSettings
 
-    config = RunConfig.model_validate_json((entry / CONFIG_FILE).read_text(encoding="utf-8"))
+    config = _config(entry / CONFIG_FILE)
     hybrid = build_hybrid(
         list(config.components),
         config.n_blocks,
