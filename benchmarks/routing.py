@@ -132,7 +132,8 @@ class Contest:
             found |= self.trials.measure(f"seed {seed} routed {steps}", routed)
         static = partial(self._hybrid, "static", seed, STEPS)
         found |= self.trials.measure(f"seed {seed} static", static)
-        for steps in (STEPS, 2 * STEPS):
+        few = (FEW_STEPS,) if self.target.rivals else ()
+        for steps in (*few, STEPS, 2 * STEPS):
             components = partial(self._components, seed, steps)
             found |= self.trials.measure(f"seed {seed} components {steps}", components)
         for name in RIVAL_RATES if self.target.rivals else ():
@@ -193,7 +194,12 @@ class Contest:
     def _components(self, seed: int, steps: int) -> dict[str, float]:
         models = {name: self.trained(name, seed, steps) for name in self.target.names}
         found = {f"{n}, {steps} steps": _score(m, self.target.test) for n, m in models.items()}
-        return found | (self._outputs(list(models.values()), seed) if steps == STEPS else {})
+        if steps > STEPS:
+            return found
+        mixed = self._outputs(list(models.values()), seed)
+        if steps < STEPS:
+            mixed = {f"{name}, {steps} steps": value for name, value in mixed.items()}
+        return found | mixed
 
     def _outputs(self, models: list[ManticoreForCausalLM], seed: int) -> dict[str, float]:
         """What can be done with the outputs of the trained components alone."""
@@ -237,11 +243,13 @@ class Contest:
             for steps in (0, FEW_STEPS, STEPS)
         }
         found[f"static hybrid, {STEPS} steps"] = total({"static": STEPS})
-        for steps in (STEPS, 2 * STEPS):
+        for steps in (FEW_STEPS, STEPS, 2 * STEPS):
             found |= {f"{name}, {steps} steps": total({name: steps}) for name in names}
-        both = dict.fromkeys(names, STEPS)
-        found |= dict.fromkeys(("ensemble of logits", "ensemble of probabilities"), total(both))
-        found["router over the outputs"] = total(both | fit)
+        for steps, suffix in ((FEW_STEPS, f", {FEW_STEPS} steps"), (STEPS, "")):
+            both = dict.fromkeys(names, steps)
+            for kind in ("logits", "probabilities"):
+                found[f"ensemble of {kind}{suffix}"] = total(both)
+            found[f"router over the outputs{suffix}"] = total(both | fit)
         found["hybrid, language known"] = total(fit)
         return found
 
