@@ -41,7 +41,7 @@ from rich.table import Table
 
 import manticore as mc
 from benchmarks.harness import Trials, best_of, save_results
-from benchmarks.routing_rivals import N_BLOCKS, Oracle, Outputs, costs_of_steps
+from benchmarks.routing_rivals import N_BLOCKS, Oracle, Outputs, best_weights, costs_of_steps
 from benchmarks.routing_texts import CACHE, TEXTS, Target, open_target
 from manticore.config.search import RouterConfig
 from manticore.evaluate import perplexity
@@ -210,9 +210,7 @@ class Contest:
         found = {}
         points = [tuple(point) for point in simplex_grid(len(models), ENSEMBLE_POINTS).tolist()]
         for kind, probabilities in (("logits", False), ("probabilities", True)):
-            best = min(
-                points, key=lambda w: _score(Outputs(whole, w, probabilities), target.tuning)
-            )
+            best = best_weights(whole, target.tuning, points, probabilities)
             found[f"ensemble of {kind}"] = _score(Outputs(whole, best, probabilities), target.test)
         options = RouterConfig(**ROUTER)
         whole.add_router(RouterSettings(options.width, threshold=options.threshold))

@@ -1,10 +1,12 @@
 """What routed hybrids are compared with, besides trained hybrids and components."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
-from torch.nn.functional import one_hot
+from torch.nn.functional import nll_loss, one_hot
+from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 import manticore as mc
@@ -52,6 +54,36 @@ class Outputs(torch.nn.Module):
             mixed = (logits * alpha[..., None, :]).sum(dim=-1)
         outputs[0].logits = mixed
         return outputs[0]
+
+
+@torch.no_grad()
+def best_weights(
+    models: ManticoreForCausalLM,
+    dataset: Dataset,
+    points: Sequence[tuple[float, ...]],
+    probabilities: bool,
+) -> tuple[float, ...]:
+    """The weights of an ensemble with the smallest loss on a text.
+
+    Args:
+        models: Hybrid of the components.
+        dataset: The text.
+        points: Weights to choose from.
+        probabilities: Whether probabilities are mixed instead of logits.
+    """
+    totals = torch.zeros(len(points))
+    for batch in DataLoader(dataset, batch_size=8):
+        ids, labels = batch["input_ids"], batch["labels"][:, 1:].flatten()
+        own = torch.stack(
+            [model(input_ids=ids, use_cache=False).logits[:, :-1] for model in models.components],
+            dim=-1,
+        ).flatten(0, 1)  # (n, V, K)
+        own = own.log_softmax(dim=1).exp() if probabilities else own
+        for index, point in enumerate(points):
+            mixed = own @ torch.tensor(point)
+            mixed = mixed.log() if probabilities else mixed.log_softmax(dim=-1)
+            totals[index] += nll_loss(mixed, labels, ignore_index=-100, reduction="sum")
+    return points[int(totals.argmin())]
 
 
 class Oracle(torch.nn.Module):
