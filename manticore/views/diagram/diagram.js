@@ -367,7 +367,8 @@ class Diagram {
         const layers = scene.components[k].layers[b];
         const about = scene.blockTexts[b][k];
         row.push(this.box(center, y, g.boxHalf, k, g.column > 40 ? layers : "", about));
-        for (const [side, x] of [[0, center - g.boxHalf], [1, center + g.boxHalf]]) {
+        const sides = g.column < 52 ? [] : [[0, center - g.boxHalf], [1, center + g.boxHalf]];
+        for (const [side, x] of sides) {
           const mark = make("path", {
             d: `M${x - 5},${y} L${x},${y - 5} L${x + 5},${y} L${x},${y + 5}Z`,
             fill: "var(--paper)", stroke: scene.components[k].color, "stroke-width": 1.5,
