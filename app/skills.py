@@ -5,6 +5,7 @@ import html
 import gradio as gr
 
 from manticore.names import TASKS
+from manticore.tasks.task import find_task
 from manticore.views.wording import short_task
 from manticore.views.worked_example import worked_example_html
 
@@ -53,6 +54,11 @@ def examples_html(seed: int) -> str:
     about = '<div class="faint">Above: what the model reads. Below: what it has to answer.</div>'
     return about + "".join(
         f'<div class="worked"><b>{html.escape(short_task(name).capitalize())}</b> '
-        f"{html.escape(task.about)}{worked_example_html(name, seed)}</div>"
+        f"{html.escape(task.about)}{_example(name, seed)}</div>"
         for name, task in TASKS.items()
     )
+
+
+def _example(name: str, seed: int) -> str:
+    """A worked example; nothing for a task of somebody's own that does not explain its tokens."""
+    return worked_example_html(name, seed) if find_task(name).tokens else ""

@@ -137,7 +137,7 @@ def test_the_wheel_has_all_files_of_the_packages_and_takes_no_common_name(wheel:
     expected |= {
         f"manticore_assets/{file}"
         for file in _files(ROOT / "assets")
-        if file.startswith(("recipes/", "zoo/")) or file == "__init__.py"
+        if file.startswith(("gallery/", "recipes/", "zoo/")) or file == "__init__.py"
     }
     assert names == expected
     assert "manticore/py.typed" in names
