@@ -83,9 +83,9 @@ def build(page: Page) -> None:
         if run is None:
             return (gr.skip(), gr.skip()) if before is None else (None, None)
         state = run.summary()["state"]
-        scene = scene_of_run(Snapshot.of(run), state)
         now = (run.id, state, len(run.events()))
-        if before == now or scene is None:
+        scene = None if before == now else scene_of_run(Snapshot.of(run), state)
+        if scene is None:
             return gr.skip(), gr.skip()
         return scene | {"measured": state == "done"}, now
 

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import gradio as gr
 from manticore.runs import runs_root
 from manticore.runs.gallery import gallery_names, open_gallery
 from manticore.runs.spare import SPARE
+from manticore.runs.trash import clear_trash
 from manticore.views.wording import REACH
 
 from . import diagram
@@ -133,6 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     texts = options.texts and options.texts.expanduser()
     root = runs_root(options.runs_root)
+    clear_trash(root)
     page = build_page(root, texts)
     page.launch(
         prevent_thread_lock=True,
@@ -147,7 +150,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     # The page answers: what visitors start now need not import everything first.
     SPARE.keep()
-    _open_gallery(root)
+    # Aside, as an interrupt has to reach this thread at once.
+    threading.Thread(target=_open_gallery, args=(root,), name="gallery", daemon=True).start()
     page.block_thread()
 
 

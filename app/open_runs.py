@@ -46,6 +46,8 @@ class OpenRuns:
         try:
             run = self._open.get(run_id) or get_run(run_id, self.root)
             _ = run.status, run.config
+            if not run.folder.is_dir():
+                raise LookupError(f"Run {run_id} was deleted.")
         except (ValueError, LookupError, OSError) as error:
             log.info("No run to show: %s", error)
             self._open.pop(run_id, None)

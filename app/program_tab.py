@@ -7,7 +7,7 @@ import gradio as gr
 from gradio.components import Component
 
 from manticore.config.programming import ProgramConfig
-from manticore.names import TASKS
+from manticore.names import STRATEGIES, TASKS
 from manticore.runs import RunConfig
 
 from . import hybrid_form
@@ -168,7 +168,8 @@ def _form(start: gr.Button) -> Form:
         label="Steps per task",
         elem_id="program-steps",
     )
-    strategy = hybrid_form.strategy_input("program-", without=("fixed", "routed"))
+    unfit = [name for name, entry in STRATEGIES.items() if not entry.programs]
+    strategy = hybrid_form.strategy_input("program-", without=unfit)
     from_scratch = gr.Checkbox(
         _DEFAULTS.from_scratch,
         label="Search on untrained blocks",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import chat_tab, program_tab, search_tab
+from . import chat_tab, program_tab, runs_tab, search_tab
 from .page import Page
 
 
@@ -28,6 +28,7 @@ TABS: list[Tab] = [
     Tab("search", "Build and search", search_tab.build, search_tab.VIEW.shows),
     Tab("program", "Program", program_tab.build, program_tab.VIEW.shows),
     Tab("chat", "Chat", chat_tab.build),
+    Tab("runs", "Runs", runs_tab.build),
 ]
 
 

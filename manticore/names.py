@@ -45,12 +45,14 @@ class Strategy(Entry):
         gradient: Whether mixture weights follow a gradient.
         held_out: Whether it judges mixture weights on a part of the training text that no other
             weight learns from.
+        programs: Whether it can find mixture weights on MAD tasks, to be used on a text.
         options: Options of a search that mean something to it and not to every strategy.
         defaults: Its own defaults, where they differ from those of `SearchConfig`.
     """
 
     gradient: bool = False
     held_out: bool = False
+    programs: bool = True
     options: frozenset[str] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
@@ -90,6 +92,7 @@ STRATEGIES: Registry[Strategy] = Registry(
         "routed": Strategy(
             home="manticore.search.routed:Routed",
             about="Every token its own mixture weights, from a router that is fitted first.",
+            programs=False,
             options=frozenset({"mixture_lr", "mixture_schedule", "tied", "entropy", "router"}),
         ),
         "probe": Strategy(
@@ -115,6 +118,7 @@ STRATEGIES: Registry[Strategy] = Registry(
         "fixed": Strategy(
             home="manticore.search.fixed:Fixed",
             about="Mixture weights stay as they are.",
+            programs=False,
         ),
     },
 )

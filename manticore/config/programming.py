@@ -102,14 +102,11 @@ class ProgramConfig(SearchConfig, frozen=True):
         return self
 
     def _check_search_options(self) -> None:
-        if self.strategy == "fixed":
+        if not STRATEGIES[self.strategy].programs:
+            others = ", ".join(name for name, entry in STRATEGIES.items() if entry.programs)
             raise ValueError(
-                "The strategy 'fixed' finds no mixture weights: choose one that searches."
-            )
-        if self.strategy == "routed":
-            raise ValueError(
-                "The strategy 'routed' finds mixture weights for the tokens of a text, which the "
-                "tasks do not have: choose another for programming."
+                f"The strategy {self.strategy!r} finds no mixture weights that tasks could pass on "
+                f"to a text: choose one of {others}."
             )
         if self.is_given("sample_tokens"):
             raise ValueError(

@@ -1,7 +1,6 @@
 """What a hybrid does at mixture weights that somebody tries by hand; the hybrid stays as it is."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
 from typing import TYPE_CHECKING
@@ -10,7 +9,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from manticore.components.tokenizers import token_texts
+from manticore.hybrid.generation import fitting_prompt
 from manticore.hybrid.mixture import check_mixture_weights
+from manticore.hybrid.parts import evaluating
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -51,7 +52,7 @@ def perplexity_at(
         ValueError: Wrong mixture weights.
     """
     options = _options(hybrid, mixture_weights)
-    with _evaluating(hybrid):
+    with evaluating(hybrid):
         ids = input_ids.to(hybrid.device)
         logits = hybrid(ids, use_cache=False, **options).logits[:, :-1]
         return exp(cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten()).item())
@@ -77,12 +78,11 @@ def try_mixture_weights(
     """
     if hybrid.tokenizer is None or not prompt.strip():
         raise ValueError("Nothing can be continued: give a prompt, and a hybrid with a tokenizer.")
-    begun = hybrid.tokenizer(prompt, return_tensors="pt", verbose=False)["input_ids"]
-    begun = begun.to(hybrid.device)
-    with _evaluating(hybrid):
+    begun, most = fitting_prompt(hybrid, prompt, CONTINUED_TOKENS)
+    with evaluating(hybrid):
         written = hybrid.generate(
             begun,
-            max_new_tokens=CONTINUED_TOKENS,
+            max_new_tokens=most,
             do_sample=False,
             output_logits=True,
             return_dict_in_generate=True,
@@ -106,16 +106,5 @@ def _options(
     if mixture_weights is None:
         return {}
     shape = (hybrid.config.n_blocks, len(hybrid.components))
-    alpha = check_mixture_weights(torch.tensor(mixture_weights), *shape)
+    alpha = check_mixture_weights(mixture_weights, *shape)
     return {"mixture_weights": alpha.to(hybrid.device)}
-
-
-@contextmanager
-def _evaluating(hybrid: "ManticoreForCausalLM") -> Iterator[None]:
-    """Without dropout inside; afterwards in the mode it was in."""
-    was_training = hybrid.training
-    hybrid.eval()
-    try:
-        yield
-    finally:
-        hybrid.train(was_training)

@@ -11,8 +11,6 @@ The paper reaches the same end by gradient descent on about 70M tokens; this tak
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -22,6 +20,7 @@ import torch
 from manticore.components.places import undamaged
 from manticore.hybrid.boundaries import BoundaryObserver
 from manticore.hybrid.mixture import PassWeights
+from manticore.hybrid.parts import evaluating
 from manticore.hybrid.projectors import Projector, resize_width
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def boundary_states(hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor) -> 
     """
     positions = _positions(input_ids)
     states = []
-    with _without_dropout(hybrid):
+    with evaluating(hybrid):
         for runner, cuts in zip(hybrid.runners, hybrid.cuts, strict=True):
             own = [runner.embed(input_ids, positions)]
             for start, stop in pairwise(cuts):
@@ -160,7 +159,7 @@ def observe_boundaries(
     """
     positions, alpha = _positions(input_ids), hybrid.mixture_weights
     weights = PassWeights.given(alpha, input_ids.shape[1])
-    with _without_dropout(hybrid):
+    with evaluating(hybrid):
         first = hybrid.get_input_embeddings()(input_ids, positions, weights)
         for _ in hybrid.blocks.states(first, weights, position_ids=positions, observer=observer):
             pass
@@ -191,14 +190,3 @@ class _Fit(BoundaryObserver):
 def _positions(input_ids: torch.Tensor) -> torch.Tensor:
     """(1, T) positions of sequences without padding."""
     return torch.arange(input_ids.shape[1], device=input_ids.device)[None]
-
-
-@contextmanager
-def _without_dropout(hybrid: "ManticoreForCausalLM") -> Iterator[None]:
-    """Evaluation mode inside; afterwards the mode that there was."""
-    was_training = hybrid.training
-    hybrid.eval()
-    try:
-        yield
-    finally:
-        hybrid.train(was_training)

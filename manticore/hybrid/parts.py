@@ -83,6 +83,21 @@ def plain_heads(models: Iterable[PreTrainedModel]) -> Iterator[None]:
         hide_heads(models)
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, without dropout, inside; afterwards the mode that there was.
+
+    Args:
+        model: Any model.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
 class HybridEmbedding(nn.Module):
     """h[0], the mixed embeddings of all components; it has no weights of its own."""
 

@@ -99,18 +99,11 @@ def _build(entry: Path, making: Path) -> None:
     # Here, because they need torch, which takes seconds to import.
     from safetensors.torch import load_file
 
-    from manticore.hybrid import build_hybrid
     from manticore.hybrid.routing import RouterSettings
+    from manticore.train.starting import build_from
 
     config = _config(entry / CONFIG_FILE)
-    hybrid = build_hybrid(
-        list(config.components),
-        config.n_blocks,
-        projector=config.projector,
-        projector_init=config.projector_init,
-        head=config.head,
-        gate=config.gate,
-    )
+    hybrid = build_from(config)
     hybrid.save_pretrained(making / START_FOLDER)
     learned = load_file(entry / LEARNED_FILE)
     if getattr(config.options, "strategy", "") == "routed":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 
 import pytest
 
@@ -146,6 +147,23 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="Back to what was found").click()
     page.locator("#diagram .now", has_text="perplexity as found").wait_for()
+
+    # The run is listed, exported, deleted and brought back.
+    page.get_by_role("tab", name="Runs").click()
+    row = page.locator("#runs-table span", has_text="tiny-mamba + tiny-neox")
+    page.locator("#runs-filter").locator("input, textarea").fill("mamba nothing-like-it")
+    row.wait_for(state="detached")
+    page.locator("#runs-filter").locator("input, textarea").fill("MAMBA done")
+    row.first.wait_for()
+    page.locator("#runs-export").click()
+    with page.expect_download() as download:
+        page.locator("#runs-download").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert f"{run.id}/hybrid/model.safetensors" in archive.namelist()
+    page.locator("#runs-delete").click()
+    page.locator("#runs-undo").click()
+    row.first.click()
+    page.wait_for_url(f"**/?run={run.id}")
 
     page.get_by_role("tab", name="Chat").click()
     page.locator("#message textarea").fill("Once upon a time")

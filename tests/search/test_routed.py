@@ -150,7 +150,7 @@ def test_no_step_is_for_a_router_alone() -> None:
         SearchConfig(strategy="darts", steps=0)
     with pytest.raises(ValueError, match="does not use router"):
         SearchConfig(strategy="darts", router={"width": 8})
-    with pytest.raises(ValueError, match="choose another for programming"):
+    with pytest.raises(ValueError, match="no mixture weights that tasks could pass on"):
         ProgramConfig(strategy="routed")
 
 

@@ -260,9 +260,11 @@ class Diagram {
   }
 
   explain(node, sentence) {
-    if (!sentence) return;
-    node.setAttribute("aria-label", sentence);
-    if (node.namespaceURI === SVG) node.setAttribute("tabindex", "0");
+    if (node.namespaceURI === SVG) {
+      node.setAttribute("role", "img");
+      node.setAttribute("aria-label", sentence);
+      node.setAttribute("tabindex", "0");
+    }
     const tell = () => { this.hovered = sentence; this.tell(); };
     const stop = () => { this.hovered = null; this.tell(); };
     node.addEventListener("pointerenter", tell);

@@ -1,0 +1,140 @@
+"""The tab that lists all runs: show, export, delete, bring back."""
+
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from manticore.runs import Run, RunError, runs
+from manticore.runs.export import export_run
+from manticore.runs.trash import discard, restore
+from manticore.views.plots import short_names
+from manticore.views.terminal.tables import outcome_label
+from manticore.views.wording import explain, state_words
+
+from .page import ALL_AT_ONCE, QUIETLY, Page
+
+COLUMNS = ["Run", "Stage", "State", "Steps", "Outcome", "Started"]
+MOST = 200
+"""Runs in the table; a filter finds the others."""
+TICK = 5.0
+
+
+def build(page: Page) -> None:
+    """Lay the tab out and wire it.
+
+    Args:
+        page: What the tabs share.
+    """
+    with gr.Row():
+        wanted = gr.Textbox(
+            placeholder="Filter by component, stage, state or name",
+            show_label=False,
+            scale=6,
+            elem_id="runs-filter",
+        )
+        delete = gr.Button("Delete", scale=1, elem_id="runs-delete")
+        undo = gr.Button("Bring back", scale=1, visible=False, elem_id="runs-undo")
+        prepare = gr.Button("Export", scale=1, elem_id="runs-export")
+    ready = gr.DownloadButton("Download", visible=False, elem_id="runs-download")
+    table = gr.Dataframe(
+        headers=COLUMNS,
+        datatype="str",
+        interactive=False,
+        show_label=False,
+        wrap=True,
+        elem_id="runs-table",
+    )
+    gr.Markdown("Select a row to show its run. Delete and Export are for the run that is shown.")
+    exports = tempfile.TemporaryDirectory(prefix="manticore-export-")
+    listed, deleted, drawn = gr.State([]), gr.State(""), gr.State(None)
+
+    def look(text: str, before: Any) -> Any:
+        found = matching(page.runs.root, text)
+        rows = [row_of(run) for run in found]
+        if rows == before:
+            return gr.skip(), gr.skip(), gr.skip()
+        return rows, [run.id for run in found], rows
+
+    def choose(ids: list[str], event: gr.SelectData) -> Any:
+        row = event.index[0]
+        if row >= len(ids):
+            return gr.skip()
+        return gr.Dropdown(choices=page.runs.choices(), value=ids[row])
+
+    def remove(run_id: str | None) -> Any:
+        run = page.runs.find(run_id)
+        try:
+            if run is None:
+                raise LookupError("Choose a run first: select its row.")
+            discard(run)
+        except (RunError, LookupError, OSError) as error:
+            gr.Warning(explain(error), title="Not deleted")
+            return gr.skip(), gr.skip(), gr.skip()
+        gr.Info("The run is deleted. It can be brought back until the page is started again.")
+        choices = gr.Dropdown(choices=page.runs.choices(), value=None)
+        return choices, run.id, gr.Button(visible=True)
+
+    def bring_back(run_id: str) -> Any:
+        try:
+            run = restore(run_id, page.runs.root)
+        except (LookupError, ValueError, OSError) as error:
+            gr.Warning(explain(error))
+            return gr.skip(), gr.Button(visible=False)
+        return gr.Dropdown(choices=page.runs.choices(), value=run.id), gr.Button(visible=False)
+
+    def pack(run_id: str | None) -> Any:
+        run = page.runs.find(run_id)
+        try:
+            if run is None:
+                raise LookupError("Choose a run first: select its row.")
+            file = export_run(run, Path(exports.name) / f"{run.id}.zip")
+        except (LookupError, OSError) as error:
+            gr.Warning(explain(error), title="Not exported")
+            return gr.DownloadButton(visible=False)
+        size = file.stat().st_size / 1e6
+        return gr.DownloadButton(f"Download {size:.0f} MB", value=str(file), visible=True)
+
+    for event in (wanted.change, gr.Timer(TICK).tick):
+        event(look, [wanted, drawn], [table, listed, drawn], **ALL_AT_ONCE)
+    table.select(choose, listed, page.shown, **ALL_AT_ONCE)
+    delete.click(remove, page.shown, [page.shown, deleted, undo], **QUIETLY)
+    undo.click(bring_back, deleted, [page.shown, undo], **QUIETLY)
+    prepare.click(pack, page.shown, ready, api_visibility="private")
+
+
+def matching(root: Path, text: str) -> list[Run]:
+    """The newest runs whose row has every word of a text.
+
+    Args:
+        root: Folder of all runs.
+        text: Words in any order; none for all runs.
+    """
+    words, found = (text or "").casefold().split(), []
+    for run in runs(root):
+        told = " ".join([run.id, run.config.name or "", *row_of(run)]).casefold()
+        if all(word in told for word in words):
+            found.append(run)
+        if len(found) == MOST:
+            break
+    return found
+
+
+def row_of(run: Run) -> list[str]:
+    """The cells of a run, in the order of `COLUMNS`.
+
+    Args:
+        run: The run.
+    """
+    row = run.summary()
+    what = " + ".join(short_names(row["components"]))
+    return [
+        what,
+        row["stage"].replace("-", " "),
+        state_words(row),
+        "" if row["step"] is None else f"{row['step']} of {row['total_steps']}",
+        outcome_label(run, row["metrics"]),
+        datetime.fromtimestamp(row["created"]).strftime("%Y-%m-%d %H:%M"),
+    ]

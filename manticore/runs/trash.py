@@ -1,0 +1,67 @@
+"""Deleted runs, which can be brought back until they are cleared away."""
+
+import os
+import shutil
+from pathlib import Path
+
+from manticore.runs.run import Run, RunError, get_run
+from manticore.store.folder import is_run_id, runs_root
+
+_DELETED = ".deleted-"
+"""No run id has a leading dot, so nobody takes a deleted run for a run."""
+
+
+def discard(run: Run) -> None:
+    """Take a run out of the list; its folder stays until `clear_trash`.
+
+    Args:
+        run: The run.
+
+    Raises:
+        RunError: The run is at work.
+        OSError: The folder cannot be moved.
+    """
+    if run.is_alive:
+        raise RunError(f"Run {run.id} is {run.status.state}: stop it before you delete it.")
+    run.folder.rename(run.folder.with_name(f"{_DELETED}{run.id}"))
+
+
+def restore(run_id: str, root: str | os.PathLike[str] | None = None) -> Run:
+    """Bring a deleted run back.
+
+    Args:
+        run_id: Id of the run.
+        root: Folder of all runs; $MANTICORE_RUNS or ./runs if None.
+
+    Raises:
+        ValueError: `run_id` does not have the form of an id.
+        KeyError: No deleted run has this id.
+        OSError: The folder cannot be moved.
+    """
+    if not is_run_id(run_id):
+        raise ValueError(f"{run_id!r:.100} is not a run id: give the id of a deleted run.")
+    base = runs_root(root)
+    deleted = base / f"{_DELETED}{run_id}"
+    if not deleted.is_dir():
+        raise KeyError(f"There is no deleted run {run_id!r} in {base}: it was cleared away.")
+    deleted.rename(base / run_id)
+    return get_run(run_id, base)
+
+
+def clear_trash(root: str | os.PathLike[str] | None = None) -> int:
+    """Remove all deleted runs for good.
+
+    Args:
+        root: Folder of all runs; $MANTICORE_RUNS or ./runs if None.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        OSError: A folder cannot be removed.
+    """
+    base: Path = runs_root(root)
+    deleted = list(base.glob(f"{_DELETED}*")) if base.is_dir() else []
+    for folder in deleted:
+        shutil.rmtree(folder)
+    return len(deleted)
