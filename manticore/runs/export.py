@@ -67,7 +67,7 @@ def export_run(run: Run, file: Path) -> Path:
 
 def _mixtures(run: Run) -> str:
     """One line per step, block and component."""
-    rows = [("step", "task", "block", "component", "mixture_weight")]
+    rows: list[tuple] = [("step", "task", "block", "component", "mixture_weight")]
     for event in run.events():
         if event["kind"] == "mixture":
             for block, row in enumerate(event["weights"], 1):
