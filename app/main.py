@@ -28,6 +28,7 @@ from .tabs import TABS, tab_for
 from .texts import Texts
 
 log = logging.getLogger(__name__)
+_OPENING = threading.Lock()
 
 MASTHEAD = """
 # Manticore
@@ -104,6 +105,12 @@ def _first(opened: OpenRuns, shown: str | None) -> Any:
     """Show something to somebody who has chosen nothing, once there is something."""
     run = None if shown else opened.first()
     if run is None and not shown:
+        # For the first visitor; those who come meanwhile look again.
+        if _OPENING.acquire(blocking=False):
+            try:
+                _open_gallery(opened.root)
+            finally:
+                _OPENING.release()
         return gr.skip(), gr.skip()
     choices = gr.Dropdown(choices=opened.choices(), value=run.id) if run else gr.skip()
     return choices, gr.Timer(active=False)
@@ -150,8 +157,6 @@ def main(arguments: list[str] | None = None) -> None:
     )
     # The page answers: what visitors start now need not import everything first.
     SPARE.keep()
-    # Aside, as an interrupt has to reach this thread at once.
-    threading.Thread(target=_open_gallery, args=(root,), name="gallery", daemon=True).start()
     page.block_thread()
 
 

@@ -334,12 +334,15 @@ class Diagram {
     const { g, svg, scene } = this;
     const x = g.junctions[g.N] + g.column * 0.42 + g.boxHalf * 0.7 + 14;
     const words = this.next ?? scene.next;
+    // A group of its own: an answer that comes while a divider is dragged must not replace that.
+    this.nextPlace?.remove();
+    this.nextPlace = make("g", {}, svg);
     for (const [i, word] of words.entries()) {
       const y = g.middle + (i - (words.length - 1) / 2) * 22;
-      const text = make("text", { x, y: y + 1, class: i ? "" : "strong" }, svg);
+      const text = make("text", { x, y: y + 1, class: i ? "" : "strong" }, this.nextPlace);
       text.textContent = word.text.trim() || "¶";
       const long = Math.max(2, (g.width - x - 4) * word.probability);
-      make("rect", { x, y: y + 5, width: long, height: 3, rx: 1.5, fill: "var(--soft)" }, svg);
+      make("rect", { x, y: y + 5, width: long, height: 3, rx: 1.5, fill: "var(--soft)" }, this.nextPlace);
       this.explain(text, `The next token is "${word.text.trim()}" with ${percent(word.probability)}.`);
     }
   }
@@ -509,8 +512,7 @@ class Diagram {
     const text = html("p", "written", this.found, prompt);
     html("b", "", text, continuation);
     this.next = next;
-    this.width = 0;
-    this.layout();
+    if (this.g) this.drawNext();
   }
 
   // Row b gets new weights; with "all blocks together", every row.
