@@ -63,7 +63,7 @@ def build(page: Page) -> None:
             return {"error": "There is no such run here: choose one from the list."}
         try:
             return measured(run, asked.get("weights"))
-        except (FileNotFoundError, OSError, ValueError, RuntimeError, TypeError) as error:
+        except (OSError, ValueError, RuntimeError, TypeError) as error:
             return {"error": explain(error)}
 
     shown = gr.HTML(
@@ -109,7 +109,7 @@ def measured(run: Run, weights: Any) -> dict[str, Any]:
     from manticore.evaluate.by_hand import try_mixture_weights
 
     hybrid, source = hybrid_of(run), run.hybrid_source()
-    ids = _held_out(run.folder, source)
+    ids = _held_out(run.folder)
     prompt = getattr(run.config.options, "sample_prompt", "") or PROMPT
     tried = try_mixture_weights(hybrid, ids, prompt, weights)
     compared = _compared(run.folder, source, source.stat().st_mtime_ns)
@@ -122,7 +122,7 @@ def measured(run: Run, weights: Any) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=32)
-def _held_out(folder: Path, _source: Path) -> "torch.Tensor":
+def _held_out(folder: Path) -> "torch.Tensor":
     """The beginnings of the first held-out sequences of a run's text, (n, T)."""
     import torch
 
@@ -137,12 +137,12 @@ def _held_out(folder: Path, _source: Path) -> "torch.Tensor":
 
 
 @lru_cache(maxsize=32)
-def _compared(folder: Path, source: Path, _changed: int) -> list[tuple[str, float]]:
+def _compared(folder: Path, _source: Path, _changed: int) -> list[tuple[str, float]]:
     """Perplexity of the hybrid as it was found, and of each component alone, on the same text."""
     from manticore.evaluate.by_hand import perplexity_at
 
     run = Run(folder)
-    hybrid, ids = hybrid_of(run), _held_out(folder, source)
+    hybrid, ids = hybrid_of(run), _held_out(folder)
     names = short_names(hybrid.component_names)
     rows = [("as found", perplexity_at(hybrid, ids))]
     for k, name in enumerate(names):

@@ -2,6 +2,7 @@
 
 import tempfile
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from manticore.views.plots import short_names
 from manticore.views.terminal.tables import outcome_label
 from manticore.views.wording import explain, state_words
 
+from .open_runs import OpenRuns
 from .page import ALL_AT_ONCE, QUIETLY, Page
 
 COLUMNS = ["Run", "Stage", "State", "Steps", "Outcome", "Started"]
@@ -52,11 +54,11 @@ def build(page: Page) -> None:
     listed, deleted, drawn = gr.State([]), gr.State(""), gr.State(None)
 
     def look(text: str, before: Any) -> Any:
-        found = matching(page.runs.root, text)
-        rows = [row_of(run) for run in found]
+        found = matching(page.runs, text)
+        rows = list(found.values())
         if rows == before:
             return gr.skip(), gr.skip(), gr.skip()
-        return rows, [run.id for run in found], rows
+        return rows, list(found), rows
 
     def choose(ids: list[str], event: gr.SelectData) -> Any:
         row = event.index[0]
@@ -105,21 +107,29 @@ def build(page: Page) -> None:
     prepare.click(pack, page.shown, ready, api_visibility="private")
 
 
-def matching(root: Path, text: str) -> list[Run]:
-    """The newest runs whose row has every word of a text.
+def matching(opened: OpenRuns, text: str) -> dict[str, list[str]]:
+    """The rows of the newest runs that have every word of a text, by the id of the run.
 
     Args:
-        root: Folder of all runs.
+        opened: The runs.
         text: Words in any order; none for all runs.
     """
-    words, found = (text or "").casefold().split(), []
-    for run in runs(root):
-        told = " ".join([run.id, run.config.name or "", *row_of(run)]).casefold()
+    words, found = (text or "").casefold().split(), {}
+    for run in runs(opened.root):
+        row = _row(opened, run.id, run.status.state, run.status.heartbeat)
+        told = " ".join([run.id, run.config.name or "", *row]).casefold()
         if all(word in told for word in words):
-            found.append(run)
+            found[run.id] = row
         if len(found) == MOST:
             break
     return found
+
+
+@lru_cache(maxsize=5 * MOST)
+def _row(opened: OpenRuns, run_id: str, _state: str, _heartbeat: float) -> list[str]:
+    """The cells of a run, which change when its status does: its events are not read each time."""
+    run = opened.find(run_id)
+    return [""] * len(COLUMNS) if run is None else row_of(run)
 
 
 def row_of(run: Run) -> list[str]:

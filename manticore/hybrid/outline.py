@@ -25,7 +25,7 @@ def outline(hybrid: "ManticoreForCausalLM") -> dict[str, Any]:
     components = []
     for k, (runner, own) in enumerate(zip(hybrid.runners, config.component_configs, strict=True)):
         layers = list(getattr(runner.backbone, runner.spec.layers))
-        cuts = list(config.cut_points(k, runner.depth))
+        cuts = list(hybrid.cuts[k])
         projectors = [
             [_size(hybrid.projectors.into_block(b, k)), _size(hybrid.projectors.out_of_block(b, k))]
             for b in range(config.n_blocks)

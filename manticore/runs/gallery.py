@@ -6,6 +6,7 @@ bundled already and did not learn. To make one: `python -m tools.gallery`.
 """
 
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def _config(file: Path) -> RunConfig:
 def _put(entry: Path, base: Path) -> None:
     """Make a run folder of an entry; it appears under its name only when it is whole."""
     base.mkdir(parents=True, exist_ok=True)
-    making = base / f".{_PREFIX}{entry.name}-{os.getpid()}"
+    making = base / f".{_PREFIX}{entry.name}-{secrets.token_hex(4)}"
     try:
         with writing(making):
             making.mkdir()
@@ -86,9 +87,6 @@ def _put(entry: Path, base: Path) -> None:
             created = read_events(making)[0][0]["time"]
             write_status(making, "done", created=created)
             publish_folder(making, base / f"{_PREFIX}{entry.name}")
-    except FileExistsError:
-        # Another process was faster.
-        shutil.rmtree(making, ignore_errors=True)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
         raise

@@ -278,9 +278,17 @@ class Run(RunRecord):
         Raises:
             RunError: The run is at work.
         """
+        self.check_deletable()
+        shutil.rmtree(self.folder)
+
+    def check_deletable(self) -> None:
+        """Refuse to delete a run that is at work.
+
+        Raises:
+            RunError: It is.
+        """
         if self.is_alive:
             raise RunError(f"Run {self.id} is {self.status.state}: stop it before you delete it.")
-        shutil.rmtree(self.folder)
 
 
 def get_run(run_id: str, root: str | os.PathLike[str] | None = None) -> Run:

@@ -4,8 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from manticore.runs.run import Run, RunError, get_run
-from manticore.store.folder import is_run_id, runs_root
+from manticore.runs.run import Run, get_run
+from manticore.store.folder import run_folder, runs_root
 
 _DELETED = ".deleted-"
 """No run id has a leading dot, so nobody takes a deleted run for a run."""
@@ -21,8 +21,7 @@ def discard(run: Run) -> None:
         RunError: The run is at work.
         OSError: The folder cannot be moved.
     """
-    if run.is_alive:
-        raise RunError(f"Run {run.id} is {run.status.state}: stop it before you delete it.")
+    run.check_deletable()
     run.folder.rename(run.folder.with_name(f"{_DELETED}{run.id}"))
 
 
@@ -38,14 +37,14 @@ def restore(run_id: str, root: str | os.PathLike[str] | None = None) -> Run:
         KeyError: No deleted run has this id.
         OSError: The folder cannot be moved.
     """
-    if not is_run_id(run_id):
-        raise ValueError(f"{run_id!r:.100} is not a run id: give the id of a deleted run.")
-    base = runs_root(root)
-    deleted = base / f"{_DELETED}{run_id}"
+    folder = run_folder(run_id, root)
+    deleted = folder.with_name(f"{_DELETED}{run_id}")
     if not deleted.is_dir():
-        raise KeyError(f"There is no deleted run {run_id!r} in {base}: it was cleared away.")
-    deleted.rename(base / run_id)
-    return get_run(run_id, base)
+        raise KeyError(
+            f"There is no deleted run {run_id!r} in {folder.parent}: it was cleared away."
+        )
+    deleted.rename(folder)
+    return get_run(run_id, root)
 
 
 def clear_trash(root: str | os.PathLike[str] | None = None) -> int:

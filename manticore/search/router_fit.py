@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from manticore.config.search import RouterConfig
+from manticore.hybrid.parts import evaluating
 from manticore.hybrid.routing import RoutedMixture
 
 if TYPE_CHECKING:
@@ -28,19 +29,17 @@ def component_losses(hybrid: "ManticoreForCausalLM", input_ids: torch.Tensor) ->
         hybrid: Hybrid of the components; it is put back into the mode it was in.
         input_ids: (n, T) token ids. The first of a row is not predicted, and has 0.
     """
-    was_training = hybrid.training
-    hybrid.eval()
     vocabulary, rows = hybrid.config.vocab_size, []
-    for ids in input_ids.split(_BATCH):
-        own = []
-        for model in hybrid.components:
-            logits = model(input_ids=ids, use_cache=False).logits[:, :-1, :vocabulary]
-            losses = nn.functional.cross_entropy(
-                logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
-            )
-            own.append(nn.functional.pad(losses.view(len(ids), -1), (1, 0)))
-        rows.append(torch.stack(own, dim=-1))
-    hybrid.train(was_training)
+    with evaluating(hybrid):
+        for ids in input_ids.split(_BATCH):
+            own = []
+            for model in hybrid.components:
+                logits = model(input_ids=ids, use_cache=False).logits[:, :-1, :vocabulary]
+                losses = nn.functional.cross_entropy(
+                    logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
+                )
+                own.append(nn.functional.pad(losses.view(len(ids), -1), (1, 0)))
+            rows.append(torch.stack(own, dim=-1))
     return torch.cat(rows)
 
 

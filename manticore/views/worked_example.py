@@ -3,9 +3,9 @@
 import html
 
 from manticore.tasks.example import Symbol, worked_example
-from manticore.views.plots.theme import INK, translucent
+from manticore.views.plots.theme import INK, component_colour, translucent
 
-COLORS = {"key": "#2a8ccc", "value": "#e69f35", "restore": "#c9699e"}
+COLORS = {"key": component_colour(0), "value": component_colour(1), "restore": component_colour(3)}
 """Keys and values; what only announces something or fills a place is gray."""
 _CHIP = (
     "display:inline-block;min-width:1.5em;padding:0 4px;margin:1px;border-radius:5px;"

@@ -594,7 +594,8 @@ class Shares {
     return grip;
   }
 
-  bounds(row = (this.diagram.mine ?? this.diagram.scene.weights)[this.b]) {
+  bounds() {
+    const row = (this.diagram.mine ?? this.diagram.scene.weights)[this.b];
     let sum = 0;
     return row.slice(0, -1).map((share) => (sum += share));
   }
