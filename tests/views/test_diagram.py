@@ -82,6 +82,27 @@ def test_a_run_shows_its_newest_mixture_weights_and_both_kinds_of_passages(
     assert built["tokens"] == []
 
 
+def test_a_search_can_be_replayed_from_its_first_step_to_its_last(
+    hybrid: ManticoreForCausalLM,
+) -> None:
+    events = _events(hybrid)[:2]
+    names = hybrid.component_names
+    for step in range(301):
+        share = 0.5 + step / 600
+        rows = [[share, 1 - share]] * 2
+        events.append({"kind": "mixture", "step": step, "weights": rows, "components": names})
+    scene = scene_of_run(Snapshot("run", "search", events))
+    assert scene is not None
+    assert len(scene["history"]) == 60
+    assert scene["history"][0] == {"label": "step 0", "weights": [[0.5, 0.5]] * 2}
+    assert scene["history"][-1] == {"label": "step 300", "weights": [[1.0, 0.0]] * 2}
+    # A task of a program has moments of its own.
+    events.append({"kind": "mixture", "step": 0, "weights": rows, "task": "memorization"})
+    scene = scene_of_run(Snapshot("run", "program", events), "running")
+    assert scene is not None
+    assert len(scene["history"]) == 1
+
+
 def test_mixing_by_hand_leaves_the_hybrid_as_it_is(hybrid: ManticoreForCausalLM) -> None:
     torch.manual_seed(0)
     ids = torch.randint(0, hybrid.config.vocab_size, (2, 12))

@@ -5,10 +5,15 @@
 // `measure(weights)` is asked what the hybrid does at mixture weights that are set by hand, or with
 // null at its own; it promises `{perplexity, next, prompt, continuation, compared}` or `{error}`.
 // No other file is needed, and nothing is fetched.
+//
+// Others on the page hear of mixture weights that are shown by the event `manticore:mixed` of the
+// document, and set them by `manticore:mix`; both have `{id, weights}`, and null is "as found".
 
 const SVG = "http://www.w3.org/2000/svg";
 const MOVE_MS = 350;
 const WORD_MS = 160;
+const REPLAY_MS = 80;
+const REPLAY_LENGTH_MS = 6000;
 const SNAP = 0.02;
 
 const STYLE = `
@@ -36,6 +41,10 @@ const STYLE = `
 .mc-diagram button:hover { border-color: var(--soft); }
 .mc-diagram button:disabled { opacity: .45; cursor: default; }
 .mc-diagram label { cursor: pointer; user-select: none; }
+.mc-diagram .timeline { display: flex; align-items: center; gap: 12px; margin: 6px 0 0;
+  color: var(--soft); font-variant-numeric: tabular-nums; }
+.mc-diagram .timeline input { flex: 1; min-width: 80px; accent-color: #2a8ccc; }
+.mc-diagram .timeline output { min-width: 9em; }
 .mc-diagram .told { min-height: 1.5em; color: var(--soft); margin: 4px 0 0; }
 .mc-diagram .exact { color: var(--ink); font-weight: 600; }
 .mc-diagram .words { margin: 6px 0 0; line-height: 1.9; white-space: pre-wrap;
@@ -110,10 +119,13 @@ class Diagram {
     this.undo = [];
     this.playing = null;
     this.token = null;
+    this.moment = null;
     this.root = html("div", "mc-diagram", root);
     html("style", "", this.root, STYLE);
     this.head = html("div", "legend", this.root);
     this.svg = make("svg", { role: "group" }, this.root);
+    this.timeline = html("div", "timeline", this.root);
+    this.writeTimeline();
     this.told = html("p", "told", this.root);
     this.told.setAttribute("aria-live", "polite");
     this.found = html("div", "found", this.root);
@@ -124,10 +136,14 @@ class Diagram {
     for (const node of [document.documentElement, document.body]) {
       this.theme.observe(node, { attributes: true, attributeFilter: ["class", "style"] });
     }
+    this.mixed = ({ detail }) => detail.id === this.scene.id && this.mixTo(detail.weights);
+    document.addEventListener("manticore:mix", this.mixed);
     this.update(scene);
   }
 
   destroy() {
+    document.removeEventListener("manticore:mix", this.mixed);
+    clearInterval(this.replaying);
     this.observer.disconnect();
     this.theme.disconnect();
     clearInterval(this.playing);
@@ -155,6 +171,7 @@ class Diagram {
     if (other) {
       this.undo = [];
       this.token = null;
+      this.moment = null;
       this.shown = copy(scene.weights);
       this.mine = null;
       this.next = null;
@@ -162,17 +179,20 @@ class Diagram {
     }
     if (this.mine && before && !same(before.weights, scene.weights)) this.mine = null;
     this.writeHead();
+    this.showTimeline();
     if (other || !same(before?.tokens, scene.tokens)) this.writeWords();
     if (other || !same(before?.next, scene.next) || before?.editable !== scene.editable) {
       this.width = 0;
       this.layout();
     }
     this.move();
+    this.announce();
     if (scene.measured && (other || !before.measured)) this.ask(null);
   }
 
   get wanted() {
     if (this.token !== null) return this.scene.tokens[this.token].weights;
+    if (this.moment !== null) return this.scene.history[this.moment].weights;
     return this.mine ?? this.scene.weights;
   }
 
@@ -257,6 +277,57 @@ class Diagram {
     this.playing = null;
     if (this.playButton) this.playButton.textContent = "Play the text";
     this.at(null);
+  }
+
+  // ---- The search, step by step ----------------------------------------------------------------
+
+  writeTimeline() {
+    this.replayButton = html("button", "replay", this.timeline, "Replay the search");
+    this.replayButton.onclick = () => (this.replaying ? this.stopReplay() : this.replay());
+    this.scrub = html("input", "", this.timeline);
+    Object.assign(this.scrub, { type: "range", min: 0, step: 1 });
+    this.scrub.setAttribute("aria-label", "Step of the search");
+    this.scrub.oninput = () => {
+      this.stopReplay();
+      this.goTo(Number(this.scrub.value));
+    };
+    this.stepShown = html("output", "", this.timeline);
+  }
+
+  showTimeline() {
+    const { history = [] } = this.scene;
+    this.timeline.style.display = history.length > 1 ? "" : "none";
+    if (this.moment !== null && this.moment >= history.length) this.moment = null;
+    this.scrub.max = Math.max(0, history.length - 1);
+    this.scrub.value = this.moment ?? this.scrub.max;
+    const at = history[Number(this.scrub.value)];
+    this.stepShown.textContent = at ? at.label : "";
+    this.scrub.setAttribute("aria-valuetext", this.stepShown.textContent);
+  }
+
+  // The last moment is now: the picture follows the run again, or what is mixed by hand.
+  goTo(moment) {
+    this.moment = moment < this.scene.history.length - 1 ? moment : null;
+    this.showTimeline();
+    this.move(REPLAY_MS);
+  }
+
+  replay() {
+    const { length } = this.scene.history;
+    let next = this.moment ?? 0;
+    this.pause();
+    this.replayButton.textContent = "Pause";
+    this.replaying = setInterval(() => {
+      this.goTo(next);
+      next += 1;
+      if (next >= length) this.stopReplay();
+    }, Math.max(REPLAY_MS, REPLAY_LENGTH_MS / length));
+  }
+
+  stopReplay() {
+    clearInterval(this.replaying);
+    this.replaying = null;
+    this.replayButton.textContent = "Replay the search";
   }
 
   explain(node, sentence) {
@@ -533,9 +604,23 @@ class Diagram {
 
   set(rows) {
     this.pause();
+    this.stopReplay();
+    this.moment = null;
+    this.showTimeline();
     this.mine = same(rows, this.scene.weights) ? null : rows;
     this.move(120);
+    this.announce();
     this.ask(this.mine);
+  }
+
+  // Somebody else on the page mixes, by a point of a landscape or by task weights.
+  mixTo(weights) {
+    this.change((now) => (weights ? weights.map((row, b) => row ?? now[b]) : copy(this.scene.weights)));
+  }
+
+  announce() {
+    const detail = { id: this.scene.id, weights: copy(this.mine ?? this.scene.weights), byHand: !!this.mine };
+    document.dispatchEvent(new CustomEvent("manticore:mixed", { detail }));
   }
 }
 

@@ -9,6 +9,8 @@ from manticore.views.diagram.scene import Reading, scene_of
 from manticore.views.panels import Snapshot
 
 PLAYED_TOKENS = 48
+MOMENTS = 60
+"""Moments of a search that the diagram can go back to: enough to see it move, little to send."""
 HINTS = {
     "queued": "The hybrid is being built.",
     "running": "The lanes move as the mixture weights are searched.",
@@ -35,11 +37,31 @@ def scene_of_run(seen: Snapshot, state: str = "done") -> dict[str, Any] | None:
     sample, probe = seen.last("sample"), seen.last("probe")
     tokens = [] if probe is None else _played(probe)
     reading = Reading(sample["prompt"] if sample else "", tokens=tokens)
-    task = (mixture or {}).get("task")
+    task = (mixture or {}).get("task") or None
     hint = HINTS.get(state, ROUTED if tokens else BY_HAND)
     if task and state == "running":
         hint = f"The hybrid learns the task {task}."
-    return scene_of(outline, weights, reading, scene_id=seen.id, editable=True, hint=hint)
+    return scene_of(
+        outline,
+        weights,
+        reading,
+        scene_id=seen.id,
+        editable=True,
+        hint=hint,
+        history=_history(seen, task),
+    )
+
+
+def _history(seen: Snapshot, task: str | None) -> list[tuple[str, Sequence[Sequence[float]]]]:
+    """Some of the moments of the search, or of a task's, evenly spread; the first and the last."""
+    moments = [
+        (f"step {event['step']}", event["weights"])
+        for event in seen.events
+        if event["kind"] == "mixture" and (event.get("task") or None) == task
+    ]
+    apart = max(1, (len(moments) - 1) / (MOMENTS - 1))
+    kept = sorted({round(i * apart) for i in range(min(len(moments), MOMENTS))})
+    return [moments[i] for i in kept]
 
 
 def _played(probe: Mapping[str, Any]) -> list[tuple[str, Sequence[Sequence[float]]]]:

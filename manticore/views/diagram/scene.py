@@ -32,6 +32,7 @@ def scene_of(
     scene_id: str = "",
     editable: bool = False,
     hint: str = "",
+    history: Sequence[tuple[str, ROWS]] = (),
 ) -> dict[str, Any]:
     """The scene that the diagram's module draws.
 
@@ -43,6 +44,8 @@ def scene_of(
             replaces the diagram.
         editable: Whether the mixture weights can be changed by hand.
         hint: Sentence below the diagram while nothing is pointed at.
+        history: Moments to go back to, each as a label and its (N, K) mixture weights, oldest
+            first; the last one is now.
     """
     reading = reading or Reading()
     components, n_blocks = outline["components"], outline["n_blocks"]
@@ -80,6 +83,10 @@ def scene_of(
         "next": [{"text": text, "probability": share} for text, share in reading.next],
         "tokens": [
             {"text": text, "weights": [list(row) for row in rows]} for text, rows in reading.tokens
+        ],
+        "history": [
+            {"label": label, "weights": [[round(share, 4) for share in row] for row in rows]}
+            for label, rows in history
         ],
         "editable": editable,
         "hint": hint,
