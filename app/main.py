@@ -19,7 +19,7 @@ from manticore.runs.spare import SPARE
 from manticore.runs.trash import clear_trash
 from manticore.views.wording import REACH
 
-from . import diagram
+from . import diagram, walk
 from .guard import guards
 from .open_runs import OpenRuns
 from .page import ALL_AT_ONCE, QUIETLY, Page
@@ -30,10 +30,10 @@ from .texts import Texts
 log = logging.getLogger(__name__)
 _OPENING = threading.Lock()
 
-MASTHEAD = """
-# Manticore
-Mix pretrained language models block by block, watch which wins where, read what the hybrid writes.
-"""
+MASTHEAD = (
+    "<h1>Manticore</h1><p>Mix pretrained language models block by block, watch which wins where, "
+    "read what the hybrid writes.</p>"
+)
 
 
 def build_page(root: Path, texts: Path | None = None) -> gr.Blocks:
@@ -46,9 +46,10 @@ def build_page(root: Path, texts: Path | None = None) -> gr.Blocks:
     opened = OpenRuns(root)
     with gr.Blocks(title="Manticore", analytics_enabled=False, fill_width=True) as blocks:
         last_run = gr.BrowserState("", storage_key="manticore-last-run", secret="manticore")
-        with gr.Row(equal_height=True):
+        with gr.Row(elem_id="top"):
             with gr.Column(scale=7, min_width=320):
-                gr.Markdown(MASTHEAD, elem_id="masthead")
+                gr.HTML(MASTHEAD, elem_id="masthead", padding=False)
+                walk.build()
             with gr.Column(scale=6, min_width=320):
                 # Its value lives in the browser, so it outlives a restart of this process; ids that
                 # the list lacks are let in, and checked where they are used.
@@ -59,7 +60,8 @@ def build_page(root: Path, texts: Path | None = None) -> gr.Blocks:
                     allow_custom_value=True,
                     elem_id="run",
                 )
-        page = Page(opened, shown, Texts(texts), lambda stage: tab_for(stage).title)
+        asking = gr.State({"text": "", "prompt": ""})
+        page = Page(opened, shown, asking, Texts(texts), lambda stage: tab_for(stage).title)
         diagram.build(page)
         with gr.Tabs() as tabs:
             for tab in TABS:

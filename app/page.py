@@ -22,11 +22,13 @@ class Page:
     Attributes:
         runs: The runs under the page's folder.
         shown: The list of runs; its value is the id of the run that is shown.
+        asking: What mixing by hand is measured on: a `text` and a `prompt`.
         texts: The texts that the page may read.
         tab_of: Title of the tab that shows the runs of a stage.
     """
 
     runs: OpenRuns
     shown: gr.Dropdown
+    asking: gr.State
     texts: Texts
     tab_of: Callable[[str], str]

@@ -28,10 +28,14 @@ THEME = Default(
 CSS = """
 .gradio-container { width: 100%; max-width: 1480px !important; margin: 0 auto !important; }
 footer { display: none !important; }
-#masthead h1 { font-size: 1.7rem; margin: 0.2rem 0 0; letter-spacing: -0.02em; }
-#masthead p { color: var(--body-text-color-subdued); margin: 0.1rem 0 0; }
+#top { align-items: center; }
+#masthead h1 { font-size: 1.7rem; font-weight: 700; margin: 0; letter-spacing: -0.02em; }
+#masthead p { color: var(--body-text-color-subdued); margin: 0; }
 #run input, #strategy input { text-overflow: ellipsis; }
-#masthead { padding-left: 2px; }
+#top .column { gap: 8px; }
+.walk-open { border: 1px solid var(--border-color-primary); border-radius: 999px; cursor: pointer;
+  padding: 3px 16px; font-size: 0.9rem; background: none; color: inherit; }
+.walk-open:hover { border-color: var(--body-text-color-subdued); }
 .cards { display: flex; flex-direction: column; gap: 8px; }
 .card { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 8px 12px; }
 .card h4 { margin: 0; font-size: 0.95rem; }

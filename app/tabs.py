@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import chat_tab, program_tab, runs_tab, search_tab
+from . import chat_tab, mix_tab, program_tab, runs_tab, search_tab
 from .page import Page
 
 
@@ -26,6 +26,7 @@ class Tab:
 
 TABS: list[Tab] = [
     Tab("search", "Build and search", search_tab.build, search_tab.VIEW.shows),
+    Tab("mix", "Mix", mix_tab.build),
     Tab("program", "Program", program_tab.build, program_tab.VIEW.shows),
     Tab("chat", "Chat", chat_tab.build),
     Tab("runs", "Runs", runs_tab.build),

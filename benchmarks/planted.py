@@ -37,9 +37,9 @@ from manticore.components.loading import Component, load_component
 from manticore.data import TextData, load_text
 from manticore.evaluate import mean_loss
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
+from manticore.hybrid.mixture import simplex_grid
 from manticore.names import STRATEGIES
 from manticore.search import SearchConfig
-from manticore.search.candidates import simplex_grid
 from manticore.search.held_out import hold_out
 from manticore.store.events import EventWriter
 from manticore.train.groups import parameter_groups

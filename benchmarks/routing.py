@@ -47,8 +47,8 @@ from manticore.config.search import RouterConfig
 from manticore.evaluate import perplexity
 from manticore.hybrid import ManticoreForCausalLM
 from manticore.hybrid.lora import lora_targets
+from manticore.hybrid.mixture import simplex_grid
 from manticore.hybrid.routing import RouterSettings
-from manticore.search.candidates import simplex_grid
 from manticore.search.router_fit import fit_router
 
 STEPS, FEW_STEPS = 200, 50

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 
 import torch
 from torch import nn
@@ -52,6 +53,25 @@ def check_mixture_weights(
             "Divide each row by its sum."
         )
     return alpha
+
+
+def simplex_grid(n_components: int, points: int) -> torch.Tensor:
+    """Points of the simplex with coordinates in steps of 1 / (points - 1), corners included.
+
+    Args:
+        n_components: Number of components, K.
+        points: Number of points along an edge, at least 2.
+
+    Returns:
+        (M, K) points.
+    """
+    steps = points - 1
+    cuts = combinations(range(steps + n_components - 1), n_components - 1)
+    rows = []
+    for cut in cuts:
+        edges = (-1, *cut, steps + n_components - 1)
+        rows.append([b - a - 1 for a, b in pairwise(edges)])
+    return torch.tensor(rows, dtype=torch.float32) / steps
 
 
 INSIDE = 1e-3

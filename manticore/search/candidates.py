@@ -4,12 +4,12 @@ The other weights are shared: each step trains them at one of the points, in tur
 every point is measured on held-out text.
 """
 
-from itertools import combinations, pairwise
 from typing import Any
 
 import torch
 from typing_extensions import override
 
+from manticore.hybrid.mixture import simplex_grid
 from manticore.search.parameterizations import GivenMixture
 from manticore.search.strategy import Batch, Strategy
 
@@ -60,22 +60,3 @@ class AlphaGrid(_Candidates):
     @override
     def candidates(self) -> torch.Tensor:
         return simplex_grid(self.mixture.row.shape[1], self.options.grid)[:, None, :]
-
-
-def simplex_grid(n_components: int, points: int) -> torch.Tensor:
-    """Points of the simplex with coordinates in steps of 1 / (points - 1), corners included.
-
-    Args:
-        n_components: Number of components, K.
-        points: Number of points along an edge, at least 2.
-
-    Returns:
-        (M, K) points.
-    """
-    steps = points - 1
-    cuts = combinations(range(steps + n_components - 1), n_components - 1)
-    rows = []
-    for cut in cuts:
-        edges = (-1, *cut, steps + n_components - 1)
-        rows.append([b - a - 1 for a, b in pairwise(edges)])
-    return torch.tensor(rows, dtype=torch.float32) / steps

@@ -78,6 +78,7 @@ def page():
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.add_init_script("localStorage.setItem('manticore-walk', 'seen')")
         page.set_default_timeout(PATIENCE)
         yield page
         browser.close()
@@ -94,6 +95,19 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     page.goto(app.url)
     page.get_by_role("tab", name="Build and search").wait_for()
     page.locator("#cards .card").nth(1).wait_for()
+
+    # Who is here for the first time is shown around, and once is enough.
+    visitor = page.context.browser.new_page()
+    visitor.goto(app.url)
+    visitor.locator(".manticore-walk", has_text="Pick components").wait_for()
+    visitor.get_by_role("button", name="Next", exact=True).click()
+    visitor.locator(".manticore-walk", has_text="Look at a hybrid").wait_for()
+    visitor.keyboard.press("Escape")
+    visitor.reload()
+    visitor.get_by_role("button", name="Start here").wait_for()
+    assert visitor.locator(".manticore-walk").count() == 0
+    visitor.close()
+
     page.locator("#text input").fill(str(text))
     page.locator("#text input").press("Enter")
     page.locator("#steps input[type=number]").fill("400")
@@ -147,6 +161,17 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="Back to what was found").click()
     page.locator("#diagram .now", has_text="perplexity as found").wait_for()
+
+    # All mixtures at a glance, measured in the background; a click on one is shown by the diagram.
+    page.get_by_role("tab", name="Mix").click()
+    page.locator("#landscape .told", has_text="The lowest is").wait_for()
+    page.locator("#landscape .chart.large circle.point").nth(10).wait_for()
+    page.locator("#landscape").get_by_role("slider").first.press("Home")
+    page.locator("#diagram .told", has_text="This is exactly tiny-mamba").wait_for()
+    page.get_by_role("button", name="Back to what was found").click()
+    page.locator("#mix-prompt").locator("input, textarea").fill("The fox")
+    page.locator("#mix-prompt").locator("input, textarea").press("Tab")
+    page.locator("#diagram .written", has_text="The fox").wait_for()
 
     # The run is listed, exported, deleted and brought back.
     page.get_by_role("tab", name="Runs").click()

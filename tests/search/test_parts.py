@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import IterableDataset
 
+from manticore.hybrid.mixture import simplex_grid
 from manticore.search import SearchConfig
-from manticore.search.candidates import simplex_grid
 from manticore.search.held_out import MOST_SEQUENCES, hold_out
 from manticore.search.optimizers import ExponentiatedGradient
 from manticore.search.parameterizations import (

@@ -3,13 +3,13 @@
 //
 // `mount(root, scene, measure)` draws a scene (views/diagram/scene.py) and gives `{update, destroy}`.
 // `measure(weights)` is asked what the hybrid does at mixture weights that are set by hand, or with
-// null at its own; it promises `{perplexity, next, prompt, continuation, compared}` or `{error}`.
+// null at its own; it promises `{perplexity, about, next, prompt, continuation, compared}` or `{error}`.
 // No other file is needed, and nothing is fetched.
 //
-// Others on the page hear of mixture weights that are shown by the event `manticore:mixed` of the
-// document, and set them by `manticore:mix`; both have `{id, weights}`, and null is "as found".
+// Others on the page hear of the mixture weights that it shows by the event `manticore:mixed` of the
+// document (`{id, weights}`), ask for it by `manticore:ask`, and set mixture weights by
+// `manticore:mix`, where null stands for those that were found.
 
-const SVG = "http://www.w3.org/2000/svg";
 const MOVE_MS = 350;
 const WORD_MS = 160;
 const REPLAY_MS = 80;
@@ -37,14 +37,14 @@ const STYLE = `
 .mc-diagram .dot { display: inline-block; width: 11px; height: 11px; border-radius: 3px;
   margin-right: 6px; }
 .mc-diagram button { font: inherit; color: inherit; background: none; border: 1px solid var(--line);
-  border-radius: 999px; padding: 1px 12px; cursor: pointer; }
+  border-radius: 999px; padding: 1px 12px; cursor: pointer; white-space: nowrap; }
 .mc-diagram button:hover { border-color: var(--soft); }
 .mc-diagram button:disabled { opacity: .45; cursor: default; }
 .mc-diagram label { cursor: pointer; user-select: none; }
 .mc-diagram .timeline { display: flex; align-items: center; gap: 12px; margin: 6px 0 0;
   color: var(--soft); font-variant-numeric: tabular-nums; }
 .mc-diagram .timeline input { flex: 1; min-width: 80px; accent-color: #2a8ccc; }
-.mc-diagram .timeline output { min-width: 9em; }
+.mc-diagram .timeline output { min-width: 5.5em; }
 .mc-diagram .told { min-height: 1.5em; color: var(--soft); margin: 4px 0 0; }
 .mc-diagram .exact { color: var(--ink); font-weight: 600; }
 .mc-diagram .words { margin: 6px 0 0; line-height: 1.9; white-space: pre-wrap;
@@ -60,23 +60,6 @@ const STYLE = `
 .mc-diagram .words span.now { outline: 2px solid var(--ink); outline-offset: 1px; }
 `;
 
-const make = (name, attributes = {}, parent = null) => {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  parent?.append(node);
-  return node;
-};
-
-const html = (name, className, parent, text = "") => {
-  const node = document.createElement(name);
-  node.className = className;
-  node.textContent = text;
-  parent.append(node);
-  return node;
-};
-
-const percent = (share) => `${Math.round(share * 100)}%`;
-const clamp = (value, low = 0, high = 1) => Math.min(high, Math.max(low, value));
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const copy = (rows) => rows.map((row) => [...row]);
 const onlyOne = (row) => row.findIndex((share) => share === 1);
@@ -132,40 +115,29 @@ class Diagram {
     this.words = html("div", "words", this.root);
     this.observer = new ResizeObserver(() => this.layout());
     this.observer.observe(this.root);
-    this.theme = new MutationObserver(() => this.shade());
-    for (const node of [document.documentElement, document.body]) {
-      this.theme.observe(node, { attributes: true, attributeFilter: ["class", "style"] });
-    }
-    this.mixed = ({ detail }) => detail.id === this.scene.id && this.mixTo(detail.weights);
+    this.theme = shaded(this.root);
+    this.mixed = ({ detail }) => detail.id === this.scene.id && this.mixTo(detail);
+    this.asked = ({ detail }) => detail.id === this.scene.id && this.announce();
     document.addEventListener("manticore:mix", this.mixed);
+    document.addEventListener("manticore:ask", this.asked);
     this.update(scene);
   }
 
   destroy() {
     document.removeEventListener("manticore:mix", this.mixed);
+    document.removeEventListener("manticore:ask", this.asked);
     clearInterval(this.replaying);
     this.observer.disconnect();
-    this.theme.disconnect();
+    this.theme.end();
     clearInterval(this.playing);
     cancelAnimationFrame(this.frame);
     this.root.remove();
   }
 
-  // The page's own background decides: Gradio, Jupyter and others each mark darkness differently.
-  shade() {
-    let node = this.root.parentElement;
-    let color = "";
-    for (; node && !/rgb\(/.test(color); node = node.parentElement) {
-      color = getComputedStyle(node).backgroundColor;
-    }
-    const [red, green, blue] = (color.match(/\d+/g) ?? [255, 255, 255]).map(Number);
-    this.root.classList.toggle("dark", 0.3 * red + 0.6 * green + 0.1 * blue < 110);
-  }
-
   update(scene) {
     const before = this.scene;
     this.scene = scene;
-    this.shade();
+    this.theme.look();
     const other = !before || before.id !== scene.id || before.blocks !== scene.blocks ||
       !same(before.components, scene.components);
     if (other) {
@@ -187,7 +159,8 @@ class Diagram {
     }
     this.move();
     this.announce();
-    if (scene.measured && (other || !before.measured)) this.ask(null);
+    const newly = other || !before.measured || !same(before.asking, scene.asking);
+    if (scene.measured && newly) this.ask(this.mine);
   }
 
   get wanted() {
@@ -566,7 +539,7 @@ class Diagram {
     this.found.classList.remove("waiting");
   }
 
-  read({ error, perplexity, next, prompt, continuation, compared }) {
+  read({ error, perplexity, next, prompt, continuation, compared, about }) {
     this.found.replaceChildren();
     if (error) {
       html("p", "", this.found, error);
@@ -580,6 +553,7 @@ class Diagram {
     };
     entry("now", this.mine ? "perplexity, mixed by hand" : "perplexity as found", perplexity);
     for (const [label, value] of compared.slice(this.mine ? 0 : 1)) entry("", label, value);
+    if (about) html("span", "", numbers, about);
     const text = html("p", "written", this.found, prompt);
     html("b", "", text, continuation);
     this.next = next;
@@ -613,9 +587,10 @@ class Diagram {
     this.ask(this.mine);
   }
 
-  // Somebody else on the page mixes, by a point of a landscape or by task weights.
-  mixTo(weights) {
-    this.change((now) => (weights ? weights.map((row, b) => row ?? now[b]) : copy(this.scene.weights)));
+  // Somebody else on the page mixes: all blocks, or those that have a row. `more` is one movement.
+  mixTo({ weights, more }) {
+    const mixed = (now) => weights?.map((row, b) => row ?? now[b]) ?? copy(this.scene.weights);
+    this.change(mixed, !more);
   }
 
   announce() {
