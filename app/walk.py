@@ -1,7 +1,7 @@
 """The walk for newcomers: five steps over the real page, from picking components to chatting."""
 
 from dataclasses import asdict, dataclass
-from importlib.resources import files
+from pathlib import Path
 
 from .hosting import hosted
 
@@ -78,5 +78,5 @@ DRAW = "mount(place, props.steps);"
 
 def build() -> None:
     """Put the button of the walk where this is called; a new visitor sees the first step."""
-    module = files(__package__).joinpath("walk.js").read_text(encoding="utf-8")
+    module = Path(__file__).with_name("walk.js").read_text(encoding="utf-8")
     hosted(module, DRAW, steps=[asdict(step) for step in STEPS], elem_id="walk")
