@@ -13,6 +13,7 @@ from manticore.runs import Run, RunConfig, RunError, start_run
 from manticore.views.panels import Panel, Snapshot, panels_for
 from manticore.views.wording import explain, warning_text
 
+from .code import code_of_run
 from .page import ALL_AT_ONCE, Page
 from .status import continuing_html, elsewhere_html, idle_html, sample_html, status_html
 
@@ -56,6 +57,7 @@ class RunPanel:
                 ]
         plots = self._plots()
         words = gr.HTML(elem_id=f"{view.prefix}words", padding=False)
+        code_of_run(page, f"{view.prefix}run-code")
         self._follow(buttons, [status, *plots, words])
 
     def _plots(self) -> list[Component]:

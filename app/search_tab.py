@@ -12,6 +12,7 @@ from manticore.names import STRATEGIES
 from manticore.runs import RunConfig
 
 from . import catalogue, hybrid_form
+from .code import code_of_form
 from .page import Page
 from .run_panel import RunPanel, View
 from .texts import Texts
@@ -111,6 +112,7 @@ def build(page: Page) -> None:
         with gr.Column(scale=4, min_width=340):
             start = gr.Button("Start", variant="primary", elem_id="start", render=False)
             form = lay_out(start, page.texts)
+            code_of_form(form.inputs, partial(config_from, page.texts), "form-code")
         with gr.Column(scale=9, min_width=480):
             panel = RunPanel(page, VIEW)
     panel.start_with(start, form.inputs, partial(config_from, page.texts))

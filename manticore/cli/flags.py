@@ -7,7 +7,7 @@ What fits none of these, such as a table of tables, has no flag.
 """
 
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -34,16 +34,30 @@ class Flag:
         name: The flag, such as `--blocks`.
         parameter: The parameter, as typer reads it.
         pairs: Whether values are NAME=NUMBER.
+        repeats: Whether it is repeated for several values.
     """
 
     path: tuple[str, ...]
     name: str
     parameter: inspect.Parameter
     pairs: bool = False
+    repeats: bool = False
 
     def value(self, given: Any) -> Any:
         """The option's value, from what the command line gave."""
         return _table(self.name, given) if self.pairs else given
+
+    def words(self, value: Any) -> list[str]:
+        """The words of a command line that give a value, as JSON holds it."""
+        if isinstance(value, bool):
+            return [self.name if value else self.name.replace("--", "--no-", 1)]
+        if self.pairs:
+            return [
+                word for pair in value.items() for word in (self.name, "=".join(map(str, pair)))
+            ]
+        if isinstance(value, list) and self.repeats:
+            return [word for item in value for word in (self.name, str(item))]
+        return [self.name, *map(str, value if isinstance(value, list) else [value])]
 
 
 class Flags:
@@ -71,6 +85,27 @@ class Flags:
                 where = where.setdefault(part, {})
             where[flag.path[-1]] = flag.value(context.params[flag.parameter.name])
         return found
+
+    def words(self, values: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+        """The words of a command line that give some options, and the options without a flag.
+
+        Args:
+            values: Options as JSON holds them, by name.
+        """
+        words: list[str] = []
+        left = {name: value for name, value in values.items() if not self._has_flags(name, value)}
+        for flag in self._flags:
+            value: Any = {} if flag.path[0] in left else values
+            for part in flag.path:
+                value = value.get(part) if isinstance(value, Mapping) else None
+            words += [] if value is None else flag.words(value)
+        return words, left
+
+    def _has_flags(self, name: str, value: Any) -> bool:
+        """Whether flags give all of an option, also where it has options of its own."""
+        paths = {flag.path for flag in self._flags}
+        inner = [(name, key) for key in value] if isinstance(value, Mapping) else []
+        return (name,) in paths or (bool(inner) and paths.issuperset(inner))
 
     def names_given(self, context: typer.Context) -> list[str]:
         """The flags that are on the command line, such as `--blocks`."""
@@ -200,7 +235,7 @@ def _flag(
         annotation=Annotated[takes.annotation | None, option],
         default=_default(field),
     )
-    return Flag(path, names[0].partition("/")[0], parameter, takes.pairs)
+    return Flag(path, names[0].partition("/")[0], parameter, takes.pairs, takes.repeats)
 
 
 def _flag_name(path: tuple[str, ...], takes: _Takes, default: Any) -> str:
