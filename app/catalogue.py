@@ -1,6 +1,5 @@
 """What the page offers to choose from: bundled components with their cards, and bundled texts."""
 
-import html
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 from manticore.components.zoo import zoo_card, zoo_names
 from manticore.names import UnknownNameError
 from manticore.stories import LANGUAGES
-from manticore.views.plots import component_colour
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +15,8 @@ TEXTS = [
     *((f"Stories in {name}", f"bundled:stories-{code}") for code, name in LANGUAGES.items()),
     ("Code of Python's standard library", "bundled:python"),
 ]
-DOMAINS = {**LANGUAGES, "python": "Python code"}
-"""What components were trained on, as cards name it and as people do."""
+KNOWN, UNKNOWN = 20.0, 200.0
+"""Perplexities up to which a component knows a text, and from which it does not."""
 
 
 def component_choices() -> list[tuple[str, str]]:
@@ -53,42 +51,37 @@ def max_blocks(components: Sequence[str]) -> int:
     return min((card["depth"] for card in cards if card), default=MAX_BLOCKS)
 
 
-def cards_html(components: Sequence[str]) -> str:
-    """Small cards for the chosen components, in the colours that the figures give them."""
-    if not components:
-        return '<div class="cards-empty">Choose two to four components to mix.</div>'
-    cards = "".join(_card_html(k, component) for k, component in enumerate(components))
-    return f'<div class="cards">{cards}</div>'
+def knowledge(card: dict[str, Any]) -> tuple[str, str]:
+    """What a component knows in words, and the perplexities behind them.
 
-
-def _card_html(k: int, component: str) -> str:
-    card = card_of(component)
-    name = html.escape(component.removeprefix("zoo:"))
-    dot = f'<span class="dot" style="background:{component_colour(k)}"></span>'
-    if card is None:
-        detail = "Loaded by the worker when the run starts: a hub id or a folder."
-        if component.startswith("zoo:"):
-            detail = "There is no bundled component of this name."
-        return f'<div class="card"><h4>{dot}{name}</h4><p>{detail}</p></div>'
-    facts = [
-        card["model_type"],
-        f"{card['parameters'] / 1e6:.1f} M parameters",
-        f"{card['depth']} layers of width {card['width']}",
-        DOMAINS.get(card["language"], card["language"]),
-    ]
-    perplexities = " · ".join(
-        f"{_short_text(text)} {_perplexity(measured['perplexity'])}"
-        for text, measured in card.get("perplexity", {}).items()
+    Args:
+        card: Its card.
+    """
+    subjects = {f"stories-{code}": f"{name} stories" for code, name in LANGUAGES.items()}
+    subjects |= {"python": "Python code"}
+    measured = {
+        text.removeprefix("bundled:").split(",")[0]: found["perplexity"]
+        for text, found in card.get("perplexity", {}).items()
         if text.startswith("bundled:")
-    )
-    return (
-        f'<div class="card"><h4>{dot}{name}</h4><p>{html.escape(" · ".join(facts))}</p>'
-        f'<p class="faint">perplexity: {html.escape(perplexities)}</p></div>'
-    )
+    }
+    known = [subjects.get(text, text) for text, value in measured.items() if value < KNOWN]
+    unknown = [subjects.get(text, text) for text, value in measured.items() if value > UNKNOWN]
+    sentences = []
+    if known:
+        sentences.append(f"Knows {' and '.join(known)}.")
+    if unknown:
+        sentences.append(f"Does not know {' or '.join(unknown)}.")
+    numbers = ", ".join(f"{subjects.get(t, t)} {_perplexity(v)}" for t, v in measured.items())
+    return " ".join(sentences), f"Held-out perplexity: {numbers}" if numbers else ""
 
 
-def _short_text(name: str) -> str:
-    return name.removeprefix("bundled:").split(",")[0]
+def context_of(card: dict[str, Any]) -> str:
+    """How long a text a component can read at once, in words; "" if its card does not say."""
+    architecture = card.get("training", {}).get("recipe", {}).get("architecture")
+    if architecture is None:
+        return ""
+    positions = architecture.get("max_position_embeddings")
+    return f"context of {positions:,} tokens" if positions else "context of any length"
 
 
 def _perplexity(value: float) -> str:

@@ -11,6 +11,7 @@ from manticore.config.run import MAX_COMPONENTS, ProjectorInit
 from manticore.names import PROJECTORS, STRATEGIES
 
 from . import catalogue
+from .cards import CHOOSE, cards_html, toggled
 from .page import QUIETLY
 
 
@@ -27,6 +28,7 @@ def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
     """
     chosen = catalogue.default_components()
     depth = catalogue.max_blocks(chosen)
+    shown = gr.HTML(cards_html(chosen), js_on_load=CHOOSE, elem_id=f"{tab}cards", padding=False)
     components = gr.Dropdown(
         catalogue.component_choices(),
         value=chosen,
@@ -34,10 +36,9 @@ def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
         max_choices=MAX_COMPONENTS,
         allow_custom_value=True,
         label="Components",
-        info="Two to four; or type a hub id or a folder.",
+        info="Click on cards, or type a hub id or a folder.",
         elem_id=f"{tab}components",
     )
-    cards = gr.HTML(catalogue.cards_html(chosen), elem_id=f"{tab}cards", padding=False)
     n_blocks = gr.Slider(
         1,
         depth,
@@ -47,17 +48,20 @@ def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
         elem_id=f"{tab}blocks",
     )
 
+    def click(names: list[str], event: gr.EventData) -> Any:
+        try:
+            return toggled(names, event.component)
+        except ValueError as error:
+            gr.Warning(str(error))
+            return gr.skip()
+
     def choose(names: list[str], blocks: float) -> Any:
         deepest = catalogue.max_blocks(names)
         slider = gr.Slider(maximum=deepest, value=min(blocks, deepest))
-        return catalogue.cards_html(names), slider
+        return cards_html(names), slider
 
-    components.change(
-        choose,
-        [components, n_blocks],
-        [cards, n_blocks],
-        **QUIETLY,
-    )
+    shown.click(click, components, components, **QUIETLY)
+    components.change(choose, [components, n_blocks], [shown, n_blocks], **QUIETLY)
     return components, n_blocks
 
 

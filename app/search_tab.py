@@ -14,6 +14,7 @@ from manticore.runs import RunConfig
 from . import catalogue, hybrid_form
 from .code import code_of_form
 from .page import Page
+from .presets import Presets
 from .run_panel import RunPanel, View
 from .texts import Texts
 
@@ -111,7 +112,9 @@ def build(page: Page) -> None:
     with gr.Row():
         with gr.Column(scale=4, min_width=340):
             start = gr.Button("Start", variant="primary", elem_id="start", render=False)
+            presets = Presets()
             form = lay_out(start, page.texts)
+            presets.fill_in(vars(form))
             code_of_form(form.inputs, partial(config_from, page.texts), "form-code")
         with gr.Column(scale=9, min_width=480):
             panel = RunPanel(page, VIEW)

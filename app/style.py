@@ -36,11 +36,24 @@ footer { display: none !important; }
 .walk-open { border: 1px solid var(--border-color-primary); border-radius: 999px; cursor: pointer;
   padding: 3px 16px; font-size: 0.9rem; background: none; color: inherit; }
 .walk-open:hover { border-color: var(--body-text-color-subdued); }
-.cards { display: flex; flex-direction: column; gap: 8px; }
-.card { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 8px 12px; }
-.card h4 { margin: 0; font-size: 0.95rem; }
-.card p { margin: 2px 0 0; font-size: 0.82rem; }
-.faint, .cards-empty { color: var(--body-text-color-subdued); }
+.presets { gap: 6px; }
+.presets button { border-radius: 999px; font-weight: 500; }
+#asked { min-height: 1.3em; font-size: 0.9rem; }
+.cards { display: grid; gap: 8px; }
+.cards button.card { display: block; width: 100%; text-align: left; font: inherit; color: inherit;
+  cursor: pointer; background: var(--background-fill-primary); padding: 8px 12px;
+  border: 1px solid var(--border-color-primary);
+  border-radius: 10px; font-size: 0.82rem; line-height: 1.45; }
+.cards button.card:hover { border-color: var(--body-text-color-subdued); }
+.cards button.card.chosen { border-left: 4px solid var(--own); }
+.cards button.card:focus-visible { outline: 2px solid #2a8ccc; outline-offset: 2px; }
+.card b { display: block; font-size: 0.95rem; font-weight: 600; }
+.card span { color: var(--body-text-color-subdued); }
+.card .knows { display: block; }
+.card .dot { border: 2px solid var(--body-text-color-subdued); background: var(--own); }
+.card.chosen .dot { border-color: var(--own); }
+.card.chosen .knows { color: inherit; }
+.faint { color: var(--body-text-color-subdued); }
 .dot { display: inline-block; width: 10px; height: 10px; border-radius: 50%; margin-right: 7px; }
 .status { padding: 4px 2px 0; }
 .status-line { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 16px; }

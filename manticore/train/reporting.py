@@ -1,5 +1,6 @@
 """What a stage reports while it trains: mixture weights, held-out perplexity, samples, warnings."""
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import islice
@@ -230,15 +231,22 @@ class Reporter:
     def _signs(self) -> dict[str, str]:
         alpha, names = self.hybrid.mixture_weights.cpu(), self.hybrid.component_names
         signs = rising(self.losses)
-        return signs | collapsed(alpha, self.first, names) if self.by_gradient else signs
+        # A row at a corner is what was wanted where the hybrid is better than all its components.
+        best = min(self.baselines.values(), default=-math.inf)
+        if not self.by_gradient or self._last_measured()["perplexity"] < best:
+            return signs
+        return signs | collapsed(alpha, self.first, names)
 
     def _misaligned(self, learning: bool) -> dict[str, str]:
         """What is misaligned in a hybrid whose components learn, or in one where they are frozen.
 
         Components that have learned with the hybrid have other states of their own than they had,
-        so where they learn the start is looked at, and elsewhere the end.
+        so where they learn the start is looked at, and elsewhere the end. Identity projectors
+        cannot be trained or aligned.
         """
         if (self.options.component_lr > 0) != learning or not self.whole:
+            return {}
+        if not sum(parameter.numel() for parameter in self.hybrid.projectors.parameters()):
             return {}
         alpha = self.hybrid.mixture_weights.cpu()
         # Components know nothing of tasks; not every mixture has use for projectors; and errors at

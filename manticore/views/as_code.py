@@ -72,6 +72,9 @@ def given_hybrid(config: RunConfig) -> dict[str, Any]:
     """
     skip = {*RunSettings.model_fields, "components", "n_blocks"}
     dumped = config.model_dump(mode="json", exclude_defaults=True)
+    rows = config.mixture_weights or ()
+    if all(share == row[0] for row in rows for share in row):
+        skip.add("mixture_weights")  # uniform, as by default
     fields = [name for name in HybridConfig.model_fields if name not in skip and name in dumped]
     return {"n_blocks": config.n_blocks} | {name: dumped[name] for name in fields}
 

@@ -9,10 +9,12 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from app import catalogue, chat_tab, run_panel, search_tab
+from app.cards import cards_html, toggled
 from app.chat_tab import WAITING, answer, said, text_so_far
 from app.guard import guards
 from app.hybrid_form import strategy_choices
 from app.open_runs import OpenRuns
+from app.presets import PRESETS, filled, usable_presets
 from app.status import sample_html, status_html
 from app.tabs import TABS, tab_for
 from app.texts import Texts
@@ -184,7 +186,7 @@ def test_nothing_from_a_run_reaches_the_page_as_markup():
         "tokens_per_s": 2.0,
         "eta_s": None,
     }
-    shown = status_html(row, ["<i>w</i>"]) + catalogue.cards_html(["<img src=x>", "zoo:<u>"])
+    shown = status_html(row, ["<i>w</i>"]) + cards_html(["<img src=x>", "zoo:<u>"])
     shown += sample_html({"step": 1, "prompt": "<p>", "text": "<p><script>"})
     for tag in ("<script>", "<img", "<i>w", "<u>", "<em>"):
         assert tag not in shown
@@ -213,14 +215,44 @@ def test_every_text_to_choose_can_be_opened():
     assert "bundled:python" in texts
 
 
-def test_cards_name_what_each_component_was_trained_on(monkeypatch):
+def test_cards_say_in_words_what_each_component_knows(monkeypatch):
     monkeypatch.delenv("MANTICORE_ZOO")
-    chosen = ["zoo:tales-neox", "zoo:novelas-mamba", "zoo:stdlib-llama"]
-    for component, domain in zip(chosen, ("English", "Spanish", "Python code"), strict=True):
-        shown = catalogue.cards_html([component])
-        assert f"· {domain}<" in shown
-        assert "python " in shown  # perplexity on held-out code
-    assert catalogue.cards_html(chosen).count('class="card"') == 3
+    knows = {
+        "zoo:tales-neox": "Knows English stories. Does not know Spanish stories or Python code.",
+        "zoo:novelas-mamba": "Knows Spanish stories. Does not know English stories or Python code.",
+        "zoo:stdlib-llama": "Knows Python code. Does not know English stories or Spanish stories.",
+    }
+    shown = cards_html(list(knows))
+    for words in knows.values():
+        assert words in shown
+    assert shown.count('aria-pressed="true"') == 3
+    assert shown.count('aria-pressed="false"') == len(catalogue.component_choices()) - 3
+    assert "in layers 1, 3." in cards_html(["zoo:tales-neox?damaged=0,2&seed=1"])
+    assert "context of 1,024 tokens" in shown
+    assert "Held-out perplexity: English stories 1.69" in shown
+    assert "&lt;img" in cards_html(["<img src=x>"])
+
+
+def test_every_preset_is_a_run_that_can_be_started(monkeypatch):
+    monkeypatch.delenv("MANTICORE_ZOO")
+    defaults = {**FORM, "n_blocks": 4}
+    assert usable_presets() == PRESETS
+    for preset in PRESETS:
+        values = filled(preset, defaults)
+        config = search_tab.config_from(Texts(), **values)
+        assert config.components == preset.components
+        assert config.data["source"] == preset.text
+        for name, value in preset.values.items():
+            assert getattr(config, name, value) == value
+    monkeypatch.setenv("MANTICORE_ZOO", "/nowhere")
+    assert usable_presets() == []
+
+
+def test_a_click_on_a_card_chooses_and_leaves_out():
+    assert toggled(["a"], "b") == ["a", "b"]
+    assert toggled(["a", "b"], "a") == ["b"]
+    with pytest.raises(ValueError, match="at most 4"):
+        toggled(["a", "b", "c", "d"], "e")
 
 
 @pytest.mark.parametrize(

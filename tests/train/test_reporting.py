@@ -37,11 +37,17 @@ def warned(component: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
         init: str = "identity",
         baseline: float = 1e9,
         first: list[float] | None = None,
+        projector: str = "linear",
         **options: object,
     ) -> str:
         start = alpha if first is None else first
         hybrid = mc.build_hybrid(
-            parts, 2, projector_init=init, mixture_weights=start, alignment_text=" ".join(TEXT * 99)
+            parts,
+            2,
+            projector=projector,
+            projector_init=init,
+            mixture_weights=start,
+            alignment_text=" ".join(TEXT * 99),
         )
         data = mc.load_text(
             text, tokenizer=hybrid.tokenizer, seq_len=16, cache_dir=tmp_path / "cache"
@@ -70,9 +76,11 @@ def test_nothing_is_said_where_all_is_well(warned: Callable[..., str]) -> None:
 
 
 def test_a_collapsed_row(warned: Callable[..., str]) -> None:
-    said = warned([0.97, 0.03], first=[0.5, 0.5], init="aligned")
+    said = warned([0.97, 0.03], first=[0.5, 0.5], init="aligned", baseline=1.5)
     assert "Block 1 collapsed" in said
     assert "Block 2 collapsed" in said
+    # A hybrid that is better than each of its components has decided.
+    assert warned([0.97, 0.03], first=[0.5, 0.5], init="aligned") == ""
 
 
 @pytest.mark.parametrize(
@@ -97,6 +105,8 @@ def test_projectors_that_carry_nothing(warned: Callable[..., str]) -> None:
         assert "states far from its own" in warned([0.6, 0.4], init="random", component_lr=rate)
         assert warned([0.6, 0.4], init="aligned", component_lr=rate) == ""
     assert warned([0.6, 0.4], init="random", first=[1.0, 0.0], component_lr=1e-3) == ""
+    # Nothing could be trained or aligned.
+    assert warned([0.6, 0.4], projector="identity", component_lr=0) == ""
 
 
 def test_a_loss_that_rises(warned: Callable[..., str]) -> None:

@@ -15,6 +15,10 @@ NO_PERPLEXITY = "Perplexity appears here<br>after the first evaluation"
 _LOG_RATIO = 20.0
 
 
+_CHARACTER = 7.5
+"""Width of a character of a label, in pixels."""
+
+
 def outcome_figure(events: Iterable[Mapping[str, Any]], stage: str, run_id: str = "") -> go.Figure:
     """The last evaluation: accuracy by task for programming, a curve for a sweep, else perplexity.
 
@@ -57,7 +61,6 @@ def perplexity_figure(
         marker={"color": [INK, *(component_colour(k) for k in range(len(components)))]},
         text=[perplexity_label(value) for value in values],
         textposition="outside",
-        cliponaxis=False,
         hovertemplate="%{y}: %{x:.2f}<extra></extra>",
     )
     lowest = math.exp(floor) if floor is not None else min(known)
@@ -73,7 +76,9 @@ def perplexity_figure(
         figure.update_layout(height=figure.layout.height + 18)
     figure.update_xaxes(title=title)
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure.update_layout(margin={"t": 10, "r": 40}, bargap=0.35)
+    # Not left to Plotly: a figure that is drawn on a hidden tab would get no room for its labels.
+    left = _CHARACTER * max(len("hybrid"), *map(len, short_names(list(components))), 0) + 18
+    figure.update_layout(margin={"t": 10, "r": 40, "l": left}, bargap=0.35)
     return figure
 
 

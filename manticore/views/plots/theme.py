@@ -81,8 +81,12 @@ def thin(count: int, at_most: int) -> np.ndarray:
 
 
 def short_names(components: Sequence[str]) -> list[str]:
-    """Names for legends: without `zoo:` and leading folders; twins are numbered."""
-    names = [name.removeprefix("zoo:").rstrip("/\\") for name in components]
+    """Names for legends: without `zoo:`, damage and leading folders; twins are numbered."""
+    names = [
+        name.removeprefix("zoo:").partition("?")[0] if name.startswith("zoo:") else name
+        for name in components
+    ]
+    names = [name.rstrip("/\\") for name in names]
     names = [name.replace("\\", "/").rsplit("/", 1)[-1] or name for name in names]
     total, seen, result = Counter(names), Counter(), []
     for name in names:
