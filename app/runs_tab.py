@@ -15,6 +15,7 @@ from manticore.views.plots import short_names
 from manticore.views.terminal.tables import outcome_label
 from manticore.views.wording import explain, state_words
 
+from . import compare
 from .open_runs import OpenRuns
 from .page import ALL_AT_ONCE, QUIETLY, Page
 
@@ -50,6 +51,7 @@ def build(page: Page) -> None:
         elem_id="runs-table",
     )
     gr.Markdown("Select a row to show its run. Delete and Export are for the run that is shown.")
+    compare.build(page)
     exports = tempfile.TemporaryDirectory(prefix="manticore-export-")
     listed, deleted, drawn = gr.State([]), gr.State(""), gr.State(None)
 

@@ -19,8 +19,13 @@ THEME = Default(
     block_label_text_color="*body_text_color_subdued",
     block_title_text_weight="600",
     block_shadow="none",
-    button_primary_background_fill="#2a8ccc",
-    button_primary_background_fill_hover="#2179b4",
+    # Contrast of text at least 4.5 to 1, by daylight and in the dark.
+    body_text_color_subdued="#5b6675",
+    body_text_color_subdued_dark="#a3aebd",
+    button_primary_background_fill="#20719f",
+    button_primary_background_fill_dark="#20719f",
+    button_primary_background_fill_hover="#1a5d84",
+    button_primary_background_fill_hover_dark="#2a7fae",
     button_primary_text_color="#ffffff",
     slider_color="#2a8ccc",
 )
@@ -62,11 +67,11 @@ footer { display: none !important; }
 .fact i { font-style: normal; font-weight: 400; color: var(--body-text-color-subdued);
   margin-right: 5px; }
 .chip { border-radius: 999px; padding: 1px 11px; font-size: 0.82rem; color: #fff;
-  background: #64748b; }
-.chip.running, .bar-fill.running { background: #2a8ccc; }
-.chip.done, .bar-fill.done { background: #17a07c; }
-.chip.failed, .bar-fill.failed, .chip.died, .bar-fill.died { background: #c2453d; }
-.chip.stopped, .bar-fill.stopped, .chip.stopping, .bar-fill.stopping { background: #b7791f; }
+  background: #5b6675; }
+.chip.running, .bar-fill.running { background: #20719f; }
+.chip.done, .bar-fill.done { background: #0d7a5b; }
+.chip.failed, .bar-fill.failed, .chip.died, .bar-fill.died { background: #b23a33; }
+.chip.stopped, .bar-fill.stopped, .chip.stopping, .bar-fill.stopping { background: #8f5d12; }
 .bar { height: 6px; border-radius: 3px; margin: 9px 0 4px; overflow: hidden;
   background: var(--border-color-primary); }
 .bar-fill { height: 100%; border-radius: 3px; background: #64748b; transition: width 0.5s; }
@@ -78,6 +83,10 @@ footer { display: none !important; }
 .continuing { border-left: 3px solid #17a07c; padding: 2px 12px; font-size: 0.92rem; }
 .continuing pre { margin: 6px 0; padding: 7px 11px; border-radius: 8px; overflow-x: auto;
   background: var(--background-fill-secondary); font-size: 0.82rem; }
+.differences { border-collapse: collapse; font-size: 0.88rem; }
+.differences th, .differences td { text-align: left; padding: 4px 14px 4px 0; vertical-align: top;
+  border: 0; border-bottom: 1px solid var(--border-color-primary); overflow-wrap: anywhere; }
+.differences th[scope="row"] { font-weight: 400; color: var(--body-text-color-subdued); }
 .worked { padding: 5px 0 9px; font-size: 0.9rem; }
 .skill label { font-size: 0.88rem; }
 .skill input[type="number"] { width: 3.1rem; }

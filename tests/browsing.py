@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 PATIENCE = 180_000
@@ -66,3 +66,19 @@ def wait_for_server(process: Popen, url: str) -> None:
             return
         except OSError:
             time.sleep(0.2)
+
+
+def barriers(page: "Page") -> list[str]:
+    """What keeps people from using a page as it is now: serious and critical findings of axe-core.
+
+    Args:
+        page: The page.
+    """
+    from axe_playwright_python.sync_playwright import Axe
+
+    return [
+        f"{found['id']}: {node['target']} {node['html'][:120]}"
+        for found in Axe().run(page).response["violations"]
+        if found["impact"] in {"serious", "critical"}
+        for node in found["nodes"]
+    ]

@@ -14,6 +14,7 @@ import pytest
 
 from manticore.runs import runs
 from tests.app.zoo import make_zoo
+from tests.browsing import barriers
 from tests.tiny import TEXT
 from tests.tiny_runs import PROGRAMMED
 
@@ -102,6 +103,7 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     visitor.locator(".manticore-walk", has_text="Pick components").wait_for()
     visitor.get_by_role("button", name="Next", exact=True).click()
     visitor.locator(".manticore-walk", has_text="Look at a hybrid").wait_for()
+    assert barriers(visitor) == []
     visitor.keyboard.press("Escape")
     visitor.reload()
     visitor.get_by_role("button", name="Start here").wait_for()
@@ -168,6 +170,7 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     page.locator("#landscape .chart.large circle.point").nth(10).wait_for()
     page.locator("#landscape").get_by_role("slider").first.press("Home")
     page.locator("#diagram .told", has_text="This is exactly tiny-mamba").wait_for()
+    assert barriers(page) == []
     page.get_by_role("button", name="Back to what was found").click()
     page.locator("#mix-prompt").locator("input, textarea").fill("The fox")
     page.locator("#mix-prompt").locator("input, textarea").press("Tab")
@@ -190,7 +193,10 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     row.first.click()
     page.wait_for_url(f"**/?run={run.id}")
 
+    assert barriers(page) == []
+
     page.get_by_role("tab", name="Chat").click()
+    assert barriers(page) == []
     page.locator("#message textarea").fill("Once upon a time")
     page.locator("#send").click()
     page.wait_for_function(
