@@ -1,5 +1,7 @@
 """Runs next to each other: their perplexities, and what differs between them."""
 
+from typing import Any
+
 from manticore.runs import RunConfig
 from manticore.views.differences import differences, differences_html
 from manticore.views.plots.comparing import comparison_figure
@@ -15,19 +17,23 @@ def measured(*perplexities: float | None) -> list[dict]:
 def test_each_run_is_a_line_over_its_steps() -> None:
     again = [{"kind": "eval", "step": 20, "metrics": {"perplexity": 2.5}}]
     figure = comparison_figure([("one", measured(9, 4, 3) + again), ("two", measured(8, None, 2))])
-    first, second = figure.data
+    data: Any = figure.data
+    first, second = data
     assert (list(first.x), list(first.y)) == ([0, 10, 20], [9, 4, 2.5])
     assert (list(second.x), list(second.y)) == ([0, 20], [8, 2])
     assert first.line.color != second.line.color
-    assert figure.layout.yaxis.type == "linear"
-    assert comparison_figure([("a", measured(500, 2))]).layout.yaxis.type == "log"
+    layout: Any = figure.layout
+    assert layout.yaxis.type == "linear"
+    wide: Any = comparison_figure([("a", measured(500, 2))]).layout
+    assert wide.yaxis.type == "log"
 
 
 def test_without_a_measurement_there_is_a_sentence() -> None:
     for runs in ([], [("one", measured(None))]):
         figure = comparison_figure(runs)
         assert not figure.data
-        assert "Choose two" in figure.layout.annotations[0].text
+        layout: Any = figure.layout
+        assert "Choose two" in layout.annotations[0].text
 
 
 def config(**changes: object) -> RunConfig:
