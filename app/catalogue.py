@@ -58,20 +58,20 @@ def knowledge(card: dict[str, Any]) -> tuple[str, str]:
         card: Its card.
     """
     subjects = {f"stories-{code}": f"{name} stories" for code, name in LANGUAGES.items()}
-    subjects |= {"python": "Python code"}
-    measured = {
-        text.removeprefix("bundled:").split(",")[0]: found["perplexity"]
-        for text, found in card.get("perplexity", {}).items()
-        if text.startswith("bundled:")
-    }
-    known = [subjects.get(text, text) for text, value in measured.items() if value < KNOWN]
-    unknown = [subjects.get(text, text) for text, value in measured.items() if value > UNKNOWN]
+    subjects["python"] = "Python code"
+    measured: dict[str, float] = {}
+    for text, found in card.get("perplexity", {}).items():
+        if text.startswith("bundled:"):
+            name = text.removeprefix("bundled:").split(",")[0]
+            measured[subjects.get(name, name)] = found["perplexity"]
+    known = [subject for subject, value in measured.items() if value < KNOWN]
+    unknown = [subject for subject, value in measured.items() if value > UNKNOWN]
     sentences = []
     if known:
         sentences.append(f"Knows {' and '.join(known)}.")
     if unknown:
         sentences.append(f"Does not know {' or '.join(unknown)}.")
-    numbers = ", ".join(f"{subjects.get(t, t)} {_perplexity(v)}" for t, v in measured.items())
+    numbers = ", ".join(f"{name} {_perplexity(value)}" for name, value in measured.items())
     return " ".join(sentences), f"Held-out perplexity: {numbers}" if numbers else ""
 
 
