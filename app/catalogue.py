@@ -57,7 +57,9 @@ def knowledge(card: dict[str, Any]) -> tuple[str, str]:
     Args:
         card: Its card.
     """
-    subjects = {f"stories-{code}": f"{name} stories" for code, name in LANGUAGES.items()}
+    subjects: dict[str, str] = {
+        f"stories-{code}": f"{name} stories" for code, name in LANGUAGES.items()
+    }
     subjects["python"] = "Python code"
     measured: dict[str, float] = {}
     for text, found in card.get("perplexity", {}).items():
