@@ -64,8 +64,8 @@ def knowledge(card: dict[str, Any]) -> tuple[str, str]:
     measured: dict[str, float] = {}
     for text, found in card.get("perplexity", {}).items():
         if text.startswith("bundled:"):
-            name = text.removeprefix("bundled:").split(",")[0]
-            measured[subjects.get(name, name)] = found["perplexity"]
+            name = str(text).removeprefix("bundled:").split(",")[0]
+            measured[subjects[name] if name in subjects else name] = found["perplexity"]
     known = [subject for subject, value in measured.items() if value < KNOWN]
     unknown = [subject for subject, value in measured.items() if value > UNKNOWN]
     sentences = []
