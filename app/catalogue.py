@@ -65,7 +65,7 @@ def knowledge(card: dict[str, Any]) -> tuple[str, str]:
     for text, found in card.get("perplexity", {}).items():
         if text.startswith("bundled:"):
             name = str(text).removeprefix("bundled:").split(",")[0]
-            measured[subjects[name] if name in subjects else name] = found["perplexity"]
+            measured[str(subjects.get(name, name))] = found["perplexity"]
     known = [subject for subject, value in measured.items() if value < KNOWN]
     unknown = [subject for subject, value in measured.items() if value > UNKNOWN]
     sentences = []
