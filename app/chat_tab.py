@@ -6,10 +6,9 @@ from typing import Any
 import gradio as gr
 
 from manticore.views.plots import outcome_figure, perplexity_figure
-from manticore.views.wording import explain
 
 from .open_runs import OpenRuns, hybrid_of
-from .page import ALL_AT_ONCE, QUIETLY, Page
+from .page import ALL_AT_ONCE, QUIETLY, Page, warn
 
 WAITING = "…"
 EXAMPLES = [
@@ -137,7 +136,7 @@ def answer(
         if not written:
             yield history, gr.skip()
     except (OSError, ValueError, RuntimeError) as error:
-        gr.Warning(explain(error), title="No text")
+        warn(error, "No text")
         yield history[:-1], beginning
 
 

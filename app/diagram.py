@@ -14,8 +14,10 @@ from .hosting import hosted
 from .measuring import asked_text, compared, held_out, prompt_of, text_label
 from .open_runs import hybrid_of
 from .page import ALL_AT_ONCE, Page
+from .shared import Shared
 
 TICK = 1.0
+_Scene = tuple[tuple[str, str, int], dict[str, Any] | None]
 DRAW = """
 let drawn = null;
 const draw = () => {
@@ -56,19 +58,30 @@ def build(page: Page) -> None:
     shown = hosted(MODULE, DRAW, measure_by_hand, elem_id="diagram")
     seen = gr.State(None)
 
+    scenes = Shared(_scene_of, fresh_for=TICK)
+
     def look(run_id: str | None, asking: dict[str, str], before: Any) -> Any:
         run = page.runs.find(run_id)
         if run is None:
             return (gr.skip(), gr.skip()) if before is None else (None, None)
-        state = run.summary()["state"]
-        now = (run.id, state, len(run.events()), asking)
-        scene = None if before == now else scene_of_run(Snapshot.of(run), state)
-        if scene is None:
+        made_from, scene = scenes.of(run)
+        now = (*made_from, asking)
+        if scene is None or before == now:
             return gr.skip(), gr.skip()
-        return scene | {"measured": state == "done", "asking": asking}, now
+        return scene | {"asking": asking}, now
 
     for event in (page.shown.change, page.asking.change, gr.Timer(TICK).tick):
         event(look, [page.shown, page.asking, seen], [shown, seen], **ALL_AT_ONCE)
+
+
+def _scene_of(run: Run, before: _Scene | None) -> _Scene:
+    """What the diagram of a run is made from, and the diagram; the one before if nothing is new."""
+    state, events = run.status.state, Snapshot.of(run)
+    now = (run.id, state, len(events.events))
+    if before is not None and before[0] == now:
+        return before
+    scene = scene_of_run(events, state)
+    return now, scene and {**scene, "measured": state == "done"}
 
 
 def measured(run: Run, asked: dict[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,150 @@
-"""Who may talk to the page, and what it takes in: nothing from other sites, and no files."""
+"""Who may talk to the page, and how much it takes in: the middleware in front of Gradio.
 
+Under another name than its own, a page could be read by any web site whose name is pointed at this
+machine (DNS rebinding); with another origin, a web site could press its buttons.
+"""
+
+import ipaddress
+import socket
+import time
+from collections import deque
+from collections.abc import Collection
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-EVERYWHERE = {"0.0.0.0", "::", ""}
-"""Addresses that listen on every network of the machine, under names that nobody can list."""
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+EVERYWHERE = frozenset({"0.0.0.0", "::", ""})
+"""Addresses that listen on every network of the machine."""
+_NETWORKS = (socket.AF_INET, socket.AF_INET6)
+SHARED = ".gradio.live"
+"""End of the names that public links have."""
+LARGEST_UPLOAD = 5_000_000
+"""Bytes of a text that a visitor uploads."""
+LARGEST_BODY = LARGEST_UPLOAD + 100_000
+"""Bytes of a request: an upload with what multipart forms add to it."""
+LOGINS, LOGINS_WITHIN = 10, 60.0
+"""Failed logins from one address, and the seconds in which they count."""
 
 
-class NoUploads:
-    """Closes Gradio's route for uploads: no part of the page takes files.
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on an address.
+
+    Args:
+        host: An address, or a name.
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def own_names() -> set[str]:
+    """The names and addresses under which other machines of the network know this one."""
+    cards = psutil.net_if_addrs().values()
+    found = {place.address for card in cards for place in card if place.family in _NETWORKS}
+    name = socket.gethostname().lower()
+    return {address.partition("%")[0].lower() for address in found} | {name, f"{name}.local"}
+
+
+class KnownNames:
+    """Refuses requests under a foreign name (421) and from pages of other origins (403).
+
+    Args:
+        app: The application behind it.
+        host: Address that the page listens on.
+        share: Whether there is a public link too.
+        named: Names that the owner of the page allows in addition.
+    """
+
+    def __init__(
+        self, app: ASGIApp, host: str, share: bool = False, named: Collection[str] = ()
+    ) -> None:
+        self.app, self.share = app, share
+        self.named = {name.lower() for name in named}
+        self.names = {*LOOPBACK, *self.named, host.lower()} - EVERYWHERE
+        self.outside = not is_loopback(host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what is refused; pass on everything else."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host, origin = headers.get("host", ""), headers.get("origin")
+            name = _name(f"//{host}")
+            refusal = None
+            if not self._knows(name):
+                refusal = PlainTextResponse(
+                    f"This page does not answer under the name {name[:100]!r}. If the name is "
+                    "yours, start the page with --allowed-host NAME.",
+                    421,
+                )
+            elif origin is not None and not self._same(origin, host):
+                refusal = PlainTextResponse(
+                    "Another web site sent this request: open the page itself. If the page is "
+                    "embedded there on purpose, start it with --allowed-host NAME.",
+                    403,
+                )
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    def _knows(self, name: str) -> bool:
+        if name in self.names or (self.share and name.endswith(SHARED)):
+            return True
+        # Looked up again: a laptop that joins a network gets another address.
+        return self.outside and name in own_names()
+
+    def _same(self, origin: str, host: str) -> bool:
+        """Whether a request comes from the page, or from a site that its owner has named."""
+        own = origin.partition("://")[2].lower() == host.lower()
+        return own or _name(origin) in self.named
+
+
+def _name(address: str) -> str:
+    """The name in an address, without its port; "" if it has none."""
+    try:
+        return (urlsplit(address).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+class SmallBodies:
+    """Refuses requests that are too large, or do not say how large they are, before reading them.
+
+    Args:
+        app: The application behind it.
+        most: Bytes of the largest body.
+    """
+
+    def __init__(self, app: ASGIApp, most: int = LARGEST_BODY) -> None:
+        self.app, self.most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what is refused; pass on everything else."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            length, refusal = headers.get("content-length", "0"), None
+            if "transfer-encoding" in headers:
+                refusal = PlainTextResponse("The request must say its length.", 411)
+            elif not length.isdecimal() or int(length) > self.most:
+                megabytes = LARGEST_UPLOAD // 1_000_000
+                refusal = PlainTextResponse(
+                    f"This is more than the page takes: a text may have {megabytes} MB.", 413
+                )
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+class SlowLogins:
+    """Refuses more logins (429) from an address that has failed too often.
 
     Args:
         app: The application behind it.
@@ -20,32 +152,48 @@ class NoUploads:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._failed: dict[str, deque[float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer an upload with 403 before its body is read; pass on everything else."""
-        if scope["type"] == "http" and scope["path"].rstrip("/").endswith("/upload"):
-            await PlainTextResponse("This page takes no files.", 403)(scope, receive, send)
+        """Answer a login that is refused; count those that fail."""
+        if scope["type"] != "http" or scope["path"].rstrip("/") != "/login":
+            await self.app(scope, receive, send)
             return
-        await self.app(scope, receive, send)
+        address = (scope.get("client") or ("",))[0]
+        if self._recent(address) >= LOGINS:
+            refusal = PlainTextResponse("Too many failed logins: wait a minute.", 429)
+            await refusal(scope, receive, send)
+            return
+
+        async def count(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                self._failed.setdefault(address, deque()).append(time.monotonic())
+            await send(message)
+
+        await self.app(scope, receive, count)
+
+    def _recent(self, address: str) -> int:
+        since = time.monotonic() - LOGINS_WITHIN
+        for known, times in list(self._failed.items()):
+            while times and times[0] < since:
+                times.popleft()
+            if not times:
+                del self._failed[known]
+        return len(self._failed.get(address, ()))
 
 
-def guards(host: str, share: bool) -> dict[str, Any]:
+def guards(host: str, share: bool, named: Collection[str] = ()) -> dict[str, Any]:
     """Arguments of the web application that keep strangers out.
-
-    A page on this machine answers only to this machine's names. Otherwise a web site whose name
-    points at 127.0.0.1 would count as the page itself (DNS rebinding).
 
     Args:
         host: Address that the page listens on.
         share: Whether there is a public link too.
+        named: Names that the owner of the page allows in addition.
     """
-    names = ["*"]
-    if host not in EVERYWHERE:
-        names = ["127.0.0.1", "localhost", "[::1]", host]
-        names += ["*.gradio.live"] if share else []
     return {
         "middleware": [
-            Middleware(TrustedHostMiddleware, allowed_hosts=names),
-            Middleware(NoUploads),
+            Middleware(KnownNames, host=host, share=share, named=named),
+            Middleware(SmallBodies),
+            Middleware(SlowLogins),
         ]
     }

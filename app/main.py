@@ -1,11 +1,11 @@
 """The page: `manticore app`, then http://127.0.0.1:7860."""
 
-import argparse
 import logging
 import os
 import threading
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 # Gradio reads it when it is imported: nothing is reported to anybody.
@@ -13,19 +13,21 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from manticore.runs import runs_root
 from manticore.runs.gallery import gallery_names, open_gallery
 from manticore.runs.spare import SPARE
 from manticore.runs.trash import clear_trash
-from manticore.views.wording import REACH
 
 from . import diagram, walk
-from .guard import guards
+from .api import add_endpoints
+from .components import Components
+from .guard import LARGEST_UPLOAD, guards
 from .open_runs import OpenRuns
-from .page import ALL_AT_ONCE, QUIETLY, Page
+from .options import Options, read_options
+from .page import ALL_AT_ONCE, QUIETLY, Page, warn
 from .style import CSS, FIT_FIGURES, REMEMBER_RUN, THEME
 from .tabs import TABS, tab_for
 from .texts import Texts
+from .uploads import Uploads
 
 log = logging.getLogger(__name__)
 _OPENING = threading.Lock()
@@ -36,15 +38,16 @@ MASTHEAD = (
 )
 
 
-def build_page(root: Path, texts: Path | None = None) -> gr.Blocks:
+def build_page(options: Options) -> gr.Blocks:
     """The whole page.
 
     Args:
-        root: Folder of all runs.
-        texts: Folder of the texts that visitors may use; the working directory if None.
+        options: How it is served, and what its visitors may read.
     """
-    opened = OpenRuns(root)
-    with gr.Blocks(title="Manticore", analytics_enabled=False, fill_width=True) as blocks:
+    opened = OpenRuns(options.root)
+    with gr.Blocks(
+        title="Manticore", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)
+    ) as blocks:
         last_run = gr.BrowserState("", storage_key="manticore-last-run", secret="manticore")
         with gr.Row(elem_id="top"):
             with gr.Column(scale=7, min_width=320):
@@ -61,13 +64,23 @@ def build_page(root: Path, texts: Path | None = None) -> gr.Blocks:
                     elem_id="run",
                 )
         asking = gr.State({"text": "", "prompt": ""})
-        page = Page(opened, shown, asking, Texts(texts), lambda stage: tab_for(stage).title)
+        page = Page(
+            opened,
+            shown,
+            asking,
+            Texts(options.roots, Uploads(options.root), options.hub),
+            Components(options.roots, options.hub),
+            options.users,
+            options.at_once,
+            lambda stage: tab_for(stage).title,
+        )
         diagram.build(page)
         with gr.Tabs() as tabs:
             for tab in TABS:
                 with gr.Tab(tab.title, id=tab.id):
                     tab.build(page)
         _remember(blocks, page, tabs, last_run)
+        add_endpoints(page)
     return blocks
 
 
@@ -79,7 +92,7 @@ def _remember(blocks: gr.Blocks, page: Page, tabs: gr.Tabs, last_run: gr.Browser
         asked = request.query_params.get("run")
         run = opened.find(asked or last)
         if asked and run is None:
-            gr.Warning("There is no such run here. Choose one from the list.")
+            warn("There is no such run here. Choose one from the list.")
         elif run is None:
             run = opened.first()
         choices = gr.Dropdown(choices=opened.choices(), value=run.id if run else None)
@@ -118,48 +131,49 @@ def _first(opened: OpenRuns, shown: str | None) -> Any:
     return choices, gr.Timer(active=False)
 
 
+def launch(page: gr.Blocks, options: Options, **more: Any) -> None:
+    """Serve the page in the background.
+
+    Args:
+        page: The page.
+        options: How it is served.
+        more: More arguments of Gradio's `launch`.
+    """
+    page.launch(
+        prevent_thread_lock=True,
+        server_name=options.host,
+        server_port=options.port,
+        share=options.share,
+        auth=options.users.may_enter if options.users else None,
+        theme=THEME,
+        css=CSS,
+        footer_links=[],
+        max_file_size=LARGEST_UPLOAD,
+        app_kwargs=guards(options.host, options.share, options.names),
+        # Neither what visitors do nor what they typed is recorded.
+        run_history=False,
+        enable_monitoring=False,
+        **more,
+    )
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Serve the page until interrupted.
 
     Args:
         arguments: Command line without the program; that of this process if None.
     """
-    parser = argparse.ArgumentParser(prog="manticore app", description=__doc__)
-    parser.add_argument(
-        "--host", default="127.0.0.1", help=f"0.0.0.0 lets other machines in; {REACH}"
-    )
-    parser.add_argument("--port", type=int, default=7860)
-    parser.add_argument("--runs-root", help="folder of all runs; $MANTICORE_RUNS, else ./runs")
-    parser.add_argument(
-        "--texts",
-        type=Path,
-        help="folder of the texts that visitors may use; the working directory",
-    )
-    parser.add_argument(
-        "--share", action="store_true", help=f"a public link through gradio.live; {REACH}"
-    )
-    options = parser.parse_args(arguments)
-    if options.texts is not None and not options.texts.expanduser().is_dir():
-        parser.error(f"There is no folder {options.texts}: give an existing one with --texts.")
+    options = read_options(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    texts = options.texts and options.texts.expanduser()
-    root = runs_root(options.runs_root)
-    clear_trash(root)
-    page = build_page(root, texts)
-    page.launch(
-        prevent_thread_lock=True,
-        server_name=options.host,
-        server_port=options.port,
-        share=options.share,
-        theme=THEME,
-        css=CSS,
-        footer_links=[],
-        max_file_size="1kb",
-        app_kwargs=guards(options.host, options.share),
-    )
-    # The page answers: what visitors start now need not import everything first.
-    SPARE.keep()
-    page.block_thread()
+    clear_trash(options.root)
+    with TemporaryDirectory(prefix="manticore-page-") as private:
+        # Where Gradio puts uploads and downloads: not in a folder that all of the machine share.
+        os.environ.setdefault("GRADIO_TEMP_DIR", private)
+        page = build_page(options)
+        launch(page, options)
+        # The page answers: what visitors start now need not import everything first.
+        SPARE.keep()
+        page.block_thread()
 
 
 if __name__ == "__main__":

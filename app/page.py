@@ -1,13 +1,19 @@
 """What every tab of the page is given, and what Gradio is told for each event."""
 
+import html
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from manticore.runs import Run, RunError
+from manticore.views.wording import explain
+
+from .components import Components
 from .open_runs import OpenRuns
 from .texts import Texts
+from .users import Users, not_theirs
 
 QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """For events that need no sign of waiting."""
@@ -24,6 +30,9 @@ class Page:
         shown: The list of runs; its value is the id of the run that is shown.
         asking: What mixing by hand is measured on: a `text` and a `prompt`.
         texts: The texts that the page may read.
+        components: The components that visitors may name.
+        users: Who may log in; None for a page without logins.
+        at_once: How many runs of the page may work at the same time; others wait.
         tab_of: Title of the tab that shows the runs of a stage.
     """
 
@@ -31,4 +40,33 @@ class Page:
     shown: gr.Dropdown
     asking: gr.State
     texts: Texts
+    components: Components
+    users: Users | None
+    at_once: int
     tab_of: Callable[[str], str]
+
+
+def user_of(request: gr.Request | None) -> str | None:
+    """Name of the user who sent a request; None on a page without logins."""
+    return getattr(request, "username", None)
+
+
+def check_theirs(run: Run, request: gr.Request | None) -> None:
+    """Refuse a change of a run that belongs to another user.
+
+    Raises:
+        RunError: It does; the message says whose it is.
+    """
+    if why := not_theirs(run, user_of(request)):
+        raise RunError(why)
+
+
+def warn(problem: Exception | str, title: str = "Warning") -> None:
+    """Show a warning for a while; what a visitor or a file gave is never markup.
+
+    Args:
+        problem: An error, or a sentence.
+        title: Two or three words.
+    """
+    text = problem if isinstance(problem, str) else explain(problem)
+    gr.Warning(html.escape(text, quote=False), title=title, duration=12)

@@ -7,18 +7,24 @@ from itertools import groupby
 from typing import Any
 
 import gradio as gr
+import plotly.graph_objects as go
 from gradio.components import Component
+from gradio.components.plot import PlotData
 
 from manticore.runs import Run, RunConfig, RunError, start_run
 from manticore.views.panels import Panel, Snapshot, panels_for
-from manticore.views.wording import explain, warning_text
+from manticore.views.wording import warning_text
 
 from .code import code_of_run
-from .page import ALL_AT_ONCE, Page
+from .page import ALL_AT_ONCE, Page, check_theirs, user_of, warn
+from .shared import Shared
 from .status import continuing_html, elsewhere_html, idle_html, sample_html, status_html
+from .users import not_theirs
 
 TICK = 1.0
 """Seconds between looks at the run folder."""
+_BUTTONS = ({"queued", "running"}, {"stopping"}, {"stopped", "failed", "died"})
+"""States in which a run can be stopped, ended and resumed."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +84,18 @@ class RunPanel:
 
     def _follow(self, buttons: list[gr.Button], drawn: list[Component]) -> None:
         page, view, seen = self.page, self.view, gr.State(None)
+        pictures = Shared(picture_of, fresh_for=TICK)
 
-        def look(run_id: str | None, before: Any) -> Any:
-            return draw(page.runs.find(run_id), before, view, page.tab_of)
+        def look(run_id: str | None, before: Any, request: gr.Request) -> Any:
+            run, user = page.runs.find(run_id), user_of(request)
+            return draw(run, before, view, page.tab_of, user, pictures)
 
         outputs = [*drawn, *buttons, seen]
         gr.Timer(TICK).tick(look, [page.shown, seen], outputs, **ALL_AT_ONCE)
         page.shown.change(look, [page.shown, seen], outputs, **ALL_AT_ONCE)
-        for button, do in zip(buttons, (Run.stop, Run.kill, Run.resume), strict=True):
-            button.click(partial(_act, page, do), page.shown, None, **ALL_AT_ONCE)
+        resume = partial(Run.resume, at_once=page.at_once)
+        for button, do in zip(buttons, (Run.stop, Run.kill, resume), strict=True):
+            button.click(_acting(page, do), page.shown, None, **ALL_AT_ONCE)
 
     def start_with(
         self, button: gr.Button, inputs: list[Component], config_from: Callable[..., RunConfig]
@@ -100,27 +109,99 @@ class RunPanel:
         """
         page = self.page
 
-        def start_now(*values: Any) -> Any:
+        # Gradio hands the request to the first parameter that is annotated so.
+        def start_now(request: gr.Request, *values: Any) -> Any:
             try:
-                run = start_run(config_from(*values), root=page.runs.root)
+                run = start(page, config_from(*values), user_of(request))
             except (ValueError, LookupError, OSError, ModuleNotFoundError) as error:
-                gr.Warning(explain(error), title="Not started", duration=12)
+                warn(error, "Not started")
                 return gr.skip()
             return gr.Dropdown(choices=page.runs.choices(), value=run.id)
 
         button.click(start_now, inputs, page.shown, api_visibility="private")
 
 
-def _act(page: Page, do: Callable[[Run], object], run_id: str | None) -> None:
-    """Stop, end or resume a run; what cannot be done is shown on the page."""
-    try:
-        if (run := page.runs.find(run_id)) is not None:
-            do(run)
-    except (RunError, ValueError, OSError) as error:
-        gr.Warning(str(error))
+def start(page: Page, config: RunConfig, user: str | None) -> Run:
+    """Start a run as a visitor may: of components that the page admits, owned by its user.
+
+    Args:
+        page: What the tabs share.
+        config: What a form describes.
+        user: Name of the user; None on a page without logins.
+
+    Raises:
+        ValueError, LookupError, OSError, ModuleNotFoundError: It cannot be started; the message is
+            for the reader of the page.
+    """
+    config = page.components.allowed(config).model_copy(update={"owner": user})
+    return start_run(config, root=page.runs.root, at_once=page.at_once)
 
 
-def draw(run: Run | None, before: Any, view: View, tab_of: Callable[[str], str]) -> Any:
+def _acting(page: Page, do: Callable[[Run], object]) -> Callable[..., None]:
+    """Stops, ends or resumes a run; what cannot be done is shown on the page."""
+
+    def act(run_id: str | None, request: gr.Request) -> None:
+        try:
+            if (run := page.runs.find(run_id)) is not None:
+                check_theirs(run, request)
+                do(run)
+        except (RunError, ValueError, OSError) as error:
+            warn(error)
+
+    return act
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What there is to see of a run at one moment, the same for all who look.
+
+    Attributes:
+        seen: What it was made from: id, number of events, state and its message.
+        row: Summary of the run.
+        warnings: Messages of its warnings, oldest first.
+        figures: Updates of the panels of its stage.
+        words: HTML below the figures.
+    """
+
+    seen: tuple[str, int, str, str]
+    row: dict[str, Any]
+    warnings: list[str]
+    figures: list[Any]
+    words: str
+
+
+def picture_of(run: Run, before: Picture | None = None) -> Picture:
+    """The picture of a run now.
+
+    Args:
+        run: The run.
+        before: An earlier picture: what is as it was is not drawn again.
+    """
+    events, row, stage = Snapshot.of(run), run.summary(), run.config.stage
+    seen = (run.id, len(events.events), row["state"], row["message"])
+    if before is not None and before.seen == seen:
+        return before
+    if before is not None and before.seen[:2] == seen[:2]:
+        figures = before.figures
+    else:
+        figures = [_plot(panel.figure(events)) for panel in panels_for(stage)]
+    return Picture(
+        seen,
+        row,
+        [warning_text(event) for event in events.events if event["kind"] == "warning"],
+        figures,
+        continuing_html(run) if stage == "program" else sample_html(events.last("sample")),
+    )
+
+
+def draw(
+    run: Run | None,
+    before: Any,
+    view: View,
+    tab_of: Callable[[str], str],
+    user: str | None = None,
+    pictures: Shared[Picture] | None = None,
+) -> Any:
     """The panel's outputs for a run, or nothing if nothing about it is new.
 
     Args:
@@ -128,27 +209,24 @@ def draw(run: Run | None, before: Any, view: View, tab_of: Callable[[str], str])
         before: What the last look saw, which this function returns as its last output.
         view: Which runs the panel shows.
         tab_of: Title of the tab that shows the runs of a stage.
+        user: Name of the user who looks; None on a page without logins.
+        pictures: Pictures that all who look share; a new one is made if None.
     """
     if run is None or not view.shows(run.config.stage):
         return _idle(run, before, view, tab_of)
-    seen, row = Snapshot.of(run), run.summary()
-    now = (run.id, len(seen.events), row["state"])
-    if before == now:
+    picture = picture_of(run) if pictures is None else pictures.of(run)
+    if before == picture.seen:
         return gr.skip()
-    only_state = bool(before) and before[:2] == now[:2]
-    figures = [gr.skip() if only_state else _plot(p.figure(seen)) for p in panels_for(view.stage)]
-    warnings = [warning_text(event) for event in seen.events if event["kind"] == "warning"]
-    words = (
-        continuing_html(run) if run.config.stage == "program" else sample_html(seen.last("sample"))
-    )
+    figures, state = picture.figures, picture.row["state"]
+    if before and before[:2] == picture.seen[:2]:
+        figures = [gr.skip() for _ in figures]
+    foreign = not_theirs(run, user)
     return [
-        status_html(row, warnings),
+        status_html(picture.row, picture.warnings, foreign),
         *figures,
-        words,
-        gr.Button(visible=row["state"] in {"queued", "running"}),
-        gr.Button(visible=row["state"] == "stopping"),
-        gr.Button(visible=row["state"] in {"stopped", "failed", "died"}),
-        now,
+        picture.words,
+        *(gr.Button(visible=state in states and not foreign) for states in _BUTTONS),
+        picture.seen,
     ]
 
 
@@ -166,5 +244,7 @@ def _idle(run: Run | None, before: Any, view: View, tab_of: Callable[[str], str]
 
 
 def _plot(figure: Any) -> Any:
-    """The update of a plot; without a figure it is hidden."""
+    """The update of a plot, ready to be sent; without a figure it is hidden."""
+    if isinstance(figure, go.Figure):
+        figure = PlotData(type="plotly", plot=str(figure.to_json()))
     return gr.update(value=figure, visible=figure is not None)

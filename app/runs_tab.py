@@ -1,5 +1,6 @@
 """The tab that lists all runs: show, export, delete, bring back."""
 
+import html
 import tempfile
 from datetime import datetime
 from functools import lru_cache
@@ -13,13 +14,15 @@ from manticore.runs.export import export_run
 from manticore.runs.trash import discard, restore
 from manticore.views.plots import short_names
 from manticore.views.terminal.tables import outcome_label
-from manticore.views.wording import explain, state_words
+from manticore.views.wording import state_words
 
 from . import compare
 from .open_runs import OpenRuns
-from .page import ALL_AT_ONCE, QUIETLY, Page
+from .page import ALL_AT_ONCE, QUIETLY, Page, check_theirs, warn
+from .users import Users
 
 COLUMNS = ["Run", "Stage", "State", "Steps", "Outcome", "Started"]
+OWNER = "Owner"
 MOST = 200
 """Runs in the table; a filter finds the others."""
 TICK = 5.0
@@ -42,9 +45,10 @@ def build(page: Page) -> None:
         undo = gr.Button("Bring back", scale=1, visible=False, elem_id="runs-undo")
         prepare = gr.Button("Export", scale=1, elem_id="runs-export")
     ready = gr.DownloadButton("Download", visible=False, elem_id="runs-download")
+    columns = [*COLUMNS, OWNER] if page.users else COLUMNS
     table = gr.Dataframe(
-        headers=COLUMNS,
-        datatype="str",
+        headers=columns,
+        datatype=["html" if column == OWNER else "str" for column in columns],
         interactive=False,
         show_label=False,
         wrap=True,
@@ -56,7 +60,7 @@ def build(page: Page) -> None:
     listed, deleted, drawn = gr.State([]), gr.State(""), gr.State(None)
 
     def look(text: str, before: Any) -> Any:
-        found = matching(page.runs, text)
+        found = matching(page.runs, text, page.users)
         rows = list(found.values())
         if rows == before:
             return gr.skip(), gr.skip(), gr.skip()
@@ -68,14 +72,15 @@ def build(page: Page) -> None:
             return gr.skip()
         return gr.Dropdown(choices=page.runs.choices(), value=ids[row])
 
-    def remove(run_id: str | None) -> Any:
+    def remove(run_id: str | None, request: gr.Request) -> Any:
         run = page.runs.find(run_id)
         try:
             if run is None:
                 raise LookupError("Choose a run first: select its row.")
+            check_theirs(run, request)
             discard(run)
         except (RunError, LookupError, OSError) as error:
-            gr.Warning(explain(error), title="Not deleted")
+            warn(error, "Not deleted")
             return gr.skip(), gr.skip(), gr.skip()
         gr.Info("The run is deleted. It can be brought back until the page is started again.")
         choices = gr.Dropdown(choices=page.runs.choices(), value=None)
@@ -85,7 +90,7 @@ def build(page: Page) -> None:
         try:
             run = restore(run_id, page.runs.root)
         except (LookupError, ValueError, OSError) as error:
-            gr.Warning(explain(error))
+            warn(error)
             return gr.skip(), gr.Button(visible=False)
         return gr.Dropdown(choices=page.runs.choices(), value=run.id), gr.Button(visible=False)
 
@@ -96,7 +101,7 @@ def build(page: Page) -> None:
                 raise LookupError("Choose a run first: select its row.")
             file = export_run(run, Path(exports.name) / f"{run.id}.zip")
         except (LookupError, OSError) as error:
-            gr.Warning(explain(error), title="Not exported")
+            warn(error, "Not exported")
             return gr.DownloadButton(visible=False)
         size = file.stat().st_size / 1e6
         return gr.DownloadButton(f"Download {size:.0f} MB", value=str(file), visible=True)
@@ -109,19 +114,21 @@ def build(page: Page) -> None:
     prepare.click(pack, page.shown, ready, api_visibility="private")
 
 
-def matching(opened: OpenRuns, text: str) -> dict[str, list[str]]:
+def matching(opened: OpenRuns, text: str, users: Users | None = None) -> dict[str, list[str]]:
     """The rows of the newest runs that have every word of a text, by the id of the run.
 
     Args:
         opened: The runs.
         text: Words in any order; none for all runs.
+        users: Who may log in; None for a table without owners.
     """
     words, found = (text or "").casefold().split(), {}
     for run in runs(opened.root):
         row = _row(opened, run.id, run.status.state, run.status.heartbeat)
-        told = " ".join([run.id, run.config.name or "", *row]).casefold()
+        owner = run.config.owner or ""
+        told = " ".join([run.id, run.config.name or "", owner, *row]).casefold()
         if all(word in told for word in words):
-            found[run.id] = row
+            found[run.id] = [*row, _owner_html(owner, users)] if users else row
         if len(found) == MOST:
             break
     return found
@@ -132,6 +139,11 @@ def _row(opened: OpenRuns, run_id: str, _state: str, _heartbeat: float) -> list[
     """The cells of a run, which change when its status does: its events are not read each time."""
     run = opened.find(run_id)
     return [""] * len(COLUMNS) if run is None else row_of(run)
+
+
+def _owner_html(owner: str, users: Users) -> str:
+    dot = f'<span class="dot" style="background:{users.color(owner)}"></span>'
+    return f"{dot}{html.escape(owner)}" if owner else ""
 
 
 def row_of(run: Run) -> list[str]:

@@ -17,6 +17,7 @@ from .page import Page
 from .presets import Presets
 from .run_panel import RunPanel, View
 from .texts import Texts
+from .upload import upload_button
 
 VIEW = View("search", "Start", lambda stage: stage != "program")
 _DEFAULTS = SearchConfig.model_validate({})
@@ -134,9 +135,11 @@ def lay_out(start: gr.Button, texts: Texts) -> Form:
         value="bundled:stories-mixed",
         allow_custom_value=True,
         label="Text",
-        info=f"Or type a text file or folder in {texts.folder}, or hub/dataset:split",
+        info=texts.hint,
         elem_id="text",
     )
+    if texts.uploads is not None:
+        upload_button(texts.uploads, text)
     steps = gr.Slider(10, 1000, value=40, step=10, label="Steps", elem_id="steps")
     strategy = hybrid_form.strategy_input(value="routed")
     projector, projector_init = hybrid_form.projector_inputs()

@@ -23,7 +23,9 @@ def run_label(run: Run) -> str:
     if config.name and config.name != config.stage:
         what = config.name.removesuffix(config.stage).strip()
     when = datetime.fromtimestamp(run.status.created).strftime("%m-%d %H:%M")
-    return f"{what} · {config.stage.replace('-', ' ')} · {config.n_blocks} blocks · {when}"
+    whose = f"{config.owner}: " if config.owner else ""
+    stage = config.stage.replace("-", " ")
+    return f"{whose}{what} · {stage} · {config.n_blocks} blocks · {when}"
 
 
 def idle_html(button: str) -> str:
@@ -57,12 +59,13 @@ def _line(text: str) -> str:
     return f'<div class="status"><div class="status-line"><span>{text}</span></div></div>'
 
 
-def status_html(row: Mapping[str, Any], warnings: Sequence[str] = ()) -> str:
+def status_html(row: Mapping[str, Any], warnings: Sequence[str] = (), foreign: str = "") -> str:
     """The status panel of a run.
 
     Args:
         row: Summary of the run, by `Run.summary`.
         warnings: Messages of its warnings, oldest first.
+        foreign: Why the reader may only look at it; "" if they may change it.
     """
     step, total = row["step"] or 0, row["total_steps"]
     share = 100 if row["state"] == "done" else 100 * step / total if total else 0
@@ -70,12 +73,13 @@ def status_html(row: Mapping[str, Any], warnings: Sequence[str] = ()) -> str:
         f'<span class="fact"><i>{label}</i>{html.escape(value)}</span>'
         for label, value in facts(row)
     )
+    about = f'<div class="faint">{html.escape(foreign)}</div>' if foreign else ""
     return (
         f'<div class="status" data-run="{html.escape(row["id"])}" data-state="{row["state"]}">'
         f'<div class="status-line"><span class="chip {row["state"]}">{state_words(row)}</span>'
         f"{cells}<code>{html.escape(row['id'])}</code></div>"
         f'<div class="bar"><div class="bar-fill {row["state"]}" style="width:{share:.1f}%"></div>'
-        f"</div>{_notes(row, warnings)}</div>"
+        f"</div>{_notes(row, warnings)}{about}</div>"
     )
 
 

@@ -22,6 +22,7 @@ hypothesis.settings.load_profile("any machine")
 
 END = "<|endoftext|>"
 START_PROCESS = launch.start_process
+START_FRESH = launch.start_fresh_process
 WARM = Spare.warm
 
 
@@ -46,6 +47,7 @@ def _forked_workers() -> Iterator[None]:
     """Runs that tests start have workers that need not import everything again."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(launch, "start_process", forked.start_process)
+        patched.setattr(launch, "start_fresh_process", forked.start_process)
         patched.setattr(Spare, "warm", lambda self: None)
         yield
 
@@ -54,6 +56,7 @@ def _forked_workers() -> Iterator[None]:
 def fresh_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers start as outside of tests: by an interpreter of their own."""
     monkeypatch.setattr(launch, "start_process", START_PROCESS)
+    monkeypatch.setattr(launch, "start_fresh_process", START_FRESH)
     monkeypatch.setattr(Spare, "warm", WARM)
 
 

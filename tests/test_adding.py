@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import manticore as mc
 from app.hybrid_form import strategy_choices
 from app.main import build_page
+from app.options import read_options
 from app.tabs import TABS, Tab, tab_for
 from manticore.cli import app
 from manticore.components.families import FAMILIES, UnknownFamilyError
@@ -164,7 +165,7 @@ def test_an_error_suggests_it(arguments):
 
 @pytest.mark.usefixtures("toys")
 def test_the_page_has_it(tmp_path):
-    parts = build_page(tmp_path).config["components"]
+    parts = build_page(read_options(["--runs-root", str(tmp_path)])).config["components"]
     chosen = {value for part in parts for _, value in part["props"].get("choices") or ()}
     ids = {part["props"].get("elem_id") for part in parts}
     labels = {part["props"].get("label") for part in parts}

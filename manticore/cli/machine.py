@@ -23,18 +23,50 @@ PANEL = "First steps"
 @commands.command(name="app", rich_help_panel=PANEL)
 def serve(
     host: Annotated[
-        str, typer.Option(help=f"Address to listen on. 0.0.0.0 lets other machines in: {REACH}.")
+        str,
+        typer.Option(
+            help="Address to listen on. 0.0.0.0 lets other machines in, and needs --auth."
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 7860,
-    texts: Annotated[
+    share: Annotated[
+        bool,
+        typer.Option("--share", help="Make a public link through gradio.live, which needs --auth."),
+    ] = False,
+    auth: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the text files that the page may read. [default: the working folder]"
+            help="File with a line NAME:PASSWORD for each person who may log in; MANTICORE_AUTH "
+            "may hold them instead."
         ),
     ] = None,
-    share: Annotated[
-        bool, typer.Option("--share", help=f"Make a public link through gradio.live: {REACH}.")
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help=f"Let others in without logins: {REACH}.")
     ] = False,
+    data_root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data-root",
+            "--texts",
+            help="Folder whose texts and components visitors may use; may be repeated. [default: "
+            "the working folder; with logins or --host, none]",
+        ),
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Another name under which the page is reached; may be repeated."),
+    ] = None,
+    no_hub: Annotated[
+        bool, typer.Option("--no-hub", help="Visitors take nothing from the hub.")
+    ] = False,
+    runs_at_once: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Runs of the page that may work at the same time; others wait. [default: half as "
+            "many as this machine has cores]",
+        ),
+    ] = None,
     root: Root = None,
 ) -> None:
     """Open the explorer as a page for the browser."""
@@ -43,10 +75,18 @@ def serve(
             'The page is not installed: run `pip install "manticore-hybrids[app]"`, or '
             "`make app` in a checkout."
         )
-    folders = {"--runs-root": root, "--texts": texts}
-    arguments = ["--host", host, "--port", str(port), *(["--share"] if share else [])]
-    for flag, folder in folders.items():
-        arguments += [] if folder is None else [flag, str(folder)]
+    flags = {"--share": share, "--no-auth": no_auth, "--no-hub": no_hub}
+    repeated = {
+        "--runs-root": [root],
+        "--auth": [auth],
+        "--runs-at-once": [runs_at_once],
+        "--data-root": data_root,
+        "--allowed-host": allowed_host,
+    }
+    arguments = ["--host", host, "--port", str(port), *(name for name in flags if flags[name])]
+    for flag, values in repeated.items():
+        for value in values or []:
+            arguments += [] if value is None else [flag, str(value)]
     # Under its installed name: a folder `app` where the command is run is somebody else's.
     import_module("manticore_app.main").main(arguments)
 

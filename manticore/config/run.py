@@ -191,6 +191,8 @@ class RunConfig(HybridConfig, frozen=True):
     """The hybrid that was given; without one the worker builds it."""
     recipe: str | None = None
     """Digest by which a recipe or a reproduction finds the run again."""
+    owner: str | None = None
+    """Name of the user who started the run on a page with logins; others may only look at it."""
 
     @model_validator(mode="before")
     @classmethod

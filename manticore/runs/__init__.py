@@ -31,6 +31,7 @@ def start_run(
     root: str | os.PathLike[str] | None = None,
     *,
     launch: bool = True,
+    at_once: int | None = None,
 ) -> Run:
     """Start a run in the background and return it at once.
 
@@ -40,6 +41,8 @@ def start_run(
         root: Folder of all runs; $MANTICORE_RUNS or ./runs if None. Made if missing.
         launch: False only makes the run: `Run.resume` starts it, or `accelerate launch` does, with
             several processes.
+        at_once: Wait until fewer runs than this work, of those that were started in this way; None
+            to begin at once, whatever else works.
 
     Raises:
         ValueError: This machine does not have the device that the run is to use.
@@ -54,7 +57,7 @@ def start_run(
         write_status(folder, "stopped", message="It was not started yet.")
         return Run(folder)
     try:
-        spawn_worker(folder)
+        spawn_worker(folder, at_once)
     except OSError as error:
         with suppress(OSError):
             write_status(folder, "failed", message=str(error))

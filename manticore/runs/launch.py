@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from manticore.config.run import RunConfig, Start
 from manticore.extras import require
+from manticore.runs import queue
 from manticore.runs.spare import SPARE, start_worker_process
 from manticore.store.disk import writing
 from manticore.store.files import publish_folder, write_json
@@ -59,7 +60,15 @@ def start_process(folder: Path, output: BinaryIO) -> WorkerProcess:
     Raises:
         OSError: The process cannot be started.
     """
-    return SPARE.take(folder, Path(output.name)) or start_worker_process(
+    return SPARE.take(folder, Path(output.name)) or start_fresh_process(folder, output)
+
+
+def start_fresh_process(folder: Path, output: BinaryIO) -> WorkerProcess:
+    """Start a worker by a fresh interpreter, which needs little memory until it begins to work.
+
+    Arguments and errors are those of `start_process`.
+    """
+    return start_worker_process(
         "manticore.runs.worker", str(folder), stdin=subprocess.DEVNULL, stdout=output
     )
 
@@ -126,13 +135,15 @@ def make_run_folder(
     return base / run_id
 
 
-def spawn_worker(folder: Path) -> int:
+def spawn_worker(folder: Path, at_once: int | None = None) -> int:
     """Start a worker on a run folder in its own session; the process's id.
 
     It continues when this process, its terminal or its notebook ends. Output goes to `worker.log`.
 
     Args:
         folder: Folder of the run.
+        at_once: How many runs that wait for each other may work at the same time; None for a run
+            that does not wait.
 
     Raises:
         filelock.Timeout: Another worker is still at work in the folder.
@@ -146,7 +157,7 @@ def spawn_worker(folder: Path) -> int:
     ):
         created = read_status(folder).created
         (folder / STOP_FILE).unlink(missing_ok=True)
-        process = start_process(folder, output)
+        process = _start_in_queue(folder, output, at_once)
         # A child that nobody waits for stays in the process table as a zombie.
         threading.Thread(target=process.wait, name=f"wait {process.pid}", daemon=True).start()
         try:
@@ -156,3 +167,16 @@ def spawn_worker(folder: Path) -> int:
             process.kill()
             raise
     return process.pid
+
+
+def _start_in_queue(folder: Path, output: BinaryIO, at_once: int | None) -> WorkerProcess:
+    """Start a worker that waits for its turn, or one that need not."""
+    if at_once is None:
+        queue.leave(folder)
+        return start_process(folder, output)
+    queue.join(folder, at_once)
+    slot = queue.take_slot(folder.parent, at_once)
+    if slot is None:  # the spare worker is for a run that works now
+        return start_fresh_process(folder, output)
+    slot.release()
+    return start_process(folder, output)

@@ -250,8 +250,11 @@ class Run(RunRecord):
                 )
             time.sleep(0.01)
 
-    def resume(self) -> "Run":
+    def resume(self, at_once: int | None = None) -> "Run":
         """Start a worker that continues from the last checkpoint, and return the run.
+
+        Args:
+            at_once: Wait until fewer runs than this work, as `start_run` has it.
 
         Raises:
             RunError: The run is at work, or done.
@@ -265,7 +268,7 @@ class Run(RunRecord):
             raise RunError(f"Run {self.id} is done: there is nothing to resume; start a new run.")
         require_device(self.config.device)
         try:
-            spawn_worker(self.folder)
+            spawn_worker(self.folder, at_once)
         except Timeout as error:
             raise RunError(
                 f"A worker of run {self.id} has not ended yet: wait, or kill() it, then resume."

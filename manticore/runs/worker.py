@@ -23,6 +23,7 @@ from types import FrameType
 
 from filelock import Timeout
 
+from manticore.runs.queue import ticket_of, wait_for_turn
 from manticore.store.disk import DiskFullError, disk_is_full
 from manticore.store.events import Events, EventWriter, SilentEvents, is_done, read_events
 from manticore.store.folder import CONFIG_FILE, STOP_FILE
@@ -54,13 +55,25 @@ class Heart:
         self.stop_requested = threading.Event()
         self._ended = threading.Event()
         self._created = read_status(folder).created
+        self._now: tuple[State, str] = ("running", "")
         self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Write that the run is running, again and again until `end`."""
-        self._write("running")
+        """Write the state of the run, again and again until `end`."""
+        self._write(*self._now)
         self._thread.start()
+
+    def tell(self, state: State, message: str = "") -> None:
+        """Write another state, if it is another one, and repeat it from now on.
+
+        Args:
+            state: State of the run.
+            message: What to add to the state, for people.
+        """
+        if (state, message) != self._now:
+            self._now = (state, message)
+            self._try_beat()
 
     def end(self, state: State, message: str = "") -> None:
         """Stop beating and write the last state.
@@ -90,7 +103,7 @@ class Heart:
 
     def _try_beat(self) -> None:
         try:
-            self._write("running")
+            self._write(*self._now)
         except FileNotFoundError:
             log.error("The run folder %s is gone: stopping.", self.folder)
             self.stop_requested.set()
@@ -119,7 +132,15 @@ def work(folder: Path) -> int:
     _lay_in_ballast(folder)
     heart = Heart(folder)
     _stop_on_signal(heart.stop_requested)
+    if ticket_of(folder) is not None:
+        heart.tell("queued")
     heart.start()
+    slot = wait_for_turn(folder, heart.stop_requested, lambda place: heart.tell("queued", place))
+    if slot is None and heart.stop_requested.is_set():
+        (folder / BALLAST_FILE).unlink(missing_ok=True)
+        heart.end("stopped", "It was stopped before its turn came.")
+        return 0
+    heart.tell("running")
     try:
         with EventWriter(folder) as events:
             completed = _attempt(folder, events, heart.stop_requested.is_set)

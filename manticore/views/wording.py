@@ -20,7 +20,7 @@ STATE_WORDS = {
     "died": "interrupted",
 }
 
-REACH = "anyone who can open the page can read its runs and texts, and start runs"
+REACH = "anyone who can open the page can read its runs and start others"
 """What to know before the page is opened to others."""
 
 
@@ -38,6 +38,8 @@ def state_words(row: Mapping[str, Any]) -> str:
     """
     if row["state"] == "stopping" and row["step"] is None:
         return "stopping as soon as it can"
+    if row["state"] == "queued" and row["message"]:
+        return "waiting"
     return STATE_WORDS[row["state"]]
 
 
@@ -47,6 +49,8 @@ def facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     Args:
         row: `Run.summary()`.
     """
+    if row["state"] == "queued" and row["message"]:
+        return [("", row["message"])]
     if row["step"] is None:
         return [("", preparing(row))] if row["state"] in {"queued", "running"} else []
     known = [

@@ -1,5 +1,6 @@
 """The tab Program without a browser: what the form means, and what is shown of which run."""
 
+import json
 import re
 
 import pytest
@@ -97,10 +98,11 @@ def test_each_tab_shows_its_own_runs_and_names_the_other(tmp_path):
     status, mixture, *_ = draw(programmed, None)
     assert "Noisy recall: Block 2 collapsed" in status
     assert 'data-state="done"' in status
-    assert list(mixture["value"].layout.xaxis.ticktext) == ["recall", "memorization", "combined"]
+    axis = json.loads(mixture["value"].plot)["layout"]["xaxis"]
+    assert axis["ticktext"] == ["recall", "memorization", "combined"]
     elsewhere = draw(programmed, None, search_tab)
     assert "tab <b>Program</b>" in elsewhere[0]
-    assert not elsewhere[2]["value"].data
+    assert not json.loads(elsewhere[2]["value"].plot)["data"]
     config = RunConfig(components=["zoo:a"], n_blocks=1, data={"source": "x"})
     searched = type(programmed)(make_run_folder(config, root=tmp_path))
     assert "tab <b>Build and search</b>" in draw(searched, None)[0]

@@ -1,0 +1,133 @@
+"""How the page holds out when several people watch the same runs: time of a look, and memory.
+
+    python -m benchmarks.clients --clients 8 --seconds 120
+
+starts the page in a process of its own, a search, and clients that look once a second as browsers
+do: half of them at the running search, half at a finished run.
+"""
+
+import argparse
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import httpx
+import psutil
+
+from manticore.runs import RunConfig, runs, start_run
+from manticore.runs.gallery import gallery_names, open_gallery
+
+
+class Client(threading.Thread):
+    """One reader of the page, who looks at a run once a second.
+
+    Args:
+        url: Address of the page.
+        run_id: Run that is looked at.
+        until: When to end, by `time.monotonic`.
+    """
+
+    def __init__(self, url: str, run_id: str, until: float) -> None:
+        super().__init__(daemon=True)
+        self.http, self.run_id, self.until = httpx.Client(base_url=url, timeout=60), run_id, until
+        self.session = uuid.uuid4().hex
+        self.looks: list[float] = []
+        self.largest = 0
+
+    def run(self) -> None:
+        """Look until it is time to end."""
+        config = self.http.get("/config").json()
+        ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
+        followers = [
+            called["id"]
+            for called in config["dependencies"]
+            if [ids["run"], "change"] in called["targets"] and len(called["inputs"]) == 2
+        ]
+        while time.monotonic() < self.until:
+            begun = time.monotonic()
+            for called in followers:
+                self._call(called)
+            self.looks.append(time.monotonic() - begun)
+            time.sleep(max(0.0, begun + 1 - time.monotonic()))
+
+    def _call(self, called: int) -> None:
+        body = {"data": [self.run_id, None], "fn_index": called, "session_hash": self.session}
+        self.http.post("/gradio_api/queue/join", json=body).raise_for_status()
+        address = f"/gradio_api/queue/data?session_hash={self.session}"
+        with self.http.stream("GET", address) as lines:
+            for line in lines.iter_lines():
+                message = json.loads(line[5:]) if line.startswith("data:") else {}
+                if message.get("msg") == "process_completed":
+                    self.largest = max(self.largest, len(line))
+                    return
+
+
+def measure(clients: int, seconds: float, root: Path) -> dict[str, float]:
+    """Seconds of a look, bytes of the largest update, and megabytes of the server.
+
+    Args:
+        clients: Number of clients.
+        seconds: How long they look.
+        root: Folder for the runs.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    finished = open_gallery(gallery_names()[0], root)
+    config = RunConfig(
+        components=("zoo:tales-neox", "zoo:novelas-mamba"),
+        n_blocks=4,
+        data={"source": "bundled:stories-mixed", "seq_len": 64},
+        options={"steps": 10_000, "eval_every": 1000, "checkpoint_every": 1000},
+    )
+    running = start_run(config, root=root)
+    command = ["-m", "app.main", "--port", str(port), "--runs-root", str(root)]
+    page = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        while not _answers(url) or not running.mixture_steps.size:
+            time.sleep(0.5)
+        process = psutil.Process(page.pid)
+        before, until = process.memory_info().rss, time.monotonic() + seconds
+        readers = [Client(url, (running, finished)[i % 2].id, until) for i in range(clients)]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        looks = [look for reader in readers for look in reader.looks]
+        return {
+            "looks": len(looks),
+            "median_s": round(statistics.median(looks), 3),
+            "slowest_s": round(max(looks), 3),
+            "largest_update_bytes": max(reader.largest for reader in readers),
+            "memory_before_mb": round(before / 1e6),
+            "memory_after_mb": round(process.memory_info().rss / 1e6),
+            "steps_of_the_search": int(running.mixture_steps[-1]),
+        }
+    finally:
+        page.kill()
+        for run in runs(root):
+            run.kill()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/config", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=120)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(measure(given.clients, given.seconds, Path(folder) / "runs"), indent=1))
