@@ -72,8 +72,10 @@ class LiveView:
             alive = self.run.is_alive
             if (mark := self._mark()) != self._seen:
                 self._seen = mark
-                self.picture = picture_of(self.run)
-                self._outputs.draw(self.picture)
+                picture = picture_of(self.run)
+                self._outputs.draw(picture)
+                # Only then: whoever waits for a picture finds it in the output.
+                self.picture = picture
             if alive:
                 self._left.wait(TICK)
         self._outputs.finish(self.picture)
