@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -17,11 +17,15 @@ import tomllib
 import urllib.request
 import venv
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from email.parser import Parser
 from pathlib import Path
+from typing import TextIO
 
 import pytest
+
+from tests.browsing import free_port
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("LICENSE", "README.md", "app", "assets", "manticore", "pyproject.toml", "setup.py")
@@ -122,6 +126,32 @@ def _done(command: list[str], cwd: Path | None = None) -> str:
     return done.stdout
 
 
+@contextmanager
+def _process(command: list[str], folder: Path, output: TextIO) -> Iterator[subprocess.Popen]:
+    """A command that has been started, and is killed if it is still there at the end."""
+    with subprocess.Popen(
+        command, cwd=folder, env=_environment(), stdout=output, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _wait_for(
+    condition: Callable[[], bool],
+    process: subprocess.Popen | None = None,
+    log: Path | None = None,
+) -> None:
+    """Wait until something is so, as long as a process is at work on it, with its log if not."""
+    deadline = time.monotonic() + 240
+    while not condition():
+        said = log.read_text() if log else ""
+        assert process is None or process.poll() is None, f"it ended by itself: {said}"
+        assert time.monotonic() < deadline, f"it did not come about in time: {said}"
+        time.sleep(0.2)
+
+
 def test_the_wheel_has_all_files_of_the_packages_and_takes_no_common_name(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -148,12 +178,24 @@ def test_the_wheel_has_all_files_of_the_packages_and_takes_no_common_name(wheel:
 
 
 def test_the_demo_runs_from_any_folder(installed: Path, elsewhere: Path) -> None:
-    said = _done([str(installed / "manticore"), "demo", "--steps", "5"], cwd=elsewhere)
+    """Its first run, of the bundled components, and Ctrl-C in the second, which is like it."""
+    command = [str(installed / "manticore"), "demo", "--steps", "5"]
+    log = elsewhere / "demo.log"
+    with log.open("w") as output, _process(command, elsewhere, output) as demo:
+        _wait_for(lambda: "\nstories-en\nloading" in log.read_text(), demo, log)
+        fitted, static = sorted(elsewhere.glob("runs/*"))
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 0
+        os.kill(_status(static)["pid"], signal.SIGKILL)
+        _wait_for(lambda: _status(fitted)["state"] == "done")
+    said = log.read_text()
     assert "tales-neox" in said
-    assert "routed mixture weights, 5 steps" in said
-    runs = list(elsewhere.glob("runs/*/status.json"))
-    assert len(runs) == 4
-    assert {json.loads(status.read_text())["state"] for status in runs} == {"done"}
+    assert "fitted router, no training" in said
+    assert f"The run continues. Watch it again: manticore watch {static.name}" in said
+
+
+def _status(run: Path) -> dict:
+    return json.loads((run / "status.json").read_text())
 
 
 def test_bundled_data_are_found_by_name_where_the_package_is_installed(
@@ -176,39 +218,19 @@ def test_bundled_data_are_found_by_name_where_the_package_is_installed(
     ]
 
 
-@pytest.fixture
-def serve(installed: Path, elsewhere: Path, request: pytest.FixtureRequest) -> Callable[[], str]:
-    """`serve()`: starts `manticore app` and returns what it answers."""
+def test_the_page_is_ours_in_a_folder_with_an_app_of_its_own(
+    installed: Path, elsewhere: Path
+) -> None:
+    port = free_port()
+    command = [str(installed / "manticore"), "app", "--port", str(port)]
+    log = elsewhere / "page.log"
+    answers = []
 
-    def start() -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [str(installed / "manticore"), "app", "--port", str(port)]
-        log = (elsewhere / "page.log").open("w+")
-        page = subprocess.Popen(
-            command, cwd=elsewhere, env=_environment(), stdout=log, stderr=subprocess.STDOUT
-        )
+    def answered() -> bool:
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+            answers.append(answer.read().decode())
+        return bool(answers)
 
-        def stop() -> None:
-            page.kill()
-            page.wait()
-            log.close()
-
-        request.addfinalizer(stop)
-        deadline = time.monotonic() + 120
-        while True:
-            log.seek(0)
-            assert page.poll() is None, f"the page ended by itself: {log.read()}"
-            assert time.monotonic() < deadline, "the page did not answer"
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-                    return answer.read().decode()
-            except OSError:
-                time.sleep(0.2)
-
-    return start
-
-
-def test_the_page_is_ours_in_a_folder_with_an_app_of_its_own(serve: Callable[[], str]) -> None:
-    assert '"title":"Manticore"' in serve()
+    with log.open("w") as output, _process(command, elsewhere, output) as page:
+        _wait_for(answered, page, log)
+    assert '"title":"Manticore"' in answers[0]

@@ -3,31 +3,29 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import zipfile
 
 import pytest
 
 from manticore.runs import runs
 from tests.app.zoo import make_zoo
-from tests.browsing import barriers
+from tests.browsing import (
+    IN_A_BROWSER,
+    PATIENCE,
+    barriers,
+    chromium,
+    free_port,
+    wait_for_server,
+)
 from tests.tiny import TEXT
 from tests.tiny_runs import PROGRAMMED
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-PATIENCE = 180_000  # ms
+pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None and not os.environ.get("CI"), reason="needs chromium on the PATH"
-    ),
-]
+pytestmark = IN_A_BROWSER
 
 
 class App:
@@ -47,42 +45,45 @@ class App:
             env={**os.environ, "MANTICORE_ZOO": str(self.zoo), "OMP_NUM_THREADS": "1"},
             start_new_session=True,
         )
-        deadline = time.monotonic() + 120
-        while True:
-            assert self.process.poll() is None, "the app ended by itself"
-            assert time.monotonic() < deadline, "the app did not answer"
-            try:
-                urllib.request.urlopen(self.url, timeout=5).close()
-                return
-            except OSError:
-                time.sleep(0.2)
+        wait_for_server(self.process, self.url)
 
     def kill(self):
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
-@pytest.fixture
-def app(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    app = App(tmp_path / "runs", make_zoo(tmp_path / "zoo"), port)
+@pytest.fixture(scope="module")
+def running_app(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("app")
+    app = App(folder / "runs", make_zoo(folder / "zoo"), free_port())
     yield app
     app.kill()
-    for run in runs(app.root):
-        run.kill()
 
 
 @pytest.fixture
-def page():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.add_init_script("localStorage.setItem('manticore-walk', 'seen')")
-        page.set_default_timeout(PATIENCE)
-        yield page
-        browser.close()
+def app(running_app):
+    """The app, whose runs are gone after the test."""
+    yield running_app
+    for run in runs(running_app.root):
+        run.kill()
+    shutil.rmtree(running_app.root, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser):
+    """A page of a reader who has been shown around, and has no run yet."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    page = context.new_page()
+    page.add_init_script("localStorage.setItem('manticore-walk', 'seen')")
+    page.set_default_timeout(PATIENCE)
+    yield page
+    context.close()
 
 
 def shares(page, tab=""):
@@ -90,8 +91,8 @@ def shares(page, tab=""):
     return page.locator(f"#{tab}mixture-now .annotation-text").all_text_contents()
 
 
-def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
-    text = tmp_path / "text.txt"
+def test_build_search_watch_refresh_and_chat(app, page):
+    text = app.root.parent / "text.txt"
     text.write_text("\n\n".join(TEXT * 80))
     page.goto(app.url)
     page.get_by_role("tab", name="Build and search").wait_for()
@@ -205,8 +206,8 @@ def test_build_search_watch_refresh_and_chat(app, page, tmp_path):
     )
 
 
-def test_stop_resume_and_a_mistake(app, page, tmp_path):
-    text = tmp_path / "text.txt"
+def test_stop_resume_and_a_mistake(app, page):
+    text = app.root.parent / "text.txt"
     text.write_text("\n\n".join(TEXT * 80))
     page.goto(app.url)
     page.locator("#cards .card").nth(1).wait_for()

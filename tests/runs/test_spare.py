@@ -5,18 +5,20 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
 from manticore.names import PLUGINS_VARIABLE
-from manticore.runs import Run, spare, start_run
+from manticore.runs import Run, launch, spare, start_run
 from manticore.runs.spare import SPARE
 from manticore.store.folder import LOG_FILE
 from manticore.store.status import process_started
+from tests import forked
 from tests.browsing import free_port, wait_for_server
-from tests.tiny_runs import run_config
+from tests.tiny_runs import do_here, run_config
 
 TIMEOUT = 240.0
 SHORT = {"steps": 8, "batch_size": 2, "eval_every": 4, "checkpoint_every": 2}
@@ -71,10 +73,9 @@ def is_gone(pid: int) -> bool:
     return process_started(pid) is None
 
 
-def test_a_run_of_the_spare_equals_that_of_a_new_worker(config, root):
-    cold = start_run(config(), root=root)
+def test_a_run_of_the_spare_equals_that_of_another_process(config, root):
     pid = warmed()
-    cold.wait(TIMEOUT)
+    cold = do_here(start_run(config(), root=root, launch=False))
     until(lambda: waits(pid))
     warm = start_run(config(), root=root)
     assert warm.status.pid == pid
@@ -149,7 +150,11 @@ def test_a_spare_that_does_not_fit_is_not_used(tmp_path, monkeypatch, change):
 
 
 def test_without_a_fitting_spare_a_new_worker_starts(config, root, monkeypatch):
+    def new(module, folder, stdin, stdout):
+        return forked.start_process(Path(folder), stdout)
+
     pid = warmed()
+    monkeypatch.setattr(launch, "start_worker_process", new)
     monkeypatch.setenv("MANTICORE_ZOO", str(root))
     run = start_run(config(steps=2), root=root)
     assert run.status.pid != pid

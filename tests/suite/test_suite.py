@@ -10,6 +10,8 @@ import time
 
 import psutil
 import pytest
+import torch
+from pydantic import ValidationError
 
 import manticore as mc
 from manticore.suite import pool
@@ -330,14 +332,23 @@ def test_several_at_a_time_interrupted_are_uninterrupted(whole, tmp_path, left_b
     assert outcomes(suite(tmp_path, epochs=4)) == whole
 
 
-@pytest.mark.parametrize("start", ["forkserver", "spawn"])
-def test_a_job_that_fails_says_why(tmp_path, monkeypatch, left_behind, start):
-    context = multiprocessing.get_context(start)
-    monkeypatch.setattr(pool, "_context", lambda device: context)
+def test_a_job_that_fails_says_why(tmp_path, left_behind):
     says = r"(gpt_neox|mamba) on .* ValidationError: (?s:.*)width"
     with pytest.raises(ChildProcessError, match=says):
         suite(tmp_path, ["gpt_neox", "mamba"], jobs=2, width=33)
     assert not left_behind()
+
+
+def test_a_job_in_a_fresh_interpreter_fails_with_its_cause(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "_context", lambda device: multiprocessing.get_context("spawn"))
+    trial = Protocol(batch_size=16, width=33).trials(["gpt_neox"], [RECALL])[0]
+    before = set(psutil.Process().children(recursive=True))
+    with pool.training_pool(1, tmp_path, torch.device("cpu")) as jobs:
+        failure = jobs.submit(trial).exception(240)
+    assert isinstance(failure, ValidationError)
+    assert "width" in str(failure)
+    left = set(psutil.Process().children(recursive=True)) - before
+    assert not [process for process in left if "spawn_main" in " ".join(process.cmdline())]
 
 
 def test_a_job_that_is_killed_is_a_failure(tmp_path, left_behind):

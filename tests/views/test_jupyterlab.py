@@ -136,11 +136,12 @@ class Notebook:
 
 
 def readme_example(steps: int) -> str:
-    """The README's Python example that watches a run, with fewer steps."""
+    """The README's Python example that watches a run, with fewer steps and stories."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     blocks += re.findall(r"(?:^(?: {4}.*)?\n)+", text, re.MULTILINE)
     (code,) = [textwrap.dedent(block) for block in blocks if "run.watch()" in block]
+    code = code.replace("bundled:stories-mixed", "bundled:stories-mixed?n_stories=300")
     return re.sub(r"steps=\d+", f"steps={steps}", code).strip()
 
 
