@@ -1,12 +1,15 @@
 """What benchmarks share: a long one continues with the trials that it has measured."""
 
+import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from benchmarks import harness, mad_suite, programming
+from benchmarks import harness, mad_suite, parallel_stories, programming
 from benchmarks.harness import Trials
+from manticore.stories.lexicon import lexicon
 from manticore.suite.fitting import identity_of
 from manticore.suite.mad import RESULTS_FILE
 from manticore.suite.protocol import Trial
@@ -154,3 +157,21 @@ def test_means_are_of_tasks_that_all_compared_models_have() -> None:
     again = table("recall", mamba=(0.1, 0.1))
     compared = mad_suite.compared_tables([recall, copying, again])
     assert compared == {"recall": again, "copying": copying}
+
+
+def test_a_tale_that_is_told_twice_is_the_same_tale() -> None:
+    """All that is drawn is drawn for both languages, with the same outcome."""
+    for number in range(100):
+        spanish, english = (parallel_stories.told(f"tale/{number}", to) for to in ("es", "en"))
+        assert spanish.draws == english.draws
+    pairs = list(itertools.islice(parallel_stories.sentences("tale"), 400))
+    names = {name for names in lexicon("es").names.values() for name in names}
+    told = [[names & {*re.findall(r"\w+", text)} for text in pair] for pair in pairs]
+    assert all(spanish == english for spanish, english in told)
+    assert all(pair.english and pair.spanish and "\x1f" not in "".join(pair) for pair in pairs)
+
+
+def test_a_word_has_one_translation() -> None:
+    words = parallel_stories.twin_lexicon("en")
+    for listed in (*words.words.values(), [noun for noun, _ in words.things]):
+        assert len(set(listed)) == len(listed)

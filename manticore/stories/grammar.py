@@ -26,6 +26,15 @@ class Source:
         """Return one of 0..n-1, each with probability 1/n."""
         raise NotImplementedError
 
+    def pick_from(self, pool: str, n: int) -> int:
+        """Return one of 0..n-1, each with probability 1/n.
+
+        Args:
+            pool: Name of what is drawn from, for sources whose pools are drawn from independently.
+            n: Number of what is left in it.
+        """
+        return self.pick(n)
+
     def flip(self, probability: float) -> bool:
         """Return True with `probability` (strictly between 0 and 1)."""
         raise NotImplementedError

@@ -114,7 +114,7 @@ class Narrator:
         fresh = self._fresh.get(pool)
         if not fresh:
             fresh = self._fresh[pool] = list(range(n))
-        return fresh.pop(self.source.pick(len(fresh)))
+        return fresh.pop(self.source.pick_from(pool, len(fresh)))
 
     def say(self, rule: str, **who: Participant) -> None:
         """Write one expansion of `rule`, a sentence or several.
