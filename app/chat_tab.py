@@ -108,7 +108,7 @@ def answer(
         length: Maximum number of new tokens.
     """
     # Here, because torch takes seconds to import and the page must open at once.
-    from manticore.hybrid.generation import continue_text
+    from manticore.hybrid.streaming import continue_text
 
     if not beginning.strip():
         yield gr.skip(), gr.skip()

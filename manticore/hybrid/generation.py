@@ -1,21 +1,16 @@
-"""Text from a hybrid: whole samples, and pieces as they are written with a stop that acts at once.
+"""Whole samples of text from a hybrid; `hybrid.streaming` gives text as it is written.
 
 A prompt begins as the tokenizer itself begins a text, so with BOS where the components know it from
 their training; an empty prompt begins with BOS, or else with the end-of-text token.
 """
 
 import math
-import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import (
-    PreTrainedTokenizerBase,
-    StoppingCriteria,
-    StoppingCriteriaList,
-    TextIteratorStreamer,
-)
+from transformers import PreTrainedTokenizerBase
 
 from manticore.data.token_ids import leading_ids
 
@@ -23,9 +18,6 @@ if TYPE_CHECKING:
     from manticore.hybrid.modeling import ManticoreForCausalLM
 
 SEED = 0
-
-# A model serves one caller at a time.
-_one_at_a_time = threading.Lock()
 
 
 def fitting_prompt(
@@ -50,7 +42,7 @@ def fitting_prompt(
         raise TypeError(f"max_new_tokens={max_new_tokens!r} is not a whole number.")
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} writes nothing: give 1 or more.")
-    tokenizer = _tokenizer(hybrid)
+    tokenizer = tokenizer_of(hybrid)
     first = leading_ids(tokenizer)
     ids = tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
     if ids[: len(first)] == first:  # A chat template has written it already.
@@ -88,72 +80,31 @@ def sample_text(
     Raises:
         ValueError: A number that is out of range, or an empty prompt that nothing begins.
     """
-    ids, options = _request(hybrid, prompt, max_new_tokens, temperature, top_p)
+    ids, options = sampling_request(hybrid, prompt, max_new_tokens, temperature, top_p)
     was_training = hybrid.training
     hybrid.eval()
-    devices = [hybrid.device] if hybrid.device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+        with seeded(hybrid.device, seed):
             written = hybrid.generate(ids, **options)
     finally:
         hybrid.train(was_training)
-    return str(_tokenizer(hybrid).decode(written[0], skip_special_tokens=True))
+    return str(tokenizer_of(hybrid).decode(written[0], skip_special_tokens=True))
 
 
-def continue_text(
-    hybrid: "ManticoreForCausalLM",
-    text: str,
-    *,
-    max_new_tokens: int,
-    temperature: float,
-    top_p: float,
-) -> Generator[str, None, None]:
-    """Sample a continuation of a text, yielding all of it that is there so far, again and again.
-
-    Closing the iterator ends the generating thread after its current token.
+@contextmanager
+def seeded(device: torch.device, seed: int | None) -> Iterator[None]:
+    """Inside, random numbers follow a seed; afterwards, global random states are as they were.
 
     Args:
-        hybrid: The hybrid, with its tokenizer.
-        text: Text to continue; its last tokens, where it is longer than the hybrid can see.
-        max_new_tokens: Length of the longest continuation, in tokens.
-        temperature: Sampling temperature; 0 takes the likeliest token every time.
-        top_p: Nucleus mass, the share of the probability that is sampled from.
-
-    Raises:
-        ValueError: A number that is out of range, or an empty text that nothing begins.
-        RuntimeError: The generation failed; the cause is in the message.
+        device: Device that is computed on.
+        seed: Random seed; another one each time if None.
     """
-    ids, options = _request(hybrid, text, max_new_tokens, temperature, top_p)
-    stopped = _Stop()
-    streamer = TextIteratorStreamer(_tokenizer(hybrid), skip_prompt=True, skip_special_tokens=True)
-    failures: list[Exception] = []
-
-    def generate() -> None:
-        try:
-            with _one_at_a_time:
-                hybrid.generate(
-                    ids,
-                    streamer=streamer,
-                    stopping_criteria=StoppingCriteriaList([stopped]),
-                    **options,
-                )
-        except Exception as error:  # Handed to the reader below, whatever it is.
-            failures.append(error)
-            streamer.end()
-
-    thread = threading.Thread(target=generate, name="generate", daemon=True)
-    thread.start()
-    written = ""
-    try:
-        for piece in streamer:
-            written += piece
-            yield written
-    finally:
-        stopped.event.set()
-        thread.join()
-    if failures:
-        raise RuntimeError(f"The text could not be continued: {failures[0]}") from failures[0]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        if seed is None:
+            torch.seed()
+        else:
+            torch.manual_seed(seed)
+        yield
 
 
 def join_texts(pieces: Iterable[str]) -> str:
@@ -165,24 +116,28 @@ def join_texts(pieces: Iterable[str]) -> str:
     return text
 
 
-class _Stop(StoppingCriteria):
-    """Ends a generation once its event is set."""
-
-    def __init__(self) -> None:
-        self.event = threading.Event()
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> Any:
-        return input_ids.new_full((input_ids.shape[0],), self.event.is_set()).bool()
-
-
-def _request(
+def sampling_request(
     hybrid: "ManticoreForCausalLM",
     prompt: str,
     max_new_tokens: int,
     temperature: float,
     top_p: float,
 ) -> tuple[torch.Tensor, dict[str, Any]]:
-    """The ids of the prompt, (1, T), and the other arguments of `generate`."""
+    """What `generate` is called with.
+
+    Args:
+        hybrid: The hybrid, with its tokenizer.
+        prompt: Text to continue.
+        max_new_tokens: Length of the longest continuation, in tokens.
+        temperature: Sampling temperature; 0 takes the likeliest token every time.
+        top_p: Nucleus mass, the share of the probability that is sampled from.
+
+    Returns:
+        (1, T) ids of the prompt, and the other arguments.
+
+    Raises:
+        ValueError: A number that is out of range, or an empty prompt that nothing begins.
+    """
     if not (math.isfinite(temperature) and temperature >= 0):
         raise ValueError(f"temperature={temperature} is not a temperature: give 0 or more.")
     if not 0 < top_p <= 1:
@@ -194,12 +149,17 @@ def _request(
         "max_new_tokens": max_new_tokens,
         "do_sample": temperature > 0,
         "num_beams": 1,
-        "pad_token_id": _tokenizer(hybrid).pad_token_id,
+        "pad_token_id": tokenizer_of(hybrid).pad_token_id,
         **sampling,
     }
 
 
-def _tokenizer(hybrid: "ManticoreForCausalLM") -> PreTrainedTokenizerBase:
+def tokenizer_of(hybrid: "ManticoreForCausalLM") -> PreTrainedTokenizerBase:
+    """The hybrid's tokenizer.
+
+    Raises:
+        ValueError: It has none.
+    """
     if hybrid.tokenizer is None:
         raise ValueError(
             "This hybrid has no tokenizer: set hybrid.tokenizer to the one of its components."

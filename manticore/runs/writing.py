@@ -1,5 +1,5 @@
 """An earlier place of `continue_text`, kept for code that imports it from here."""
 
-from manticore.hybrid.generation import continue_text
+from manticore.hybrid.streaming import continue_text
 
 __all__ = ["continue_text"]

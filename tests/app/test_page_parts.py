@@ -267,7 +267,7 @@ class Writer:
 
 def test_what_is_typed_while_the_hybrid_writes_stays(tmp_path, run_id, monkeypatch):
     writer = Writer("", " upon", " upon a time.")
-    monkeypatch.setattr("manticore.hybrid.generation.continue_text", writer)
+    monkeypatch.setattr("manticore.hybrid.streaming.continue_text", writer)
     monkeypatch.setattr(chat_tab, "hybrid_of", lambda run: None)
     # Stopped before its first piece, an answer is left that only said that it was waiting.
     history = [said("user", "Long ago."), said("assistant", WAITING)]

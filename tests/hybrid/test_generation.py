@@ -1,9 +1,7 @@
-"""Text from a hybrid: it begins as its tokenizer begins, fits, follows its seed and stops."""
+"""Text from a hybrid: it begins as its tokenizer begins, fits, and follows its seed."""
 
 import json
-import threading
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,8 @@ from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
 from manticore import ManticoreForCausalLM, build_hybrid
-from manticore.hybrid.generation import continue_text, fitting_prompt, join_texts, sample_text
+from manticore.hybrid.generation import fitting_prompt, join_texts, sample_text
+from manticore.hybrid.streaming import continue_text
 from tests.tiny import make_model, make_tokenizer
 
 Component = Callable[..., str]
@@ -46,10 +45,6 @@ def _with_bos(folder: Path, family: str) -> str:
 def begun(tmp_path_factory: pytest.TempPathFactory) -> ManticoreForCausalLM:
     """One component that knows <s> before every text."""
     return build_hybrid([_with_bos(tmp_path_factory.mktemp("begun") / "gpt2", "gpt2")], 2)
-
-
-def _writers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "generate"]
 
 
 # What a prompt becomes --------------------------------------------------------------------------
@@ -168,7 +163,6 @@ def test_numbers_out_of_range_are_named(
     ):
         with pytest.raises((TypeError, ValueError), match=error):
             write()
-    assert not _writers()
 
 
 def test_a_hybrid_without_a_tokenizer_writes_no_text(
@@ -192,35 +186,6 @@ def test_a_seed_gives_a_text_and_disturbs_nothing(hybrid: ManticoreForCausalLM) 
     assert texts[0] == texts[1] != texts[2]
     assert hybrid.training
     hybrid.eval()
-
-
-# Pieces -----------------------------------------------------------------------------------------
-
-
-def test_pieces_grow_to_the_whole_text(hybrid: ManticoreForCausalLM) -> None:
-    options = {"max_new_tokens": 12, **GREEDY}
-    pieces = list(continue_text(hybrid, "Once upon", **options))
-    assert all(later.startswith(earlier) for earlier, later in pairwise(pieces))
-    assert "Once upon" + pieces[-1] == sample_text(hybrid, "Once upon", 12, temperature=0)
-    assert not _writers()
-
-
-def test_a_reader_that_leaves_ends_the_thread(hybrid: ManticoreForCausalLM) -> None:
-    text = continue_text(hybrid, "a", max_new_tokens=50, temperature=1.0, top_p=1.0)
-    next(text)
-    text.close()
-    assert not _writers()
-
-
-def test_a_failure_in_the_thread_reaches_the_reader(
-    hybrid: ManticoreForCausalLM, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # An id that no embedding has a row for.
-    monkeypatch.setattr(hybrid.generation_config, "forced_bos_token_id", 10_000)
-    monkeypatch.setattr(hybrid.generation_config, "forced_eos_token_id", 10_000)
-    with pytest.raises(RuntimeError, match="could not be continued"):
-        list(continue_text(hybrid, "a", max_new_tokens=5, temperature=1.0, top_p=1.0))
-    assert not _writers()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from manticore.hybrid.generation import continue_text, join_texts
+from manticore.hybrid.conversation import conversation_prompt
+from manticore.hybrid.generation import tokenizer_of
+from manticore.hybrid.streaming import continue_text
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -34,7 +36,8 @@ def chat(
         top_p: Probability mass that is sampled from (nucleus sampling), in (0, 1].
     """
     console.print(HOW, style="dim")
-    pieces: list[str] = []
+    tokenizer = tokenizer_of(hybrid)
+    messages: list[dict[str, str]] = []
     while True:
         try:
             beginning = console.input("[bold]> [/]")
@@ -42,14 +45,14 @@ def chat(
             console.print()
             return
         if beginning.strip() == "/new":
-            pieces = []
+            messages = []
             console.print("A new text.", style="dim")
         elif beginning.strip():
-            pieces.append(beginning)
+            messages.append({"role": "user", "content": beginning})
             written = ""
             texts = continue_text(
                 hybrid,
-                join_texts(pieces),
+                conversation_prompt(tokenizer, messages),
                 max_new_tokens=max_new_tokens,
                 temperature=temperature,
                 top_p=top_p,
@@ -61,7 +64,7 @@ def chat(
                         written = text
                 except KeyboardInterrupt:
                     _print_plain(console, " …")
-            pieces.append(written)
+            messages.append({"role": "assistant", "content": written})
             console.print()
 
 
