@@ -1,27 +1,65 @@
-"""The tab where a run's hybrid continues what one writes."""
+"""The tab where a run's hybrid continues what one writes: its layout, and what its parts do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from manticore.views.plots import outcome_figure, perplexity_figure
 
-from .open_runs import OpenRuns, hybrid_of
-from .page import ALL_AT_ONCE, QUIETLY, Page, warn
+from .beginnings import beginnings_for, how_it_reads, label_of
+from .chat_session import Message, Sampling, answer, authorship, text_of
+from .page import ALL_AT_ONCE, QUIETLY, Page
+from .side_by_side import compare
+from .stops import COMPONENTS, HYBRID, Stops
 
-WAITING = "…"
-EXAMPLES = [
-    "Once upon a time",
-    "There was an old king who had three sons, and",
-    "The fox looked at the lantern and said,",
-    "Había una vez",
-    "def read(path",
-]
-HOW = (
-    "The bundled components continue stories or code and have not been trained to answer: write a "
-    "beginning, and the hybrid continues it. Everything above is part of the prompt."
-)
+PRESETS = {"Careful": (0.4, 0.9), "Balanced": (0.8, 0.95), "Wild": (1.2, 1.0)}
+"""Temperature and top-p by name."""
+EMPTY = "**Nothing written yet**<br>Choose a beginning here, or write your own below."
+WRITING: dict[str, Any] = {**QUIETLY, "concurrency_limit": 4}
+
+# Words are one stop for the Tab key; the arrow keys move between them. Their cards open near them.
+ROVE = """
+const words = () => [...element.querySelectorAll(".word")];
+const settle = () => words().forEach((word, i) => { word.tabIndex = i ? -1 : 0; });
+settle();
+watch("value", settle);
+element.addEventListener("keydown", (event) => {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  const all = words();
+  const at = all.indexOf(document.activeElement);
+  if (event.key === "Escape") document.activeElement.blur();
+  if (!step || at < 0) return;
+  event.preventDefault();
+  all[Math.min(all.length - 1, Math.max(0, at + step))].focus();
+});
+for (const kind of ["pointerover", "focusin"]) {
+  element.addEventListener(kind, (event) => {
+    const word = event.target.closest(".word");
+    const card = word?.querySelector(".card");
+    if (!card) return;
+    const room = word.offsetParent.clientWidth - card.offsetWidth;
+    card.style.left = `${Math.max(0, Math.min(word.offsetLeft, room))}px`;
+  });
+}
+"""
+
+
+@dataclass
+class Parts:
+    """The tab's components that handlers change, by name."""
+
+    named: dict[str, Component] = field(default_factory=dict)
+
+    def updates(self, named: Mapping[str, Any]) -> dict[Component, Any]:
+        """Values by name, as Gradio takes them."""
+        return {self.named[name]: value for name, value in named.items()}
+
+    def pick(self, *names: str) -> list[Component]:
+        """Some of the components."""
+        return [self.named[name] for name in names]
 
 
 def build(page: Page) -> None:
@@ -30,47 +68,206 @@ def build(page: Page) -> None:
     Args:
         page: What the tabs share.
     """
-    gr.Markdown(HOW)
+    parts, stops = Parts(), Stops()
+    parts.named["answer"] = gr.State(None)
     with gr.Row():
-        with gr.Column(scale=8, min_width=420):
-            chat = gr.Chatbot(
-                height=460,
-                show_label=False,
-                elem_id="chat",
-                buttons=["copy"],
-                placeholder="**Nothing written yet**<br>Write a beginning below.",
-            )
-            with gr.Row():
-                message = gr.Textbox(
-                    placeholder="Once upon a time",
-                    show_label=False,
-                    scale=8,
-                    lines=1,
-                    max_lines=6,
-                    elem_id="message",
-                )
-                send = gr.Button("Continue", variant="primary", scale=1, elem_id="send")
-                stop = gr.Button("Stop", scale=1, elem_id="stop-writing")
-            gr.Examples(EXAMPLES, message, label="Beginnings")
+        with gr.Column(scale=8, min_width=320):
+            _lay_out_chat(parts)
         with gr.Column(scale=4, min_width=300):
-            bars = gr.Plot(perplexity_figure(None), show_label=False, elem_id="chat-perplexity")
-            temperature = gr.Slider(0, 1.5, value=0.8, step=0.05, label="Temperature")
-            top_p = gr.Slider(0.05, 1, value=0.95, step=0.05, label="Top-p")
-            length = gr.Slider(8, 256, value=96, step=8, label="Maximum new tokens")
-            clear = gr.Button("New text", size="sm", elem_id="clear")
+            _lay_out_settings(parts)
+    _wire_answers(page, parts, stops)
+    _wire_what_follows(page, parts, stops)
+    _follow_run(page, parts)
+
+
+def _lay_out_chat(parts: Parts) -> None:
+    named = parts.named
+    named["how"] = gr.Markdown(how_it_reads(None), elem_id="chat-how")
+    named["chat"] = gr.Chatbot(
+        height=440,
+        show_label=False,
+        elem_id="chat",
+        buttons=["copy"],
+        editable="user",
+        render_markdown=False,
+        placeholder=EMPTY,
+    )
+    with gr.Row(equal_height=True):
+        named["message"] = gr.Textbox(
+            placeholder="Write a beginning",
+            label="Your message",
+            show_label=False,
+            scale=8,
+            lines=1,
+            max_lines=6,
+            elem_id="message",
+        )
+        named["send"] = gr.Button("Continue", variant="primary", scale=1, elem_id="send")
+        named["stop"] = gr.Button("Stop", scale=1, visible=False, elem_id="stop-writing")
+    named["status"] = gr.HTML(elem_id="chat-status", padding=False)
+    named["words"] = gr.HTML(elem_id="chat-words", padding=False, js_on_load=ROVE)
+    with gr.Row(equal_height=True):
+        named["compares"] = gr.Checkbox(
+            label="Compare with the components",
+            info="Each component continues the same text alone, one after the other",
+            elem_id="compare",
+        )
+        named["stop_components"] = gr.Button(
+            "Stop the components", size="sm", scale=0, visible=False, elem_id="stop-components"
+        )
+    named["columns"] = gr.HTML(elem_id="chat-columns", padding=False)
+
+
+def _lay_out_settings(parts: Parts) -> None:
+    named = parts.named
+    named["preset"] = gr.Radio(
+        list(PRESETS),
+        value="Balanced",
+        label="Sampling",
+        info="How likely the words are that the hybrid chooses",
+        elem_id="preset",
+    )
+    with gr.Accordion("More", open=False):
+        temperature, top_p = PRESETS["Balanced"]
+        named["temperature"] = gr.Slider(0, 1.5, value=temperature, step=0.05, label="Temperature")
+        named["top_p"] = gr.Slider(0.05, 1, value=top_p, step=0.05, label="Top-p")
+        named["length"] = gr.Slider(8, 256, value=96, step=8, label="Maximum new tokens")
+        named["seed"] = gr.Number(
+            0,
+            precision=0,
+            minimum=0,
+            label="Seed",
+            info="The same seed gives the same text; 0 = a different one each time",
+            elem_id="chat-seed",
+        )
+    named["clear"] = gr.Button("New text", size="sm", elem_id="clear")
+    named["bars"] = gr.Plot(perplexity_figure(None), show_label=False, elem_id="chat-perplexity")
+
+
+def _wire_answers(page: Page, parts: Parts, stops: Stops) -> None:
+    """What makes the hybrid write, and what stops it."""
+    named = parts.named
+    chat: Any = named["chat"]
+    message: Any = named["message"]
+    sampled = parts.pick("temperature", "top_p", "length", "seed")
+    outputs = parts.pick("chat", "message", "status", "answer", "send", "stop")
 
     def write(
-        run_id: str | None, beginning: str, history: list[dict[str, Any]], *sampling: float
+        request: gr.Request,
+        run_id: str | None,
+        text: str,
+        history: list[Message],
+        *sampling: Any,
     ) -> Iterator[Any]:
-        yield from answer(page.runs, run_id, beginning, history, *sampling)
+        visitor, chosen = str(request.session_hash), Sampling.of(*sampling)
+        for update in answer(page.runs, stops, visitor, run_id, text, history, chosen):
+            yield parts.updates(update)
 
-    inputs = [page.shown, message, chat, temperature, top_p, length]
-    writing: list[dict[str, Any]] = [
-        event(write, inputs, [chat, message], concurrency_limit=4, **QUIETLY)
-        for event in (send.click, message.submit)
-    ]
-    stop.click(None, cancels=writing, api_visibility="private")
-    clear.click(lambda: [], None, chat, cancels=writing, **QUIETLY)
+    def write_example(
+        picked: gr.SelectData, request: gr.Request, run_id: str | None, *sampling: Any
+    ) -> Iterator[Any]:
+        yield from write(request, run_id, picked.value["text"], [], *sampling)
+
+    def write_again(
+        picked: gr.RetryData,
+        request: gr.Request,
+        run_id: str | None,
+        history: list[Message],
+        *sampling: Any,
+    ) -> Iterator[Any]:
+        at = _index(picked.index)
+        yield from write(request, run_id, text_of(history[at]), history[:at], *sampling)
+
+    def write_edited(
+        picked: gr.EditData,
+        request: gr.Request,
+        run_id: str | None,
+        history: list[Message],
+        *sampling: Any,
+    ) -> Iterator[Any]:
+        at = _index(picked.index)
+        yield from write(request, run_id, str(picked.value), history[:at], *sampling)
+
+    gr.on(
+        [named["send"].click, message.submit],  # pyright: ignore[reportAttributeAccessIssue]
+        write,
+        [page.shown, message, chat, *sampled],
+        outputs,
+        **WRITING,
+    )
+    chat.example_select(write_example, [page.shown, *sampled], outputs, **WRITING)
+    chat.retry(write_again, [page.shown, chat, *sampled], outputs, **WRITING)
+    chat.edit(write_edited, [page.shown, chat, *sampled], outputs, **WRITING)
+
+    def stop(request: gr.Request) -> None:
+        stops.stop(str(request.session_hash), HYBRID)
+
+    named["stop"].click(stop, None, None, **ALL_AT_ONCE)  # pyright: ignore[reportAttributeAccessIssue]
+    _wire_going_back(parts, stops)
+
+
+def _wire_going_back(parts: Parts, stops: Stops) -> None:
+    """Undo a message, or begin a new text."""
+    named = parts.named
+    chat: Any = named["chat"]
+    outputs = parts.pick("chat", "message", "status", "answer", "send", "stop")
+
+    def back_to(request: gr.Request, history: list[Message], text: Any) -> Any:
+        stops.stop(str(request.session_hash), HYBRID, drop=True)
+        stops.stop(str(request.session_hash), COMPONENTS, drop=True)
+        buttons = {"send": gr.Button(visible=True), "stop": gr.Button(visible=False)}
+        update = {"chat": history, "message": text, "status": "", "answer": None, **buttons}
+        return parts.updates(update)
+
+    def undo(picked: gr.UndoData, request: gr.Request, history: list[Message]) -> Any:
+        at = _index(picked.index)
+        return back_to(request, history[:at], text_of(history[at]))
+
+    def clear(request: gr.Request) -> Any:
+        return back_to(request, [], gr.skip())
+
+    chat.undo(undo, chat, outputs, **ALL_AT_ONCE)
+    gr.on([named["clear"].click, chat.clear], clear, None, outputs, **ALL_AT_ONCE)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _wire_what_follows(page: Page, parts: Parts, stops: Stops) -> None:
+    """What is shown of an answer once it is there, and how text is sampled."""
+    named: dict[str, Any] = parts.named
+    outputs = parts.pick("columns", "stop_components")
+
+    def show_components(request: gr.Request, is_wanted: bool, finished: Any) -> Iterator[Any]:
+        visitor = str(request.session_hash)
+        for update in compare(page.runs, stops, visitor, is_wanted, finished):
+            yield parts.updates(update)
+
+    def stop(request: gr.Request) -> None:
+        stops.stop(str(request.session_hash), COMPONENTS)
+
+    inputs = [named["compares"], named["answer"]]
+    coloring = named["answer"].change(
+        lambda finished: authorship(page.runs, finished),
+        named["answer"],
+        named["words"],
+        **ALL_AT_ONCE,
+    )
+    coloring.then(show_components, inputs, outputs, **WRITING)
+    named["compares"].change(show_components, inputs, outputs, **WRITING)
+    named["stop_components"].click(stop, None, None, **ALL_AT_ONCE)
+
+    levels = [named["temperature"], named["top_p"]]
+    named["preset"].input(lambda name: PRESETS[name], named["preset"], levels, **ALL_AT_ONCE)
+    for level in levels:
+        level.input(lambda: None, None, named["preset"], **ALL_AT_ONCE)
+
+
+def _follow_run(page: Page, parts: Parts) -> None:
+    """Say how the chosen run's hybrid reads, offer beginnings, and show what was measured."""
+    named: dict[str, Any] = parts.named
+
+    def introduce(run_id: str | None) -> Any:
+        run = page.runs.find(run_id)
+        examples = [{"text": text, "display_text": label_of(text)} for text in beginnings_for(run)]
+        return how_it_reads(run), gr.Chatbot(examples=examples)
 
     def show_outcome(run_id: str | None, before: Any) -> Any:
         run = page.runs.find(run_id)
@@ -82,79 +279,12 @@ def build(page: Page) -> None:
             return perplexity_figure(None), now
         return outcome_figure(measured, run.config.stage, run.id), now
 
+    page.shown.change(introduce, page.shown, parts.pick("how", "chat"), **ALL_AT_ONCE)
     seen = gr.State(None)
     for event in (page.shown.change, gr.Timer(5).tick):
-        event(show_outcome, [page.shown, seen], [bars, seen], **ALL_AT_ONCE)
+        event(show_outcome, [page.shown, seen], [named["bars"], seen], **ALL_AT_ONCE)
 
 
-def answer(
-    opened: OpenRuns,
-    run_id: str | None,
-    beginning: str,
-    history: list[dict[str, Any]],
-    temperature: float,
-    top_p: float,
-    length: float,
-) -> Iterator[Any]:
-    """Updates of the chat and the message box, one for every piece that the hybrid writes.
-
-    Args:
-        opened: The runs.
-        run_id: Id of the run whose hybrid writes.
-        beginning: What the visitor wrote.
-        history: Messages of the chat so far.
-        temperature: Sampling temperature; 0 takes the likeliest token.
-        top_p: Nucleus mass.
-        length: Maximum number of new tokens.
-    """
-    # Here, because torch takes seconds to import and the page must open at once.
-    from manticore.hybrid.streaming import continue_text
-
-    if not beginning.strip():
-        yield gr.skip(), gr.skip()
-        return
-    run = opened.find(run_id)
-    if run is None:
-        gr.Warning("Choose a run above, or start one, to chat with its hybrid.")
-        yield gr.skip(), gr.skip()
-        return
-    history = [message for message in history if not _is_waiting(message)]
-    history = [*history, said("user", beginning)]
-    yield [*history, said("assistant", WAITING)], ""
-    written = ""
-    try:
-        pieces = continue_text(
-            hybrid_of(run),
-            text_so_far(history),
-            max_new_tokens=int(length),
-            temperature=temperature,
-            top_p=top_p,
-        )
-        for written in pieces:
-            # The message box is left alone: somebody may be writing in it already.
-            yield [*history, said("assistant", written or WAITING)], gr.skip()
-        if not written:
-            yield history, gr.skip()
-    except (OSError, ValueError, RuntimeError) as error:
-        warn(error, "No text")
-        yield history[:-1], beginning
-
-
-def said(role: str, text: str) -> dict[str, Any]:
-    """One message in the form of the chat component."""
-    return {"role": role, "content": [{"type": "text", "text": text}]}
-
-
-def _is_waiting(message: dict[str, Any]) -> bool:
-    """Whether a message is only the placeholder of an answer, left by one that was stopped."""
-    return message["role"] == "assistant" and text_so_far([message]) == WAITING
-
-
-def text_so_far(history: list[dict[str, Any]]) -> str:
-    """Everything that both have written, as one running text."""
-    from manticore.hybrid.generation import join_texts
-
-    return join_texts(
-        "".join(block["text"] for block in message["content"] if block["type"] == "text")
-        for message in history
-    )
+def _index(index: int | tuple[int, int]) -> int:
+    """The index of a message, of which the chat may also name the part."""
+    return index if isinstance(index, int) else index[0]

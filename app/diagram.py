@@ -97,13 +97,13 @@ def measured(run: Run, asked: dict[str, Any]) -> dict[str, Any]:
         OSError, ValueError, RuntimeError, TypeError: The hybrid cannot be loaded, or the mixture
             weights or the text are none.
     """
-    # Here, because torch takes seconds to import and the page must open at once.
+    hybrid = hybrid_of(run)
+    # Here, because torch takes seconds to import and the page must open at once; and after the
+    # hybrid, which one thread at a time imports and loads.
     from manticore.evaluate.by_hand import try_mixture_weights
 
     text, prompt = asked_text(asked), prompt_of(run, asked)
-    tried = try_mixture_weights(
-        hybrid_of(run), held_out(run.folder, text), prompt, asked.get("weights")
-    )
+    tried = try_mixture_weights(hybrid, held_out(run.folder, text), prompt, asked.get("weights"))
     return {
         **asdict(tried),
         "next": [{"text": text, "probability": share} for text, share in tried.next],

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 RECENT = 30
 """Runs in the list."""
+_LOADING = threading.Lock()
 _KEPT = 64
 """Runs that stay open: in a workshop many pages look at different runs in turn."""
 
@@ -78,8 +79,11 @@ def hybrid_of(run: Run) -> "ManticoreForCausalLM":
         FileNotFoundError: The run has no checkpoint yet.
         OSError, ValueError: Its files cannot be read.
     """
-    source = run.hybrid_source()
-    return _load(run.folder, source, source.stat().st_mtime_ns)
+    # One thread at a time: Transformers can neither be imported by two at once, nor load two models
+    # at once, which it builds in contexts that all threads share.
+    with _LOADING:
+        source = run.hybrid_source()
+        return _load(run.folder, source, source.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=2)

@@ -91,6 +91,9 @@ footer { display: none !important; }
 .skill label { font-size: 0.88rem; }
 .skill input[type="number"] { width: 3.1rem; }
 #skills-how p { color: var(--body-text-color-subdued); font-size: 0.9rem; }
+#chat-status:not(:has(.status, .note)), #chat-words:not(:has(.mc-authorship, .note)),
+#chat-columns:not(:has(section, .note)) { display: none; }
+#chat .message { white-space: pre-wrap; }
 .sample p { margin: 2px 0; white-space: pre-wrap; }
 """
 

@@ -6,6 +6,7 @@
 import threading
 from collections.abc import Generator
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
@@ -80,6 +81,10 @@ def stream(
     left_out = max(0, len(cast("list[int]", whole)) - len(prompt_ids))
     closed, tokens = threading.Event(), _Tokens()
     stops = [closed] if stop is None else [closed, stop]
+    # The hybrid's own, which names its end tokens, for a component too.
+    settings = deepcopy(hybrid.generation_config)
+    mask = options.pop("attention_mask")
+    settings.update(**options)
     failures: list[Exception] = []
 
     def generate() -> None:
@@ -89,10 +94,10 @@ def stream(
                     with seeded(hybrid.device, seed):
                         model.generate(
                             ids,
-                            generation_config=hybrid.generation_config,
+                            attention_mask=mask,
+                            generation_config=settings,
                             streamer=tokens,
                             stopping_criteria=StoppingCriteriaList([_Stopped(stops)]),
-                            **options,
                         )
                 finally:
                     _one_at_a_time.release()

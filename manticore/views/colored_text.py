@@ -54,11 +54,24 @@ def pieces_of(
     """
     for text, rows in zip(tokens, weights, strict=True):
         if text:
-            mean = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-            component = max(range(len(mean)), key=mean.__getitem__)
-            even = 1 / len(mean)
-            strength = (mean[component] - even) / (1 - even) if len(mean) > 1 else 1.0
-            yield Piece(text, component, min(1.0, max(0.0, strength)), rows)
+            yield Piece(text, *leading(block_mean(rows)), rows)
+
+
+def block_mean(rows: Sequence[Sequence[float]]) -> list[float]:
+    """(K,) the mean of (N, K) mixture weights over the blocks."""
+    return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+
+
+def leading(shares: Sequence[float]) -> tuple[int, float]:
+    """The component with the greatest share, and by how much: 0 where all are even, 1 for all.
+
+    Args:
+        shares: (K,) shares of the components, which sum to 1.
+    """
+    component = max(range(len(shares)), key=shares.__getitem__)
+    even = 1 / len(shares)
+    strength = (shares[component] - even) / (1 - even) if len(shares) > 1 else 1.0
+    return component, min(1.0, max(0.0, strength))
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,18 +129,13 @@ class ColoredText:
     def to_html(self) -> str:
         """The text with its legend as HTML, for light and dark pages."""
         names = short_names(self.components)
-        dots = "".join(
-            f'<span style="margin-right:14px"><span style="{_css(k, 1.0)}">&emsp;</span> '
-            f"{html.escape(name)}</span>"
-            for k, name in enumerate(names)
-        )
         passages = "".join(
             f'<p style="margin:6px 0;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.75">'
             f"{''.join(_span(text, piece, names) for text, piece in shown)}</p>"
             for shown in map(_shown, self.passages)
         )
         hint = f'<span style="color:{INK}">{STRONGER}; point at a word for the numbers.</span>'
-        legend = f'<div style="font-size:0.85em">{dots}{hint}</div>'
+        legend = f'<div style="font-size:0.85em">{legend_html(names)}{hint}</div>'
         return f'<div class="colored-text">{legend}{passages}</div>'
 
     _repr_html_ = to_html
@@ -200,12 +208,36 @@ def _style(piece: Piece) -> str:
     return "#000000 on #" + "".join(f"{value:02x}" for value in mixed)
 
 
-def _css(component: int, strength: float) -> str:
-    """The color of a piece in HTML, with a line below it that tells components apart in print."""
+def legend_html(names: Sequence[str]) -> str:
+    """Which color is which component's, as HTML.
+
+    Args:
+        names: Short names of the components.
+    """
+    return "".join(
+        f'<span style="margin-right:14px"><span style="{_css(k, 1.0)}">&emsp;</span> '
+        f"{html.escape(name)}</span>"
+        for k, name in enumerate(names)
+    )
+
+
+def fill_and_line(component: int, strength: float) -> tuple[str, str]:
+    """The background of a piece, and a line below it that tells components apart in print, as CSS.
+
+    Args:
+        component: Index of the component.
+        strength: How strong the color is, 0 to 1.
+    """
     color, (least, most) = component_colour(component), _OPACITY
     line = _UNDERLINES[component % len(_UNDERLINES)]
     opacity = round(least + (most - least) * strength, 2)
-    return f"background:{translucent(color, opacity)};border-bottom:2px {line} {color}"
+    return translucent(color, opacity), f"2px {line} {color}"
+
+
+def _css(component: int, strength: float) -> str:
+    """The color of a piece in HTML."""
+    fill, line = fill_and_line(component, strength)
+    return f"background:{fill};border-bottom:{line}"
 
 
 def _span(text: str, piece: Piece, names: Sequence[str]) -> str:

@@ -196,14 +196,25 @@ def test_build_search_watch_refresh_and_chat(app, page):
 
     assert barriers(page) == []
 
+    # The chat: a beginning to choose, who wrote which word, the components alone, an edit.
     page.get_by_role("tab", name="Chat").click()
     assert barriers(page) == []
-    page.locator("#message textarea").fill("Once upon a time")
+    page.locator("#chat-how").get_by_text("continues the text").wait_for()
     page.locator("#send").click()
-    page.wait_for_function(
-        "() => { const all = document.querySelectorAll('#chat .bot.message');"
-        " return all.length && all[all.length - 1].innerText.trim().length > 3; }"
-    )
+    page.get_by_text("The message is empty").wait_for()
+    page.get_by_label("Compare with the components").check()
+    page.locator("#chat button", has_text="Once upon a time").click()
+    page.locator("#chat-words .word").nth(3).hover()
+    page.locator("#chat-words .card", has_text="Other likely words").nth(3).wait_for()
+    page.locator("#chat-columns section", has_text="tiny-mamba alone").wait_for()
+    page.locator("#chat").get_by_label("Edit").click()
+    page.locator("#chat textarea").fill("A fox <b>had</b> ${1+1} {{value}}")
+    page.locator("#chat").get_by_label("Submit").click()
+    page.locator("#chat .user", has_text="A fox <b>had</b> ${1+1} {{value}}").wait_for()
+    page.locator("#chat-status", has_text="Done").wait_for()
+    page.locator("#chat").get_by_label("Undo").click()
+    page.locator("#chat-words .word").first.wait_for(state="detached")
+    assert page.locator("#message textarea").input_value().startswith("A fox")
 
 
 def test_stop_resume_and_a_mistake(app, page):

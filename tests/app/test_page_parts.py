@@ -5,9 +5,8 @@ import re
 
 import pytest
 
-from app import catalogue, chat_tab, run_panel, search_tab
+from app import catalogue, run_panel, search_tab
 from app.cards import cards_html, toggled
-from app.chat_tab import WAITING, answer, said, text_so_far
 from app.hybrid_form import strategy_choices
 from app.open_runs import OpenRuns
 from app.presets import PRESETS, filled, usable_presets
@@ -252,37 +251,3 @@ def test_blocks_are_limited_by_the_shallowest_known_component():
 
 def test_durations_read_well():
     assert [duration(s) for s in (None, 7.4, 65, 3720)] == ["", "7 s", "1 min 05 s", "1 h 02 min"]
-
-
-class Writer:
-    """In place of a hybrid's pieces of text: what it was asked to go on with is kept."""
-
-    def __init__(self, *pieces):
-        self.pieces, self.asked = pieces, None
-
-    def __call__(self, hybrid, text, **sampling):
-        self.asked = text
-        return iter(self.pieces)
-
-
-def test_what_is_typed_while_the_hybrid_writes_stays(tmp_path, run_id, monkeypatch):
-    writer = Writer("", " upon", " upon a time.")
-    monkeypatch.setattr("manticore.hybrid.streaming.continue_text", writer)
-    monkeypatch.setattr(chat_tab, "hybrid_of", lambda run: None)
-    # Stopped before its first piece, an answer is left that only said that it was waiting.
-    history = [said("user", "Long ago."), said("assistant", WAITING)]
-    shown = list(answer(OpenRuns(tmp_path), run_id, "Once", history, 0.8, 0.9, 8))
-    boxes = [box for _, box in shown]
-    assert boxes[0] == ""
-    assert all(isinstance(box, dict) for box in boxes[1:]), "Gradio's word for nothing new"
-    assert writer.asked == "Long ago. Once"
-    assert shown[-1][0][-1] == said("assistant", " upon a time.")
-    writer.pieces = ()
-    *_, (last, _) = answer(OpenRuns(tmp_path), run_id, "Once", [], 0.8, 0.9, 8)
-    assert last == [said("user", "Once")]
-
-
-def test_the_chat_is_one_running_text():
-    history = [said("user", "Once"), said("assistant", " upon a time."), said("user", "Then")]
-    assert text_so_far(history) == "Once upon a time. Then"
-    assert text_so_far([said("user", "Hi"), said("assistant", "there")]) == "Hi there"
