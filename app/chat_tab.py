@@ -266,7 +266,9 @@ def _follow_run(page: Page, parts: Parts) -> None:
 
     def introduce(run_id: str | None) -> Any:
         run = page.runs.find(run_id)
-        examples = [{"text": text, "display_text": label_of(text)} for text in beginnings_for(run)]
+        examples: list[Any] = [
+            {"text": text, "display_text": label_of(text)} for text in beginnings_for(run)
+        ]
         return how_it_reads(run), gr.Chatbot(examples=examples)
 
     def show_outcome(run_id: str | None, before: Any) -> Any:
