@@ -241,6 +241,18 @@ def test_generate_with_left_padding_equals_each_row_alone(fast, tokens, left_mas
     assert torch.equal(together[0, LENGTH:], alone[0, LENGTH - 5 :])
 
 
+@pytest.mark.parametrize("autocast", [False, True], ids=["bfloat16", "autocast"])
+@torch.no_grad()
+def test_half_precision_decodes(family, fast, tokens, autocast):
+    bounds = [0, *range(6, LENGTH + 1)]
+    expected = fast(tokens, use_cache=False).logits
+    if not autocast:
+        fast.to(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        decoded = _in_chunks(fast, family, tokens, bounds)
+    torch.testing.assert_close(decoded.float(), expected, atol=0.02, rtol=0.1)
+
+
 def test_half_precision_and_autocast_train(fast, tokens):
     with torch.autocast("cpu", torch.bfloat16):
         loss = fast(tokens, labels=tokens, use_cache=False).loss
@@ -252,8 +264,8 @@ def test_half_precision_and_autocast_train(fast, tokens):
     assert all(torch.isfinite(p.grad).all() for p in fast.parameters() if p.grad is not None)
 
 
-def test_gradients_flow_through_a_cached_state(family, fast, tokens):
-    bounds = [0, 9, LENGTH]
+@pytest.mark.parametrize("bounds", [[0, 9, LENGTH], [0, 9, 10, LENGTH]], ids=["long", "one token"])
+def test_gradients_flow_through_a_cached_state(family, fast, tokens, bounds):
     weight = fast.get_input_embeddings().weight
     whole = fast(tokens, use_cache=False).logits[:, -1].square().sum()
     expected = torch.autograd.grad(whole, weight)[0]

@@ -49,7 +49,7 @@ class FastMamba2Mixer(Mamba2Mixer):
             (self.num_heads, self.head_dim),
             x.transpose(1, 2),
             self._per_channel(delta).transpose(1, 2),
-            rates[:, None].expand(-1, self.ssm_state_size),
+            rates[:, None],
             B.unflatten(-1, grouped).permute(0, 2, 3, 1),
             C.unflatten(-1, grouped).permute(0, 2, 3, 1),
             D=self._per_channel(self.D),
