@@ -56,6 +56,25 @@ def _tapped(layer: nn.Module, taken: list[torch.Tensor]) -> nn.Module:
     return view
 
 
+def _tapped_layers(
+    layers: nn.Module, taps: Sequence[int], taken: list[torch.Tensor] | None
+) -> nn.Module:
+    """A view of a layer list in which the layers with these indices are tapped."""
+    tapped = {
+        str(index): _tapped(cast("nn.ModuleList", layers)[index], cast("list", taken))
+        for index in taps
+    }
+    return _view(layers, **tapped)
+
+
+def _sliced_layers(layers: nn.Module, start: int, stop: int) -> nn.Module:
+    """A view of a layer list with a slice of its layers."""
+    view = _view(layers)
+    kept = list(layers._modules.values())[start:stop]
+    view.__dict__["_modules"] = {str(index): layer for index, layer in enumerate(kept)}
+    return view
+
+
 def _neutralize(view: nn.Module, scale: str) -> None:
     """Let a view multiply its input by one: `scale` is a buffer or a number of it."""
     buffer = view._buffers.get(scale)
@@ -127,10 +146,8 @@ class BlockRunner:
         taken: list[torch.Tensor] | None = None,
     ) -> nn.Module:
         spec, backbone = self.spec, self.backbone
-        layers = list(getattr(backbone, spec.layers)[start:stop])
-        for index in taps:
-            layers[index - start] = _tapped(layers[index - start], cast(list, taken))
-        replaced: dict[str, nn.Module | None] = {spec.layers: nn.ModuleList(layers)}
+        layers = _tapped_layers(getattr(backbone, spec.layers), taps, taken)
+        replaced: dict[str, nn.Module | None] = {spec.layers: _sliced_layers(layers, start, stop)}
         if not keep_input:
             if spec.positions:
                 replaced[spec.positions] = _NO_POSITIONS
@@ -220,10 +237,9 @@ class BlockRunner:
         arguments = self._arguments(input_ids.shape[1], attention_mask, position_ids, cache)
         model: nn.Module = self.model
         if taps:
-            view = self._backbone_view(
-                0, self.depth, keep_input=True, keep_output=True, taps=taps, taken=taken
-            )
-            model = self._model_view(view)
+            backbone, name = self.backbone, self.spec.layers
+            layers = _tapped_layers(getattr(backbone, name), taps, taken)
+            model = self._model_view(_view(backbone, **{name: layers}))
         return model(input_ids=input_ids, **arguments).logits
 
     def _arguments(

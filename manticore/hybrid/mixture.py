@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, pairwise
 
 import torch
@@ -156,8 +157,15 @@ class PassWeights:
 
     def live(self, block: int) -> list[int]:
         """Indices of the components with a weight above zero at any token of the pass."""
-        n_components = self.alpha.shape[-1]
-        return [k for k in range(n_components) if self.reach is None or self.reach[block][k]]
+        return self._live[block]
+
+    @cached_property
+    def _live(self) -> list[list[int]]:
+        """`live` of every block, which a pass asks for many times."""
+        n_blocks, n_components = self.alpha.shape[-2:]
+        if self.reach is None:
+            return [list(range(n_components))] * n_blocks
+        return [[k for k in range(n_components) if row[k]] for row in self.reach]
 
     def extent(self, block: int, k: int, n_tokens: int) -> int:
         """How many of the tokens a component takes part in."""

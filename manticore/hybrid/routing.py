@@ -161,8 +161,8 @@ class RoutedMixture(SettledMixture):
             state: (B, R) the router's state before the first token.
         """
         states = self.router(input_ids, attention_mask, state)
-        routed = torch.einsum("btr,nkr->btnk", states, self.weight.float())
-        return self.row.float() + routed, states
+        routed = nn.functional.linear(states, self.weight.float().flatten(0, 1))
+        return self.row.float() + routed.unflatten(-1, self.row.shape), states
 
     def route(
         self,

@@ -87,6 +87,8 @@ def linear_recurrence(
             f"initial_state has shape {tuple(initial_state.shape)}. With x as it is, pass "
             f"{state_shape}."
         )
+    if x.shape[1] == 1:
+        return torch.addcmul(x.to(dtype), a.to(dtype), initial_state.to(dtype)[:, None])
     with torch.autocast(x.device.type, enabled=False):
         return _LinearRecurrence.apply(
             a.to(dtype).contiguous(), x.to(dtype).contiguous(), initial_state.to(dtype).contiguous()
