@@ -3,12 +3,14 @@
 A prompt of 32 tokens is continued greedily by 64. The component alone is the model as Transformers
 runs it; the routed hybrid gives every token to this component, so that the other one does not run.
 Then a switch: the first token after 32, 128 or 512 tokens that the other component has missed,
-which it takes in at once, compared with a token without a switch.
+which it takes in at once, compared with a token without a switch. All on one thread, in seconds of
+the processor's time.
 
     python -m benchmarks.decoding
 """
 
 import copy
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -44,11 +46,18 @@ def main() -> None:
             "hybrid of one component": mc.build_hybrid([sources[k]], N_BLOCKS),
         }
         calls = {label: partial(_continue, model, ids) for label, model in models.items()}
-        found[name] = time_side_by_side(calls, ROUNDS)
+        found[name] = time_side_by_side(calls, ROUNDS, clock=time.process_time)
         print_timings(f"{NEW_TOKENS} tokens after a prompt of {PROMPT}", found[name])
-    switches = time_side_by_side(_switches(_routed(sources, 0)), ROUNDS)
+    alternatives = _switches(_routed(sources, 0))
+    switches = time_side_by_side(alternatives, ROUNDS, clock=time.process_time)
     print_timings("One token of a routed hybrid", switches)
-    setup = {"components": PAIR, "n_blocks": N_BLOCKS, "prompt": PROMPT, "new_tokens": NEW_TOKENS}
+    setup = {
+        "components": PAIR,
+        "n_blocks": N_BLOCKS,
+        "prompt": PROMPT,
+        "new_tokens": NEW_TOKENS,
+        "clock": "processor time",
+    }
     decoding = {name: as_record(timings) for name, timings in found.items()}
     record = {"setup": setup, "decoding": decoding, "switch": as_record(switches)}
     print(save_results("decoding", record))
