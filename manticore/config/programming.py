@@ -11,6 +11,8 @@ from manticore.names import STRATEGIES, TASKS, NameIn, choose
 
 PresetName = Literal["quick", "baseline", "paper"]
 Combination = Literal["mean", "best"]
+NOTHING_LEARNED = 0.05
+"""Accuracy above chance, as a share of what chance leaves open, that counts as luck."""
 
 
 @dataclass(frozen=True)

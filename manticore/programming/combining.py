@@ -3,8 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
 
 import torch
+
+from manticore.config.programming import Combination, ProgramConfig, TaskSearch
+
+Found = Mapping[str, Mapping[str, Any]]
+"""By name of the search, its result."""
 
 LEAST_WEIGHT = 1e-3
 """Smallest mixture weight when logarithms are fitted."""
@@ -69,3 +76,46 @@ def fit_lengths(lengths: Sequence[int], alphas: Sequence[torch.Tensor]) -> Lengt
     intercepts, slopes = solution
     nowhere = torch.stack([alpha == 0 for alpha in alphas]).all(dim=0)
     return LengthFit(intercepts.masked_fill(nowhere, -math.inf), slopes)
+
+
+def combine(options: ProgramConfig, found: Found) -> dict[str, Any]:
+    """The mixture weights for the target, with what they were made from.
+
+    Args:
+        options: Options of programming; their tasks have the weights.
+        found: Results of at least the searches of these tasks, by name: each with its `accuracy`,
+            the chance accuracy as `guessing`, and its `mixture_weights` (N, K).
+    """
+    searches = options.searches()
+    learned: dict[str, list[float]] = {}
+    for search in searches:
+        result = found[search.name]
+        share = above_chance(result["accuracy"], result["guessing"])
+        learned.setdefault(search.setting.task, []).append(share)
+    best = best_task({task: fmean(own) for task, own in learned.items()}, options.tasks)
+    if options.target_length is None:
+        combined = _combined(searches, found, best)
+        alpha = combined[options.combine]
+        return {"mixture_weights": alpha, "best_task": best, "combined": combined}
+    by_length = {}
+    for length in options.lengths:
+        own = [search for search in searches if search.setting.length == length]
+        by_length[length] = _combined(own, found, best)[options.combine]
+    fit = fit_lengths(options.lengths, [torch.tensor(alpha) for alpha in by_length.values()])
+    return {
+        "mixture_weights": fit.at(options.target_length).tolist(),
+        "best_task": best,
+        "target_length": options.target_length,
+        "lengths": {str(length): alpha for length, alpha in by_length.items()},
+        "length_fit": {"intercepts": fit.intercepts.tolist(), "slopes": fit.slopes.tolist()},
+    }
+
+
+def _combined(
+    searches: Sequence[TaskSearch], found: Found, best: str
+) -> dict[Combination, list[list[float]]]:
+    """Both combinations of the results of searches at one length."""
+    alphas = {search.setting.task: found[search.name]["mixture_weights"] for search in searches}
+    tensors = [torch.tensor(alpha) for alpha in alphas.values()]
+    mean = weighted_mean(tensors, [search.weight for search in searches])
+    return {"mean": mean.tolist(), "best": alphas[best]}

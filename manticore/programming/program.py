@@ -9,18 +9,16 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
 from accelerate import PartialState
 from accelerate.utils.memory import clear_device_cache
 
-from manticore.config.programming import Combination, ProgramConfig, TaskSearch
+from manticore.config.programming import NOTHING_LEARNED, ProgramConfig, TaskSearch
 from manticore.hybrid.outline import outline
-from manticore.programming.combining import above_chance, best_task, fit_lengths, weighted_mean
+from manticore.programming.combining import above_chance
 from manticore.programming.fresh import check_length, hybrid_for_task
-from manticore.programming.trust import alphas_by_task, task_agreement
+from manticore.programming.recombining import outcome
 from manticore.store.events import Events
 from manticore.store.files import write_json
 from manticore.store.layout import CHECKPOINTS_FOLDER, HYBRID_FOLDER, RESULT_FOLDER, TASKS_FOLDER
@@ -37,12 +35,6 @@ from manticore.train.trainer import Trainer
 if TYPE_CHECKING:
     from manticore.config.run import RunConfig
     from manticore.hybrid import ManticoreForCausalLM
-
-NOTHING_LEARNED = 0.05
-"""Accuracy above chance, as a share of what chance leaves open, that counts as luck."""
-
-Found = dict[str, dict[str, Any]]
-"""By name of the search, its result."""
 
 
 def program(
@@ -85,7 +77,7 @@ def program(
     events.emit("hybrid", **outline(target))
     if options.lengths and not any(event["kind"] == "step" for event in events.earlier):
         _warn_of_lengths(options, events)
-    found: Found = {}
+    found: dict[str, dict[str, Any]] = {}
     for index, search in enumerate(searches):
         if stop_before_training(should_stop):
             return False
@@ -102,9 +94,8 @@ def program(
         if result is None:
             return False
         found[search.name] = result
-    metrics = {"tasks": found, **_combine(options, searches, found)}
-    if len(options.tasks) > 1:
-        metrics["agreement"] = task_agreement(alphas_by_task(found), options.tasks)
+    # A run that searches more tasks was given the results of others, which may not count now.
+    metrics = outcome(options, found | _results(folder))
     target.set_mixture_weights(metrics["mixture_weights"])
     with tracked(events, folder, config) as everywhere:
         everywhere.emit(
@@ -147,6 +138,12 @@ def _warn_if_not_learned(name: str, accuracy: float, chance: float, events: Even
         )
 
 
+def _results(folder: Path) -> dict[str, dict[str, Any]]:
+    """Results that are on the disk, by name of the search."""
+    files = sorted((folder / TASKS_FOLDER).glob("*.json"))
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
 def _search(
     search: TaskSearch,
     target: "ManticoreForCausalLM",
@@ -168,7 +165,12 @@ def _search(
         return found
     data = make_task(search.setting.task, search.setting, config.seed)
     hybrid = hybrid_for_task(target, data, config.seed, from_scratch=_options(config).from_scratch)
-    trainer = Trainer(hybrid, data, config, folder, events, {}, measure, section)
+    chance = chance_accuracy(data)
+
+    def measured(*args: Any, **how: Any) -> dict[str, Any]:
+        return measure(*args, **how) | {"chance": chance}
+
+    trainer = Trainer(hybrid, data, config, folder, events, {}, measured, section)
     metrics = trainer.run(should_stop)
     if metrics is not None:
         # A task is judged by all of its test examples, however few are used for evaluations.
@@ -176,7 +178,6 @@ def _search(
     trainer.close_trackers()
     if metrics is None:
         return None
-    chance = chance_accuracy(data)
     _warn_if_not_learned(search.name, metrics["accuracy"], chance, events)
     result = {name: metrics[name] for name in ("accuracy", "perplexity", "mixture_weights")} | {
         "guessing": chance,
@@ -192,39 +193,3 @@ def _search(
     # No process may look for a result of the next task before all have left this one.
     processes.wait_for_everyone()
     return result
-
-
-def _combine(options: ProgramConfig, searches: list[TaskSearch], found: Found) -> dict[str, Any]:
-    """The mixture weights for the target, with what they were made from."""
-    learned: dict[str, list[float]] = {}
-    for search in searches:
-        result = found[search.name]
-        share = above_chance(result["accuracy"], result["guessing"])
-        learned.setdefault(search.setting.task, []).append(share)
-    best = best_task({task: fmean(own) for task, own in learned.items()}, options.tasks)
-    if options.target_length is None:
-        combined = _combined(searches, found, best)
-        alpha = combined[options.combine]
-        return {"mixture_weights": alpha, "best_task": best, "combined": combined}
-    by_length = {}
-    for length in options.lengths:
-        own = [search for search in searches if search.setting.length == length]
-        by_length[length] = _combined(own, found, best)[options.combine]
-    fit = fit_lengths(options.lengths, [torch.tensor(alpha) for alpha in by_length.values()])
-    return {
-        "mixture_weights": fit.at(options.target_length).tolist(),
-        "best_task": best,
-        "target_length": options.target_length,
-        "lengths": {str(length): alpha for length, alpha in by_length.items()},
-        "length_fit": {"intercepts": fit.intercepts.tolist(), "slopes": fit.slopes.tolist()},
-    }
-
-
-def _combined(
-    searches: list[TaskSearch], found: Found, best: str
-) -> dict[Combination, list[list[float]]]:
-    """Both combinations of the results of searches at one length."""
-    alphas = {search.setting.task: found[search.name]["mixture_weights"] for search in searches}
-    tensors = [torch.tensor(alpha) for alpha in alphas.values()]
-    mean = weighted_mean(tensors, [search.weight for search in searches])
-    return {"mean": mean.tolist(), "best": alphas[best]}

@@ -13,10 +13,10 @@ import torch
 from tensorboard.backend.event_processing import event_accumulator
 
 import manticore as mc
-from manticore.config.programming import ProgramConfig
+from manticore.config.programming import NOTHING_LEARNED, ProgramConfig
 from manticore.programming.combining import LengthFit, above_chance
+from manticore.programming.combining import combine as combine_tasks
 from manticore.programming.fresh import hybrid_for_task
-from manticore.programming.program import NOTHING_LEARNED, _combine
 from manticore.runs import Run, RunError
 from manticore.runs.stages import run_stage
 from manticore.store.events import EventWriter
@@ -304,7 +304,7 @@ def test_a_target_length_is_where_the_fit_is_taken() -> None:
         f"in-context-recall-{length}": {"accuracy": 1.0, "guessing": 0.0, "mixture_weights": alpha}
         for length, alpha in alphas.items()
     }
-    made = torch.tensor(_combine(options, options.searches(), found)["mixture_weights"])
+    made = torch.tensor(combine_tasks(options, found)["mixture_weights"])
     # The odds were 1 and then 1.5: at twice the length they are 1.5 times that again.
     torch.testing.assert_close(made, torch.tensor([[2.25 / 3.25, 1 / 3.25], [0.0, 1.0]]))
 
@@ -336,7 +336,7 @@ def test_mean_and_best_are_what_they_say(
     }
     for combine in ("mean", "best"):
         options = ProgramConfig(tasks=tasks, combine=combine)
-        made = _combine(options, options.searches(), found)
+        made = combine_tasks(options, found)
         assert made["best_task"] == best
         assert made["combined"]["best"] == alphas[best]
         share = skills[0] / sum(skills)
@@ -367,7 +367,7 @@ def test_the_best_task_is_the_same_at_all_lengths() -> None:
         }
         for name, accuracy in accuracies.items()
     }
-    made = _combine(options, options.searches(), found)
+    made = combine_tasks(options, found)
     assert made["best_task"] == "in-context-recall"
     assert made["lengths"] == {"8": RECALLS, "16": RECALLS}
 
