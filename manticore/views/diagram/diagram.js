@@ -150,7 +150,7 @@ class Diagram {
       this.found.replaceChildren();
     }
     if (this.mine && before && !same(before.weights, scene.weights)) this.mine = null;
-    this.writeHead();
+    if (other || this.headChanges(before)) this.writeHead();
     this.showTimeline();
     if (other || !same(before?.tokens, scene.tokens)) this.writeWords();
     if (other || !same(before?.next, scene.next) || before?.editable !== scene.editable) {
@@ -170,6 +170,12 @@ class Diagram {
   }
 
   // ---- Words around the picture ----------------------------------------------------------------
+
+  // Only then is it written again: a button that has the focus keeps it while a run works.
+  headChanges({ editable, tokens }) {
+    const { scene } = this;
+    return editable !== scene.editable || !tokens?.length !== !scene.tokens?.length;
+  }
 
   writeHead() {
     const { scene, head } = this;
@@ -198,7 +204,7 @@ class Diagram {
     this.undoButton = html("button", "undo", head, "Undo");
     this.undoButton.onclick = () => this.set(this.undo.pop());
     this.backButton = html("button", "back", head, "Back to what was found");
-    this.backButton.onclick = () => this.change(() => copy(scene.weights));
+    this.backButton.onclick = () => this.change(() => copy(this.scene.weights));
     this.enable();
   }
 
