@@ -1,14 +1,19 @@
 """Finished runs that are bundled, so that a newcomer has a hybrid to look at before starting one.
 
-An entry is a folder `assets/gallery/NAME` with a run's `config.json`, `events.jsonl` and metrics,
-and `learned.safetensors`: the weights of its hybrid without those of the components, which are
-bundled already and did not learn. To make one: `python -m tools.gallery`.
+An entry is a folder `assets/gallery/NAME` with a run's `config.json`, `events.jsonl` and metrics.
+A run that has trained has `learned.safetensors` too: the weights of its hybrid without those of the
+components, which are bundled already and did not learn. Programming trains nothing that stays: its
+hybrid is built again, at the mixture weights of the metrics. To make an entry:
+`python -m tools.gallery`.
 """
 
+import json
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from manticore.components.zoo import zoo_names
 from manticore.config.run import RunConfig
@@ -21,6 +26,11 @@ from manticore.store.folder import CONFIG_FILE, runs_root
 from manticore.store.layout import HYBRID_FOLDER, METRICS_FILE, RESULT_FOLDER, START_FOLDER
 from manticore.store.status import write_status
 
+if TYPE_CHECKING:
+    import torch
+
+    from manticore.hybrid import ManticoreForCausalLM
+
 LEARNED_FILE = "learned.safetensors"
 COMPONENTS = "components."
 """Beginning of the names of the components' weights."""
@@ -29,9 +39,12 @@ _PREFIX = "0-gallery-"
 
 
 def gallery_names() -> list[str]:
-    """Names of the bundled runs whose components are bundled too (`$MANTICORE_ZOO` has others)."""
+    """Names of the bundled runs whose components are bundled too (`$MANTICORE_ZOO` has others).
+
+    In the order of `runs`, which is that of what a newcomer sees first.
+    """
     try:
-        entries = sorted(bundled("gallery").glob(f"*/{CONFIG_FILE}"))
+        entries = sorted(bundled("gallery").glob(f"*/{CONFIG_FILE}"), reverse=True)
         known = {f"zoo:{name}" for name in zoo_names()}
     except FileNotFoundError:
         return []
@@ -103,15 +116,25 @@ def _build(entry: Path, making: Path) -> None:
     config = _config(entry / CONFIG_FILE)
     hybrid = build_from(config)
     hybrid.save_pretrained(making / START_FOLDER)
-    learned = load_file(entry / LEARNED_FILE)
-    if getattr(config.options, "strategy", "") == "routed":
-        router = config.options.router
-        hybrid.add_router(RouterSettings(router.width, config.options.tied, router.threshold))
+    if (entry / LEARNED_FILE).is_file():
+        if getattr(config.options, "strategy", "") == "routed":
+            router = config.options.router
+            hybrid.add_router(RouterSettings(router.width, config.options.tied, router.threshold))
+        _learn(hybrid, load_file(entry / LEARNED_FILE), entry.name)
+    else:
+        metrics = json.loads((entry / METRICS_FILE).read_text(encoding="utf-8"))
+        hybrid.set_mixture_weights(metrics["mixture_weights"])
+    hybrid.save_pretrained(making / RESULT_FOLDER / HYBRID_FOLDER)
+
+
+def _learn(
+    hybrid: "ManticoreForCausalLM", learned: "Mapping[str, torch.Tensor]", name: str
+) -> None:
+    """Give a hybrid what it has learned; its components stay as they are."""
     result = hybrid.load_state_dict(learned, strict=False)
     lacking = [key for key in result.missing_keys if not key.startswith(COMPONENTS)]
     if lacking or result.unexpected_keys:
         raise ValueError(
-            f"The entry {entry.name} of the gallery does not fit this version: make it again with "
+            f"The entry {name} of the gallery does not fit this version: make it again with "
             "python -m tools.gallery."
         )
-    hybrid.save_pretrained(making / RESULT_FOLDER / HYBRID_FOLDER)

@@ -7,7 +7,9 @@ import pytest
 from manticore import runs
 from manticore.data import TextData
 from manticore.evaluate import perplexity
+from manticore.names import TASKS
 from manticore.runs.gallery import gallery_names, open_gallery
+from manticore.runs.programmed import results_of
 
 
 @pytest.mark.parametrize("name", gallery_names())
@@ -19,15 +21,28 @@ def test_a_bundled_run_is_as_good_as_it_was_measured(name: str, tmp_path: Path) 
     assert {"hybrid", "mixture", "eval", "done"} <= kinds
     hybrid = run.hybrid()
     assert hybrid.tokenizer is not None
-    data = TextData.from_spec(run.config.data, hybrid.tokenizer)
-    measured = perplexity(hybrid, data.valid, batch_size=4, max_batches=10)
-    assert measured == pytest.approx(run.metrics()["perplexity"], rel=0.05)
+    metrics = run.metrics()
+    if run.config.stage == "program":
+        assert hybrid.mixture_weights.tolist() == [
+            pytest.approx(row) for row in metrics["mixture_weights"]
+        ]
+        assert set(results_of(run) or ()) == set(TASKS), "every skill can be played"
+    else:
+        data = TextData.from_spec(run.config.data, hybrid.tokenizer)
+        measured = perplexity(hybrid, data.valid, batch_size=4, max_batches=10)
+        assert measured == pytest.approx(metrics["perplexity"], rel=0.05)
     # Fine-tuning starts from it as from any search.
     assert run.hybrid_to_finetune().is_routed == hybrid.is_routed
     # It is made once.
     before = (run.folder / "config.json").stat().st_mtime_ns
     assert open_gallery(name, tmp_path).id == run.id
     assert (run.folder / "config.json").stat().st_mtime_ns == before
+
+
+def test_the_page_opens_with_a_search() -> None:
+    """A hybrid that writes well; programmed ones have not been trained."""
+    assert gallery_names()[0] == "english-and-spanish"
+    assert gallery_names() == sorted(gallery_names(), reverse=True)
 
 
 def test_an_unknown_entry_is_named(tmp_path: Path) -> None:
