@@ -45,6 +45,14 @@ def card_of(component: str) -> dict[str, Any] | None:
         return None
 
 
+def text_for(components: Sequence[str]) -> str:
+    """The bundled stories in the languages that components were trained on."""
+    known = {card["language"] for card in map(card_of, components) if card}
+    return (
+        f"bundled:stories-{known.pop()}" if known in ({"en"}, {"es"}) else "bundled:stories-mixed"
+    )
+
+
 def max_blocks(components: Sequence[str]) -> int:
     """The depth of the shallowest component whose depth is known."""
     cards = [card_of(component) for component in components]

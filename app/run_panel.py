@@ -18,7 +18,7 @@ from manticore.views.wording import warning_text
 from .code import code_of_run
 from .page import ALL_AT_ONCE, Page, check_theirs, user_of, warn
 from .shared import Shared
-from .status import continuing_html, elsewhere_html, idle_html, sample_html, status_html
+from .status import elsewhere_html, idle_html, sample_html, status_html
 from .users import not_theirs
 
 TICK = 1.0
@@ -62,7 +62,7 @@ class RunPanel:
                     for label, name in (("Stop", "stop"), ("End now", "end"), ("Resume", "resume"))
                 ]
         plots = self._plots()
-        words = gr.HTML(elem_id=f"{view.prefix}words", padding=False)
+        words = gr.HTML(elem_id=f"{view.prefix}sample", padding=False)
         code_of_run(page, f"{view.prefix}run-code")
         self._follow(buttons, [status, *plots, words])
 
@@ -190,7 +190,7 @@ def picture_of(run: Run, before: Picture | None = None) -> Picture:
         row,
         [warning_text(event) for event in events.events if event["kind"] == "warning"],
         figures,
-        continuing_html(run) if stage == "program" else sample_html(events.last("sample")),
+        sample_html(events.last("sample")),
     )
 
 

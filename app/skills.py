@@ -1,11 +1,13 @@
-"""The six skills on the page: a weight for each, what it asks, and an example made live."""
+"""The skills on the page: a card for each MAD task, with its weight, its state and an example."""
 
-import html
+from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
 from manticore.names import TASKS
 from manticore.tasks.task import find_task
+from manticore.views.skills import skill_html
 from manticore.views.wording import short_task
 from manticore.views.worked_example import worked_example_html
 
@@ -13,52 +15,89 @@ from .page import QUIETLY
 
 SKILLS = {"in-context-recall": 1.0, "memorization": 0.5}
 """Weights at first; of the other tasks 0."""
+_RECALL = ("in-context-recall", "fuzzy-in-context-recall", "noisy-in-context-recall")
+MIXES = {
+    "All equal": tuple(TASKS),
+    "Recall": _RECALL,
+    "Copy and compress": ("selective-copying", "compression"),
+    "Memorize": ("memorization",),
+    "All off": (),
+}
+"""Task weights at one press: the tasks that count, all alike."""
 
 
-def skill_inputs() -> list[gr.Slider]:
-    """Lay out a slider for each task, two in a row, and below them what each one asks."""
-    sliders = []
+@dataclass(frozen=True)
+class Cards:
+    """What the cards of all tasks show, in the order of `TASKS`.
+
+    Attributes:
+        sliders: Weight of each task.
+        states: How well each task is done.
+    """
+
+    sliders: list[gr.Slider]
+    states: list[gr.HTML]
+
+
+def skill_cards() -> Cards:
+    """Lay out the buttons for all weights at once, and a card for each task."""
+    with gr.Row(elem_id="skill-mixes"):
+        buttons = [gr.Button(label, size="sm", min_width=90) for label in MIXES]
+    sliders, states, examples = [], [], []
     tasks = list(TASKS)
     for pair in (tasks[i : i + 2] for i in range(0, len(tasks), 2)):
         with gr.Row():
-            sliders += [
-                gr.Slider(
-                    0,
-                    1,
-                    value=SKILLS.get(task, 0.0),
-                    step=0.05,
-                    label=short_task(task).capitalize(),
-                    min_width=140,
-                    buttons=[],
-                    elem_classes="skill",
-                    elem_id=f"skill-{task}",
-                )
-                for task in pair
-            ]
-    with gr.Accordion("What each task asks, with an example", open=False):
-        shown = gr.HTML(examples_html(0), padding=False, elem_id="worked-examples")
-        number = gr.State(0)
-        another = gr.Button("Other examples", size="sm", elem_id="other-examples")
-        another.click(
-            lambda seed: (examples_html(seed + 1), seed + 1), number, [shown, number], **QUIETLY
-        )
-    return sliders
+            for task in pair:
+                with gr.Column(elem_classes="skill-card", min_width=270):
+                    sliders.append(_slider(task))
+                    states.append(gr.HTML(skill_html(None), padding=False))
+                    examples.append(gr.HTML(example_html(task), padding=False))
+    number = gr.State(0)
+    another = gr.Button("Show other examples", size="sm", elem_id="other-examples")
+    another.click(
+        lambda seed: [*(example_html(task, seed + 1) for task in tasks), seed + 1],
+        number,
+        [*examples, number],
+        **QUIETLY,
+    )
+    for button, counting in zip(buttons, MIXES.values(), strict=True):
+        chosen = [float(task in counting) for task in tasks]
+        button.click(lambda chosen=chosen: chosen, None, sliders, **QUIETLY)
+    return Cards(sliders, states)
 
 
-def examples_html(seed: int) -> str:
-    """Every task with its question and an example that its own generator draws.
-
-    Args:
-        seed: Random seed.
-    """
-    about = '<div class="faint">Above: what the model reads. Below: what it has to answer.</div>'
-    return about + "".join(
-        f'<div class="worked"><b>{html.escape(short_task(name).capitalize())}</b> '
-        f"{html.escape(task.about)}{_example(name, seed)}</div>"
-        for name, task in TASKS.items()
+def _slider(task: str) -> gr.Slider:
+    return gr.Slider(
+        0,
+        1,
+        value=SKILLS.get(task, 0.0),
+        step=0.05,
+        label=short_task(task).capitalize(),
+        info=TASKS[task].about,
+        min_width=140,
+        buttons=[],
+        elem_classes="skill",
+        elem_id=f"skill-{task}",
     )
 
 
-def _example(name: str, seed: int) -> str:
-    """A worked example; nothing for a task of somebody's own that does not explain its tokens."""
-    return worked_example_html(name, seed) if find_task(name).tokens else ""
+def example_html(task: str, seed: int | None = None) -> str:
+    """An example of a task that its own generator draws, folded unless a seed is given.
+
+    Args:
+        task: Name of the task.
+        seed: Random seed; None for the first example.
+    """
+    if not find_task(task).tokens:  # a task of somebody's own that does not explain its tokens
+        return ""
+    return (
+        f'<details class="worked"{"" if seed is None else " open"}><summary>Example</summary>'
+        f"{worked_example_html(task, seed or 0)}"
+        '<div class="faint">Above: what the model reads. Below: what it has to answer.</div>'
+        "</details>"
+    )
+
+
+def weights_of(values: tuple[Any, ...]) -> dict[str, float]:
+    """Task weights of the sliders' values, which are in the order of `TASKS`."""
+    return dict(zip(TASKS, map(float, values), strict=True))

@@ -109,6 +109,16 @@ def continuing_html(run: Run) -> str:
     if run.status.state != "done" or not isinstance(options, ProgramConfig):
         return ""
     metrics = run.metrics()
+    return (
+        '<div class="continuing"><b>The hybrid is programmed.</b> Its mixture weights are '
+        f"{html.escape(_combined(options, metrics))}; everything else is unchanged."
+        f"{_agreement(metrics)} Chat with it on the tab Chat, or fine-tune it on a text, where "
+        f"its mixture weights stay as they are.{_commands(run, metrics)}</div>"
+    )
+
+
+def _commands(run: Run, metrics: Mapping[str, Any]) -> str:
+    """The same from a shell and in Python, folded."""
     elsewhere = run.folder.parent if run.folder.parent != runs_root() else None
     there = f"{run.id} --data bundled:stories-mixed{in_its_folder(run)}"
     found = f'"{run.id}", {json.dumps(str(elsewhere))}' if elsewhere else f'"{run.id}"'
@@ -117,19 +127,15 @@ def continuing_html(run: Run) -> str:
     trust = "print(mc.trust(run, text))\n" if compared else ""
     shell = f"manticore trust {there}\n" if compared else ""
     python = (
+        "import manticore as mc\n\n"
         f"run = mc.get_run({found})\n"
         'text = mc.load_text("bundled:stories-mixed", tokenizer=run.hybrid().tokenizer)\n'
         f"{trust}mc.finetune(run, text)"
     )
-    ask = "See how well its mixture weights suit a text, then" if compared else "Next,"
     return (
-        '<div class="continuing"><b>The hybrid is programmed.</b> Its mixture weights are '
-        f"{html.escape(_combined(options, metrics))}{_agreement(metrics)}; everything else is "
-        f"unchanged. Chat with it on the tab Chat. {ask} fine-tune it on a text, bundled or your "
-        "own, with its mixture weights fixed:"
+        "<details><summary>As commands</summary>In a shell:"
         f"<pre>{html.escape(f'{shell}manticore finetune {there}')}</pre>"
-        "or in Python, after <code>import manticore as mc</code>:"
-        f"<pre>{html.escape(python)}</pre></div>"
+        f"In Python:<pre>{html.escape(python)}</pre></details>"
     )
 
 
@@ -146,11 +152,18 @@ def _combined(options: ProgramConfig, metrics: Mapping[str, Any]) -> str:
 
 
 def _agreement(metrics: Mapping[str, Any]) -> str:
+    """How alike the tasks are, in words and as a number."""
     agreed = metrics.get("agreement")
     if agreed is None:
         return ""
+    words = "The tasks disagree about"
+    if agreed > 0.5:
+        words = "The tasks largely agree about"
+    elif agreed > 0.15:
+        words = "The tasks agree a little about"
     return (
-        f"; agreement between tasks: {agreed:.2f} (1 = identical order, 0 = chance, -1 = opposite)"
+        f" {words} which component should lead in which block (agreement {agreed:.2f}: 1 = "
+        "identical order, 0 = chance, -1 = opposite)."
     )
 
 

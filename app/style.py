@@ -87,8 +87,42 @@ footer { display: none !important; }
 .differences th, .differences td { text-align: left; padding: 4px 14px 4px 0; vertical-align: top;
   border: 0; border-bottom: 1px solid var(--border-color-primary); overflow-wrap: anywhere; }
 .differences th[scope="row"] { font-weight: 400; color: var(--body-text-color-subdued); }
-.worked { padding: 5px 0 9px; font-size: 0.9rem; }
+.continuing summary, .worked summary { cursor: pointer; font-size: 0.85rem; padding: 3px 0;
+  color: var(--body-text-color-subdued); }
+.worked { font-size: 0.9rem; }
 .skill label { font-size: 0.88rem; }
+.skill-card { border: 1px solid var(--border-color-primary); border-radius: 12px;
+  padding: 8px 14px; gap: 4px !important; }
+.skill-card .form, .skill-card .block { background: none; border: none; box-shadow: none;
+  padding: 0; }
+.skill-state { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px;
+  min-height: 34px; font-size: 0.82rem; font-variant-numeric: tabular-nums; }
+.skill-state.none { color: var(--body-text-color-subdued); }
+.skill-bar { position: relative; flex: 1; min-width: 80px; height: 8px; border-radius: 4px;
+  background: var(--border-color-primary); }
+.skill-bar b { display: block; height: 100%; border-radius: 4px; transition: width 0.5s; }
+.skill-bar i { position: absolute; top: -4px; width: 3px; height: 16px; border-radius: 2px; }
+.skill-strip { display: flex; gap: 3px; }
+.skill-strip span { display: flex; flex-direction: column; width: 13px; height: 30px;
+  border-radius: 3px; overflow: hidden; }
+.skill-strip b { display: block; }
+.notice { padding: 8px 12px; border-radius: 8px; font-size: 0.92rem;
+  border-left: 3px solid #2a8ccc; background: rgba(42, 140, 204, 0.1); }
+#program-picture { position: sticky; top: 0; z-index: 5; padding: 6px 0;
+  background: var(--body-background-fill); }
+.mixture-table { display: grid; gap: 3px; margin-top: 4px; font-size: 0.85rem;
+  align-items: center; font-variant-numeric: tabular-nums; }
+.mixture-table > span { text-align: center; color: var(--body-text-color-subdued); }
+.mixture-table > .name { text-align: left; padding-right: 8px; overflow: hidden;
+  text-overflow: ellipsis; white-space: nowrap; }
+.mixture-table > b { border-radius: 5px; padding: 4px 2px; text-align: center; font-weight: 500;
+  transition: background 0.2s; box-shadow: inset 0 0 0 1px var(--border-color-primary); }
+#program-next { border: 1px solid var(--border-color-primary); border-radius: 12px;
+  padding: 12px 14px; }
+.trust-table { display: grid; grid-template-columns: repeat(3, max-content); gap: 1px 22px;
+  font-size: 0.85rem; font-variant-numeric: tabular-nums; }
+.trust-table > i { font-style: normal; color: var(--body-text-color-subdued); }
+.trust p { margin: 6px 0; }
 .skill input[type="number"] { width: 3.1rem; }
 #skills-how p { color: var(--body-text-color-subdued); font-size: 0.9rem; }
 #chat-status:not(:has(.status, .note)), #chat-words:not(:has(.mc-authorship, .note)),

@@ -7,6 +7,7 @@ import pytest
 
 from app import program_tab, search_tab
 from app.run_panel import draw as draw_panel
+from app.status import continuing_html
 from app.tabs import tab_for
 from manticore.config.run import RunConfig
 from manticore.names import TASKS
@@ -126,23 +127,23 @@ def test_each_tab_shows_its_own_runs_and_names_the_other(tmp_path):
     ],
 )
 def test_a_run_at_its_end_says_what_was_made(tmp_path, options, says):
-    assert says in draw(programming_run(tmp_path, **options), None)[5]
+    assert says in continuing_html(programming_run(tmp_path, **options))
 
 
 def test_a_run_at_its_end_says_how_to_go_on(tmp_path, monkeypatch):
     running = programming_run(tmp_path, "stopped", upto=6)
-    assert draw(running, None)[5] == ""
+    assert continuing_html(running) == ""
     run = programming_run(tmp_path)
-    words = draw(run, None)[5]
+    words = continuing_html(run)
     assert "recall 1, memorization 0.5" in words
-    assert "agreement between tasks: 0.25" in words
+    assert "agreement 0.25" in words
     assert f"manticore trust {run.id} --data bundled:stories-mixed --runs-root {tmp_path}" in words
     assert f"manticore finetune {run.id} --data" in words
     assert "mc.trust" in words
     single = programming_run(tmp_path, agreement=None)
-    words = draw(single, None)[5]
+    words = continuing_html(single)
     assert f"manticore finetune {single.id} --data" in words
     assert "trust" not in words
     assert "agreement" not in words
     monkeypatch.setenv("MANTICORE_RUNS", str(tmp_path))
-    assert "--runs-root" not in draw(run, None)[5]
+    assert "--runs-root" not in continuing_html(run)
