@@ -22,20 +22,14 @@ TRAINED = {"component_lr": 0.0, "batch_size": 4, "eval_every": 20, "eval_batches
 ROUTED = {"strategy": "routed", "router": {"threshold": 0.3, "window": 4}}
 PROGRAMMED = {"steps": 100, "eval_every": 20, "eval_batches": 4}
 
-
-def _all_skills(other: str) -> dict[str, Any]:
-    """All quick tasks, weighted alike: what the tab Program plays without a run of its own."""
-    return {
-        "components": ["zoo:tales-neox", f"zoo:{other}"],
+ENTRIES = {
+    # All quick tasks, weighted alike: what the tab Program plays without a run of its own.
+    "all-skills": {
+        "components": ["zoo:tales-neox", "zoo:novelas-mamba"],
         "n_blocks": 4,
         "data": {"source": "bundled:stories-mixed"},  # which only other stages read
         "stages": {"program": PROGRAMMED},
-    }
-
-
-ENTRIES = {
-    "all-skills": _all_skills("novelas-mamba"),
-    "all-skills-english": _all_skills("tales-mamba"),
+    },
     "english-and-spanish": {
         "components": ["zoo:tales-neox", "zoo:novelas-mamba"],
         "n_blocks": 4,
