@@ -93,8 +93,8 @@ footer { display: none !important; }
 .skill label { font-size: 0.88rem; }
 .skill-card { border: 1px solid var(--border-color-primary); border-radius: 12px;
   padding: 8px 14px; gap: 4px !important; }
-.skill-card .form, .skill-card .block { background: none; border: none; box-shadow: none;
-  padding: 0; }
+.skill-card .form, .skill-card .block { background: none; border-width: 0 !important;
+  box-shadow: none; padding: 0; }
 .skill-state { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px;
   min-height: 34px; font-size: 0.82rem; font-variant-numeric: tabular-nums; }
 .skill-state.none { color: var(--body-text-color-subdued); }
