@@ -171,6 +171,7 @@ def test_build_search_watch_refresh_and_chat(app, page):
     page.locator("#landscape .chart.large circle.point").nth(10).wait_for()
     page.locator("#landscape").get_by_role("slider").first.press("Home")
     page.locator("#diagram .told", has_text="This is exactly tiny-mamba").wait_for()
+    page.locator("#diagram .found.waiting").wait_for(state="detached")
     assert barriers(page) == []
     page.get_by_role("button", name="Back to what was found").click()
     page.locator("#mix-prompt").locator("input, textarea").fill("The fox")
@@ -184,6 +185,7 @@ def test_build_search_watch_refresh_and_chat(app, page):
     row.wait_for(state="detached")
     page.locator("#runs-filter").locator("input, textarea").fill("MAMBA done")
     row.first.wait_for()
+    assert barriers(page) == []
     page.locator("#runs-export").click()
     with page.expect_download() as download:
         page.locator("#runs-download").click()
@@ -193,8 +195,6 @@ def test_build_search_watch_refresh_and_chat(app, page):
     page.locator("#runs-undo").click()
     row.first.click()
     page.wait_for_url(f"**/?run={run.id}")
-
-    assert barriers(page) == []
 
     # The chat: a beginning to choose, who wrote which word, the components alone, an edit.
     page.get_by_role("tab", name="Chat").click()
