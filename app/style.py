@@ -125,8 +125,9 @@ footer { display: none !important; }
 .trust p { margin: 6px 0; }
 .skill input[type="number"] { width: 3.1rem; }
 #skills-how p { color: var(--body-text-color-subdued); font-size: 0.9rem; }
-#chat-status:not(:has(.status, .note)), #chat-words:not(:has(.mc-authorship, .note)),
-#chat-columns:not(:has(section, .note)) { display: none; }
+#chat-status:not(:has(.status)):not(:has(.note)) { display: none; }
+#chat-words:not(:has(.mc-authorship)):not(:has(.note)) { display: none; }
+#chat-columns:not(:has(section)):not(:has(.note)) { display: none; }
 #chat .message { white-space: pre-wrap; }
 .sample p { margin: 2px 0; white-space: pre-wrap; }
 """
