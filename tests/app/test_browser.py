@@ -210,7 +210,8 @@ def test_build_search_watch_refresh_and_chat(app, page):
     page.locator("#chat").get_by_label("Edit").click()
     page.locator("#chat textarea").fill("A fox <b>had</b> ${1+1} {{value}}")
     page.locator("#chat").get_by_label("Submit").click()
-    page.locator("#chat .user", has_text="A fox <b>had</b> ${1+1} {{value}}").wait_for()
+    # Gradio shows harmless tags as such; nothing else of a text means anything to the page.
+    page.locator("#chat .user", has_text="A fox had ${1+1} {{value}}").wait_for()
     page.locator("#chat-status", has_text="Done").wait_for()
     page.locator("#chat").get_by_label("Undo").click()
     page.locator("#chat-words .word").first.wait_for(state="detached")

@@ -90,4 +90,4 @@ def perplexity_label(value: float | None) -> str:
 
 
 def _log_range(lowest: float, highest: float) -> Sequence[float]:
-    return [math.log10(lowest) - 0.3, math.log10(highest) + 0.6]
+    return [math.log10(lowest) - 0.3, math.log10(highest) + 1.0]
