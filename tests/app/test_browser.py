@@ -213,7 +213,7 @@ def test_build_search_watch_refresh_and_chat(app, page):
     # Gradio shows harmless tags as such; nothing else of a text means anything to the page.
     page.locator("#chat .user", has_text="A fox had ${1+1} {{value}}").wait_for()
     page.locator("#chat-status", has_text="Done").wait_for()
-    page.locator("#chat").get_by_label("Undo").click()
+    page.locator("#chat").get_by_role("button", name="Undo", exact=True).click()
     page.locator("#chat-words .word").first.wait_for(state="detached")
     assert page.locator("#message textarea").input_value().startswith("A fox")
 
