@@ -42,7 +42,7 @@ def _of_runs(page: Page) -> list[Callable[..., Any]]:
         run_id: str, beginning: str, max_new_tokens: int = 96, temperature: float = 0.8
     ) -> str:
         """Continue a text with the hybrid of a run; the answer is what comes after it."""
-        from manticore.hybrid.generation import continue_text as continued
+        from manticore.hybrid.streaming import continue_text as continued
 
         with _in_words():
             hybrid, longest = hybrid_of(_find(page, run_id)), min(int(max_new_tokens), 256)
