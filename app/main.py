@@ -1,5 +1,6 @@
 """The page: `manticore app`, then http://127.0.0.1:7860."""
 
+import json
 import logging
 import os
 import threading
@@ -24,7 +25,7 @@ from .guard import LARGEST_UPLOAD, guards
 from .open_runs import OpenRuns
 from .options import Options, read_options
 from .page import ALL_AT_ONCE, QUIETLY, Page, warn
-from .style import CSS, FIT_FIGURES, REMEMBER_RUN, THEME
+from .style import CSS, REMEMBER_RUN, REMEMBER_TAB, THEME
 from .tabs import TABS, tab_for
 from .texts import Texts
 from .uploads import Uploads
@@ -75,7 +76,7 @@ def build_page(options: Options) -> gr.Blocks:
             lambda stage: tab_for(stage).title,
         )
         diagram.build(page)
-        with gr.Tabs() as tabs:
+        with gr.Tabs(elem_id="tabs") as tabs:
             for tab in TABS:
                 with gr.Tab(tab.title, id=tab.id):
                     tab.build(page)
@@ -96,13 +97,17 @@ def _remember(blocks: gr.Blocks, page: Page, tabs: gr.Tabs, last_run: gr.Browser
         elif run is None:
             run = opened.first()
         choices = gr.Dropdown(choices=opened.choices(), value=run.id if run else None)
+        tab = request.query_params.get("tab")
+        if tab in {known.id for known in TABS}:
+            return choices, gr.Tabs(selected=tab)
         return choices, gr.Tabs(selected=tab_for(run.config.stage).id) if run else gr.skip()
 
     blocks.load(restore, last_run, [shown, tabs], **ALL_AT_ONCE)
     # The bundled run is made while the first page is open.
     waiting = gr.Timer(2.0)
     waiting.tick(partial(_first, opened), shown, [shown, waiting], **ALL_AT_ONCE)
-    tabs.change(None, None, None, js=FIT_FIGURES, **QUIETLY)
+    names = json.dumps({tab.title: tab.id for tab in TABS})
+    tabs.change(None, None, None, js=REMEMBER_TAB.replace("TABS", names), **QUIETLY)
     shown.change(None, shown, last_run, js=REMEMBER_RUN, **QUIETLY)
     shown.focus(lambda: gr.Dropdown(choices=opened.choices()), None, shown, **ALL_AT_ONCE)
 

@@ -1,6 +1,7 @@
 """What to do with a programmed hybrid: does it suit a text, and fine-tuning it on one."""
 
 import html
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,10 +95,24 @@ def show(run: Run | None) -> list[Any]:
 
 
 def finetune(run: Run, source: str, owner: str | None = None, at_once: int | None = None) -> Run:
-    """Start fine-tuning a programmed hybrid, at its mixture weights.
+    """Start fine-tuning a hybrid at its mixture weights, as `continue_with` does any stage."""
+    return continue_with("finetune", TUNING, run, source, owner, at_once)
+
+
+def continue_with(
+    stage: str,
+    options: Mapping[str, Any],
+    run: Run,
+    source: str,
+    owner: str | None = None,
+    at_once: int | None = None,
+) -> Run:
+    """Start the next stage of a run, on a text.
 
     Args:
-        run: A finished programming run.
+        stage: Name of the stage.
+        options: Its options.
+        run: A finished run.
         source: The text, as `load_text` takes it.
         owner: Name of the user whom the new run belongs to.
         at_once: Wait until fewer runs than this work, as `start_run` has it.
@@ -105,19 +120,20 @@ def finetune(run: Run, source: str, owner: str | None = None, at_once: int | Non
     Raises:
         RunError, KeyError: The hybrid that the run started from is not to be had.
         ValueError, OSError: The text cannot be read, or the run cannot be written.
+        ModuleNotFoundError: The stage needs a package that is not installed.
     """
     # Here, because it needs torch, which takes seconds to import.
     from manticore.runs.from_hybrid import start_stage
 
     own = run.config.name if run.config.name != run.config.stage else None
     made = start_stage(
-        "finetune",
+        stage,
         run,
         _text(run.folder, source),
-        TUNING,
+        options,
         run.folder.parent,
         launch=False,
-        name=own and f"{own[:100]} finetune",
+        name=own and f"{own[:100]} {stage}",
         owner=owner,
     )
     return made.resume(at_once)

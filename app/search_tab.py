@@ -11,7 +11,7 @@ from manticore.config.search import SearchConfig
 from manticore.names import STRATEGIES
 from manticore.runs import RunConfig
 
-from . import catalogue, hybrid_form
+from . import after_search, catalogue, hybrid_form
 from .code import code_of_form
 from .page import Page
 from .presets import Presets
@@ -43,6 +43,7 @@ class Form:
     projector_lr: gr.Number
     component_lr: gr.Number
     router_threshold: gr.Number
+    head: gr.Dropdown
     seed: gr.Number
 
     @property
@@ -67,6 +68,7 @@ def config_from(
     projector_lr: float,
     component_lr: float,
     router_threshold: float,
+    head: str,
     seed: float,
 ) -> RunConfig:
     """The run that the form describes.
@@ -97,6 +99,7 @@ def config_from(
             "n_blocks": n_blocks,
             "projector": projector,
             "projector_init": projector_init,
+            "head": head,
             "data": {"source": texts.source(text), "seq_len": int(seq_len)},
             "options": options,
             "seed": seed,
@@ -116,8 +119,10 @@ def build(page: Page) -> None:
             presets = Presets()
             form = lay_out(start, page.texts)
             presets.fill_in(vars(form))
+            after_search.search_again(page, vars(form))
             code_of_form(form.inputs, partial(config_from, page.texts), "form-code")
         with gr.Column(scale=9, min_width=480):
+            after_search.build(page)
             panel = RunPanel(page, VIEW)
     panel.start_with(start, form.inputs, partial(config_from, page.texts))
 
@@ -163,6 +168,12 @@ def lay_out(start: gr.Button, texts: Texts) -> Form:
                 label="Router threshold",
                 info="Used by routed: a smaller weight at a token counts as 0",
             )
+            head = gr.Dropdown(
+                [("Logits", "mixed"), ("Probabilities", "mixture"), ("A new head", "new")],
+                value="mixed",
+                label="Heads",
+                info="What of the components' heads is mixed",
+            )
             seed = gr.Number(0, precision=0, minimum=0, label="Seed")
 
     return Form(
@@ -180,5 +191,6 @@ def lay_out(start: gr.Button, texts: Texts) -> Form:
         projector_lr,
         component_lr,
         router_threshold,
+        head,
         seed,
     )

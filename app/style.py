@@ -41,6 +41,7 @@ footer { display: none !important; }
 .walk-open { border: 1px solid var(--border-color-primary); border-radius: 999px; cursor: pointer;
   padding: 3px 16px; font-size: 0.9rem; background: none; color: inherit; }
 .walk-open:hover { border-color: var(--body-text-color-subdued); }
+#after-search { align-items: center; }
 .presets { gap: 6px; }
 .presets button { border-radius: 999px; font-weight: 500; }
 #asked { min-height: 1.3em; font-size: 0.9rem; }
@@ -132,8 +133,20 @@ footer { display: none !important; }
 .sample p { margin: 2px 0; white-space: pre-wrap; }
 """
 
-# A figure that was drawn on a hidden tab has no right width: have it look again.
-FIT_FIGURES = "() => setTimeout(() => window.dispatchEvent(new Event('resize')), 60)"
+# The tab is kept in the address as ?tab=ID. A figure that was drawn on a hidden tab has no right
+# width: have it look again.
+REMEMBER_TAB = """
+() => setTimeout(() => {
+  const tab = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
+  const id = TABS[tab?.textContent.trim()];
+  if (id) {
+    const address = new URL(window.location);
+    address.searchParams.set("tab", id);
+    window.history.replaceState({}, "", address);
+  }
+  window.dispatchEvent(new Event("resize"));
+}, 60)
+"""
 
 # Keeps ?run=ID in the address bar, so that a refresh, a bookmark or a link shows the same run.
 REMEMBER_RUN = """

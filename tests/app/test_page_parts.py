@@ -6,6 +6,7 @@ import re
 import pytest
 
 from app import catalogue, run_panel, search_tab
+from app.after_search import settings_of
 from app.cards import cards_html, toggled
 from app.hybrid_form import strategy_choices
 from app.open_runs import OpenRuns
@@ -36,6 +37,7 @@ FORM = {
     "projector_lr": 1e-3,
     "component_lr": 0,
     "router_threshold": 0.2,
+    "head": "mixed",
     "seed": 0,
 }
 
@@ -229,6 +231,12 @@ def test_every_preset_is_a_run_that_can_be_started(monkeypatch):
             assert getattr(config, name, value) == value
     monkeypatch.setenv("MANTICORE_ZOO", "/nowhere")
     assert usable_presets() == []
+
+
+def test_the_settings_of_a_run_fill_the_form_in_again():
+    for changes in ({}, {"strategy": "routed", "head": "mixture", "seed": 3}, {"n_blocks": 1}):
+        config = config_from(**{**FORM, **changes})
+        assert config_from(**settings_of(config)) == config
 
 
 def test_a_click_on_a_card_chooses_and_leaves_out():

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from app import program_tab, search_tab
+from app import program_form, program_tab, search_tab
 from app.run_panel import draw as draw_panel
 from app.status import continuing_html
 from app.tabs import tab_for
@@ -44,7 +44,7 @@ def _zoo(tmp_path_factory, monkeypatch):
 
 def config_from(skills=SKILLS, **change):
     values = [skills.get(task, 0) for task in TASKS]
-    return program_tab.config_from(*(FORM | change).values(), *values)
+    return program_form.config_from(*(FORM | change).values(), *values)
 
 
 def draw(run, before, tab=program_tab):
