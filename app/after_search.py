@@ -1,7 +1,6 @@
 """What follows a search, one click from its end: fine-tune, LoRA, evaluate, and search again."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
@@ -39,22 +38,29 @@ def build(page: Page) -> None:
         now = f"{run_id} {done}"
         return (gr.skip(), gr.skip()) if now == before else (gr.Row(visible=done), now)
 
-    def start(label: str, run_id: str | None, request: gr.Request) -> Any:
+    for event in (page.shown.change, gr.Timer(TICK).tick):
+        event(look, [page.shown, seen], [row, seen], **ALL_AT_ONCE)
+    for label, button in buttons.items():
+        start = _starting(page, *STEPS[label])
+        button.click(start, page.shown, page.shown, api_visibility="private")
+
+
+def _starting(page: Page, stage: str, options: Mapping[str, Any]) -> Callable[..., Any]:
+    """Starts a stage on the hybrid and the text of the shown run, and shows it."""
+
+    def start(run_id: str | None, request: gr.Request) -> Any:
         run = page.runs.find(run_id)
         try:
             if run is None:
                 raise LookupError("Choose a run that is done first.")
             source = str(run.config.data["source"])
-            made = continue_with(*STEPS[label], run, source, user_of(request), page.at_once)
+            made = continue_with(stage, options, run, source, user_of(request), page.at_once)
         except (RunError, LookupError, ValueError, OSError, ModuleNotFoundError) as error:
             warn(error, "Not started")
             return gr.skip()
         return gr.Dropdown(choices=page.runs.choices(), value=made.id)
 
-    for event in (page.shown.change, gr.Timer(TICK).tick):
-        event(look, [page.shown, seen], [row, seen], **ALL_AT_ONCE)
-    for label, button in buttons.items():
-        button.click(partial(start, label), page.shown, page.shown, api_visibility="private")
+    return start
 
 
 def search_again(page: Page, form: Mapping[str, Component]) -> None:

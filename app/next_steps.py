@@ -14,7 +14,7 @@ from manticore.views.wording import explain
 
 from . import catalogue
 from .open_runs import hybrid_of
-from .page import ALL_AT_ONCE, Page, user_of, warn
+from .page import ALL_AT_ONCE, QUIETLY, Page, user_of, warn
 from .status import continuing_html
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ SEQ_LEN = 128
 TUNING = {"steps": 100, "batch_size": 4, "eval_every": 20, "eval_batches": 8}
 """Options of fine-tuning: about two minutes of one core for the bundled components."""
 SHOW_TAB = """
-(title) => {
+(shown) => {
   const tabs = [...document.querySelectorAll('button[role="tab"]')];
-  if (title) tabs.find((tab) => tab.textContent.trim() === title)?.click();
+  if (shown) tabs.find((tab) => tab.textContent.trim() === shown.tab)?.click();
 }
 """
 
@@ -49,7 +49,8 @@ def lay_out(page: Page) -> tuple[gr.Column, gr.HTML, gr.Dropdown]:
                 "Fine-tune it on this text", variant="primary", min_width=180, elem_id="finetune"
             )
         answer = gr.HTML(elem_id="trust", padding=False)
-    title = gr.State("")
+    # Scripts see the values of components, and not those of states.
+    tab = gr.JSON(visible=False)
 
     def judge(run_id: str | None, source: str) -> Any:
         run = page.runs.find(run_id)
@@ -69,13 +70,13 @@ def lay_out(page: Page) -> tuple[gr.Column, gr.HTML, gr.Dropdown]:
             made = finetune(run, page.texts.source(source), user_of(request), page.at_once)
         except (RunError, LookupError, ValueError, OSError) as error:
             warn(error, "Not started")
-            return gr.skip(), ""
+            return gr.skip(), None
         choices = gr.Dropdown(choices=page.runs.choices(), value=made.id)
-        return choices, page.tab_of("finetune")
+        return choices, {"tab": page.tab_of("finetune")}
 
     ask.click(judge, [page.shown, text], answer, api_visibility="private")
-    tune.click(start, [page.shown, text], [page.shown, title], api_visibility="private").then(
-        None, title, None, js=SHOW_TAB
+    tune.click(start, [page.shown, text], [page.shown, tab], api_visibility="private").then(
+        None, tab, None, js=SHOW_TAB, **QUIETLY
     )
     text.change(lambda: "", None, answer, **ALL_AT_ONCE)
     page.shown.change(lambda: "", None, answer, **ALL_AT_ONCE)

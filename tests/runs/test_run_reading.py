@@ -194,7 +194,7 @@ def test_a_run_whose_status_is_lost_is_listed_and_can_be_resumed(tmp_path, conte
     run = get_run(lost.name, tmp_path)
     assert run.summary()["state"] == "died"
     started = []
-    monkeypatch.setattr(run_module, "spawn_worker", started.append)
+    monkeypatch.setattr(run_module, "spawn_worker", lambda folder, *_: started.append(folder))
     assert run.resume() is run
     assert started == [lost]
 

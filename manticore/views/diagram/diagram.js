@@ -50,8 +50,10 @@ const STYLE = `
 .mc-diagram .words { margin: 6px 0 0; line-height: 1.9; white-space: pre-wrap;
   overflow-wrap: anywhere; }
 .mc-diagram .words span { border-bottom: 2px solid; border-radius: 2px; cursor: default; }
-.mc-diagram .found { transition: opacity .2s; }
-.mc-diagram .found.waiting { opacity: .45; }
+.mc-diagram .found { position: relative; }
+.mc-diagram .found.waiting::before { content: ""; position: absolute; left: 0; top: -3px; width: 72px;
+  height: 2px; background: #2a8ccc; animation: mc-waiting 0.9s infinite alternate ease-in-out; }
+@keyframes mc-waiting { to { transform: translateX(160px); } }
 .mc-diagram .numbers { display: flex; flex-wrap: wrap; gap: 2px 20px; color: var(--soft);
   align-items: baseline; font-variant-numeric: tabular-nums; }
 .mc-diagram .numbers .now { color: var(--ink); }
