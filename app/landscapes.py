@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manticore.runs import Run
-from manticore.views.diagram import scene_of_run
 from manticore.views.landscape import landscape_scene
 from manticore.views.panels import Snapshot
 from manticore.views.wording import explain
@@ -51,14 +50,13 @@ class Landscapes:
             run: The run; its hybrid is measured from now on, unless that is known or being done.
             text: One of `measuring.text_choices`.
         """
-        state = run.summary()["state"]
-        drawn = scene_of_run(Snapshot.of(run), state)
-        if state != "done" or drawn is None:
+        mixture = Snapshot.of(run).last("mixture")
+        if run.status.state != "done" or mixture is None:
             return {"waiting": "The landscape is measured when the run is done."}
         components = run.config.components
         if len(components) not in {2, 3}:
             return {"error": "A landscape is drawn for two or three components."}
-        known = self._start(run, text, drawn["weights"])
+        known = self._start(run, text, mixture["weights"])
         if known.error:
             return {"error": known.error}
         if not known.points:
