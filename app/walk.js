@@ -49,10 +49,11 @@ class Walk {
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.card) this.end();
     });
-    if (!localStorage.getItem(KEPT)) this.show(0);
+    // A newcomer sees the top of the page first, with the diagram.
+    if (!localStorage.getItem(KEPT)) this.show(0, false);
   }
 
-  show(at) {
+  show(at, scroll = true) {
     this.at = at;
     const step = this.steps[at];
     for (const tab of document.querySelectorAll('[role="tab"]')) {
@@ -76,18 +77,18 @@ class Walk {
     next.onclick = () => (last ? this.end() : this.show(at + 1));
     title.focus({ preventScroll: true });
     clearTimeout(this.waiting);
-    this.ring(step.around, 40);
+    this.ring(step.around, 40, scroll);
   }
 
   // What a step is about may come a moment later, such as the picture of the first hybrid.
-  ring(selector, tries) {
+  ring(selector, tries, scroll) {
     for (const node of document.querySelectorAll(`.${RING}`)) node.classList.remove(RING);
     const target = document.querySelector(selector);
     if (target?.offsetParent) {
       target.classList.add(RING);
-      target.scrollIntoView({ block: "nearest" });
+      if (scroll) target.scrollIntoView({ block: "nearest" });
     } else if (tries) {
-      this.waiting = setTimeout(() => this.ring(selector, tries - 1), 250);
+      this.waiting = setTimeout(() => this.ring(selector, tries - 1, scroll), 250);
     }
   }
 
