@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from manticore.views.plots.theme import INK, component_colour, short_names, translucent
+from manticore.views.plots.theme import MUTED, component_colour, short_names, translucent
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
@@ -134,7 +134,7 @@ class ColoredText:
             f"{''.join(_span(text, piece, names) for text, piece in shown)}</p>"
             for shown in map(_shown, self.passages)
         )
-        hint = f'<span style="color:{INK}">{STRONGER}; point at a word for the numbers.</span>'
+        hint = f'<span style="{MUTED}">{STRONGER}; point at a word for the numbers.</span>'
         legend = f'<div style="font-size:0.85em">{legend_html(names)}{hint}</div>'
         return f'<div class="colored-text">{legend}{passages}</div>'
 

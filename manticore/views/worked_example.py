@@ -3,7 +3,7 @@
 import html
 
 from manticore.tasks.example import Symbol, worked_example
-from manticore.views.plots.theme import INK, component_colour, translucent
+from manticore.views.plots.theme import MUTED, component_colour, translucent
 
 COLORS = {"key": component_colour(0), "value": component_colour(1), "restore": component_colour(3)}
 """Keys and values; what only announces something or fills a place is gray."""
@@ -38,7 +38,7 @@ def worked_example_html(task: str, seed: int = 0) -> str:
         f'<div class="worked-example" role="img" aria-label="Given: {html.escape(spoken)}. '
         f'Answers: {html.escape(due)}.">'
         f'<div style="line-height:1;padding:2px 0">{cells}</div>'
-        f'<div style="font-size:0.78rem;color:{INK}">{label}</div></div>'
+        f'<div style="font-size:0.78rem;{MUTED}">{label}</div></div>'
     )
 
 

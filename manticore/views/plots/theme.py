@@ -13,7 +13,9 @@ import plotly.graph_objects as go
 
 # After Okabe and Ito: told apart under the common colour-vision deficiencies, and in print.
 COMPONENT_COLOURS = ("#2a8ccc", "#e69f35", "#17a07c", "#c9699e")
-INK = "#7a8493"
+INK = "#6d7786"
+MUTED = "opacity:0.78"
+"""For words in HTML that are said aside: whatever the color of the text around them is."""
 GRID = "rgba(128, 138, 152, 0.22)"
 FONT = "Inter, system-ui, Helvetica, Arial, sans-serif"
 
