@@ -110,10 +110,8 @@ def load_component(
     try:
         if not Path(place.root).is_dir():
             check_hub(source, place.root, revision)
-        config = AutoConfig.from_pretrained(place.root, **where)
+        config = read_config(source, place, where)
         family = config.model_type
-        config = _text_config(source, config)
-        check_kind(source, config)
         tokenizer = load_tokenizer(source, place, where)
         model = _load_model(source, place, config, dtype, where)
         tokenizer = fit_tokenizer(tokenizer, input_rows(model), source)
@@ -124,10 +122,27 @@ def load_component(
     except UnknownFamilyError as error:
         raise ComponentError(f"'{source}' cannot be cut into blocks. {error}") from error
     except Exception as error:  # A strange configuration can make Transformers raise anything.
-        raise ComponentError(_explain(source, place, family, error)) from error
+        raise ComponentError(explain_failure(source, place, family, error)) from error
     component = Component(component_name(source), source, model, tokenizer, spec)
     _inflict_damage(component)
     return component
+
+
+def read_config(source: str, place: Place, where: dict[str, Any]) -> PreTrainedConfig:
+    """The configuration of a component, or that of its text part where there are others.
+
+    Args:
+        source: What was asked for, for errors.
+        place: Where its files are.
+        where: Other options of `from_pretrained`.
+
+    Raises:
+        ComponentError: It is not that of a causal language model.
+        Exception: Transformers cannot read it.
+    """
+    config = _text_config(source, AutoConfig.from_pretrained(place.root, **where))
+    check_kind(source, config)
+    return config
 
 
 def _inflict_damage(component: Component) -> None:
@@ -220,7 +235,15 @@ def cast_parameters(module: nn.Module, dtype: torch.dtype) -> None:
         parameter.data = parameter.data.to(dtype)
 
 
-def _explain(source: str, place: Place, family: str | None, error: Exception) -> str:
+def explain_failure(source: str, place: Place, family: str | None, error: Exception) -> str:
+    """Why a component cannot be loaded, and what to do.
+
+    Args:
+        source: What was asked for.
+        place: Where its files are.
+        family: Its family, if that is known.
+        error: What went wrong.
+    """
     if isinstance(error, SafetensorError):
         return (
             f"A safetensors file of '{source}' is damaged or cut short ({error}): copy or download "

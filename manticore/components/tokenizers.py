@@ -77,6 +77,7 @@ def transplant(
     """
     copied, averaged = _row_sources(own, new)
     size = vocabulary_size(new)
+    report = _report(copied, averaged, size)
     sources = [copied.get(index) or averaged.get(index, []) for index in range(size)]
     embedding = cast("nn.Embedding", model.get_input_embeddings())
     head = cast("nn.Linear", model.get_output_embeddings())
@@ -97,9 +98,28 @@ def transplant(
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(model.config, name, getattr(new, name))
         setattr(model.generation_config, name, getattr(new, name))
-    report = TransplantReport(len(copied), len(averaged), size - len(copied) - len(averaged))
     logger.info("transplanted a vocabulary: %.1f%% of rows copied", 100 * report.copied_share)
     return report
+
+
+def transplant_report(
+    own: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase
+) -> TransplantReport:
+    """What `transplant` would do, from the tokenizers alone.
+
+    Args:
+        own: The tokenizer that a component was trained with.
+        new: The hybrid's tokenizer.
+
+    Returns:
+        Number of rows that would be copied, averaged, and neither.
+    """
+    copied, averaged = _row_sources(own, new)
+    return _report(copied, averaged, vocabulary_size(new))
+
+
+def _report(copied: Rows, averaged: Rows, size: int) -> TransplantReport:
+    return TransplantReport(len(copied), len(averaged), size - len(copied) - len(averaged))
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
