@@ -103,6 +103,34 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def about(seconds: float) -> str:
+    """Seconds as one says them who does not know exactly, such as `2 minutes` or `40 seconds`."""
+    if seconds < 10:
+        return f"{max(seconds, 0.01):.1g} seconds".replace("1 seconds", "1 second")
+    if seconds < 55:
+        return f"{round(seconds, -1):.0f} seconds"
+    if seconds < 90:
+        return "a minute"
+    if seconds < 55 * 60:
+        return f"{seconds / 60:.0f} minutes"
+    hours = round(seconds / 1800) / 2
+    if seconds < 36 * 3600:
+        return "an hour" if hours <= 1 else f"{hours:g} hours"
+    return f"{seconds / 86400:.0f} days"
+
+
+def gigabytes(size: float) -> str:
+    """Bytes in GB, with as many digits as say something, such as `0.9 GB` or `40 GB`."""
+    number = size / 1e9
+    return (
+        f"{number:.0f} GB"
+        if number >= 10
+        else f"{number:.1f} GB"
+        if number >= 0.1
+        else (f"{number:.2f} GB")
+    )
+
+
 def explain(error: Exception) -> str:
     """An error in words for the reader: what is wrong with which value, and the remedy."""
     from pydantic import ValidationError
