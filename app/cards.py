@@ -2,13 +2,16 @@
 
 import html
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from manticore.components.damage import Damage
+from manticore.components.facts import Facts
 from manticore.config.run import MAX_COMPONENTS
 from manticore.views.plots import component_colour, short_names
 
-from .catalogue import card_of, component_choices, context_of, knowledge
+from .catalogue import card_of, component_choices, knowledge
+from .known import Known
 
 CHOOSE = """
 element.addEventListener("click", (event) => {
@@ -17,28 +20,68 @@ element.addEventListener("click", (event) => {
 });
 """
 FAMILIES = {
-    "gpt_neox": "GPT-NeoX",
+    "bloom": "BLOOM",
+    "falcon_mamba": "Falcon Mamba",
+    "gemma2": "Gemma 2",
+    "gpt2": "GPT-2",
     "gpt_neo": "GPT-Neo",
+    "gpt_neox": "GPT-NeoX",
+    "gptj": "GPT-J",
+    "llama": "Llama",
     "mamba": "Mamba",
     "mamba2": "Mamba-2",
-    "llama": "Llama",
+    "mistral": "Mistral",
+    "olmo2": "OLMo 2",
+    "opt": "OPT",
+    "phi": "Phi",
+    "qwen2": "Qwen2",
+    "qwen3": "Qwen3",
+    "recurrent_gemma": "RecurrentGemma",
+    "stablelm": "StableLM",
 }
 """Families as people write them; others as Transformers does."""
+LANGUAGES = {
+    "ar": "Arabic",
+    "de": "German",
+    "en": "English",
+    "es": "Spanish",
+    "fr": "French",
+    "hi": "Hindi",
+    "it": "Italian",
+    "ja": "Japanese",
+    "ko": "Korean",
+    "nl": "Dutch",
+    "pl": "Polish",
+    "pt": "Portuguese",
+    "ru": "Russian",
+    "tr": "Turkish",
+    "zh": "Chinese",
+}
+"""Languages of model cards; others by their codes."""
+_MOST_SPOKEN = 6
+BUNDLED = Known()
+"""Knows bundled components only."""
 
 
-def cards_html(chosen: Sequence[str]) -> str:
+def cards_html(chosen: Sequence[str], known: Known = BUNDLED, *, wait: bool = True) -> str:
     """A card for each chosen component, and for each bundled one that is not chosen, in brief.
 
     Args:
         chosen: The chosen components, in the order that gives them their colors.
+        known: What is known of components.
+        wait: Whether to look at folders and hub ids that were not looked at before.
     """
     bundled = [value for _, value in component_choices()]
     cards = "".join(
-        _card(name, title, component_colour(k))
+        _card(name, title, _told(name, known, wait), component_colour(k))
         for k, (name, title) in enumerate(zip(chosen, short_names(chosen), strict=True))
     )
-    cards += "".join(_card(name, *short_names([name])) for name in bundled if name not in chosen)
-    told = "" if chosen else '<p class="faint">Choose two to four components to mix.</p>'
+    cards += "".join(
+        _card(name, short_names([name])[0], _told(name, known, wait))
+        for name in bundled
+        if name not in chosen
+    )
+    told = "" if chosen else '<p class="faint">Choose one to four components to mix.</p>'
     return f'{told}<div class="cards" role="group" aria-label="Components">{cards}</div>'
 
 
@@ -61,35 +104,67 @@ def toggled(chosen: Sequence[str], component: str) -> list[str]:
     return [*chosen, component]
 
 
-def _card(name: str, title: str, color: str | None = None) -> str:
+@dataclass(frozen=True)
+class _Words:
+    """What a card says: facts, what the component knows, the numbers behind, and what is wrong."""
+
+    facts: str
+    knows: str = ""
+    numbers: str = ""
+    problem: str = ""
+
+
+def _card(name: str, title: str, words: _Words, color: str | None = None) -> str:
     """The card of a component; one without a color is not chosen, and says less."""
-    facts, knows, numbers = _told(name)
-    detail = "" if color is None else f"<span>{html.escape(facts)}</span>"
+    detail = "" if color is None or not words.facts else f"<span>{html.escape(words.facts)}</span>"
+    problem = f'<span class="problem">{html.escape(words.problem)}</span>' if words.problem else ""
     return (
         f'<button type="button" class="card{"" if color is None else " chosen"}" '
         f'aria-pressed="{"false" if color is None else "true"}" '
         f'style="--own:{color or "transparent"}" data-component="{html.escape(name)}" '
-        f'title="{html.escape(numbers if color else facts)}">'
+        f'title="{html.escape(words.numbers if color else words.facts)}">'
         f'<b><span class="dot"></span>{html.escape(title)}</b>{detail}'
-        f'<span class="knows">{html.escape(knows)}</span></button>'
+        f'<span class="knows">{html.escape(words.knows)}</span>{problem}</button>'
     )
 
 
-def _told(name: str) -> tuple[str, str, str]:
-    """The facts of a component, what it knows, and the numbers behind that."""
+def _told(name: str, known: Known, wait: bool) -> _Words:
+    """The facts of a component, and what it knows."""
+    told = known.of(name, wait=wait)
+    if told.problem:
+        return _Words("", problem=told.problem)
+    if told.facts is None:
+        if name.startswith("zoo:"):
+            return _Words("There is no bundled component of this name.")
+        when = "It is loaded when the run starts." if wait else "It is being looked up."
+        return _Words("A hub id or a folder", when)
     card: dict[str, Any] | None = card_of(name)
     if card is None:
-        if name.startswith("zoo:"):
-            return "There is no bundled component of this name.", "", ""
-        return "A hub id or a folder", "It is loaded when the run starts.", ""
-    facts = [
-        FAMILIES.get(card["model_type"], card["model_type"]),
-        f"{card['parameters'] / 1e6:.1f} M parameters",
-        f"{card['depth']} layers of width {card['width']}",
-        context_of(card),
+        measured = "What it knows is measured when the run starts."
+        return _Words(_facts(told.facts, spoken=True), measured)
+    return _Words(_facts(told.facts, spoken=False), *(_harm(name) or knowledge(card)))
+
+
+def _facts(facts: Facts, spoken: bool) -> str:
+    """The facts in words, with the languages where the card does not tell them in a sentence."""
+    context = f"context of {facts.context:,} tokens" if facts.context else "context of any length"
+    said = [
+        FAMILIES.get(facts.family, facts.family),
+        f"{_count(facts.parameters)} parameters",
+        f"{facts.depth} layers of width {facts.width:,}",
+        context,
+        f"vocabulary of {facts.vocabulary:,}",
     ]
-    told = " · ".join(filter(None, facts))
-    return (told, *(_harm(name) or knowledge(card)))
+    if spoken and facts.languages:
+        said.append(", ".join(LANGUAGES.get(code, code) for code in facts.languages[:_MOST_SPOKEN]))
+    return " · ".join(said)
+
+
+def _count(parameters: int) -> str:
+    """A number of parameters as people say it: `5.8 M`, `1.24 B`."""
+    if parameters >= 1e9:
+        return f"{parameters / 1e9:.2f} B"
+    return f"{parameters / 1e6:.1f} M" if parameters >= 1e5 else f"{parameters:,}"
 
 
 def _harm(name: str) -> tuple[str, str] | None:

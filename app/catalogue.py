@@ -1,9 +1,10 @@
 """What the page offers to choose from: bundled components with their cards, and bundled texts."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from manticore.components.facts import Facts, zoo_facts
 from manticore.components.zoo import zoo_card, zoo_names
 from manticore.names import UnknownNameError
 from manticore.stories import LANGUAGES
@@ -53,10 +54,27 @@ def text_for(components: Sequence[str]) -> str:
     )
 
 
-def max_blocks(components: Sequence[str]) -> int:
-    """The depth of the shallowest component whose depth is known."""
-    cards = [card_of(component) for component in components]
-    return min((card["depth"] for card in cards if card), default=MAX_BLOCKS)
+def bundled_facts(component: str) -> Facts | None:
+    """The facts of a bundled component; None for another one, or a name that is unknown."""
+    if not component.startswith("zoo:"):
+        return None
+    try:
+        return zoo_facts(component)
+    except (UnknownNameError, OSError):
+        return None
+
+
+def max_blocks(
+    components: Sequence[str], facts_of: Callable[[str], Facts | None] = bundled_facts
+) -> int:
+    """The depth of the shallowest component whose depth is known.
+
+    Args:
+        components: The components.
+        facts_of: What is known of each.
+    """
+    known = [facts_of(component) for component in components]
+    return min((facts.depth for facts in known if facts), default=MAX_BLOCKS)
 
 
 def knowledge(card: dict[str, Any]) -> tuple[str, str]:
@@ -83,15 +101,6 @@ def knowledge(card: dict[str, Any]) -> tuple[str, str]:
         sentences.append(f"Does not know {' or '.join(unknown)}.")
     numbers = ", ".join(f"{name} {_perplexity(value)}" for name, value in measured.items())
     return " ".join(sentences), f"Held-out perplexity: {numbers}" if numbers else ""
-
-
-def context_of(card: dict[str, Any]) -> str:
-    """How long a text a component can read at once, in words; "" if its card does not say."""
-    architecture = card.get("training", {}).get("recipe", {}).get("architecture")
-    if architecture is None:
-        return ""
-    positions = architecture.get("max_position_embeddings")
-    return f"context of {positions:,} tokens" if positions else "context of any length"
 
 
 def _perplexity(value: float) -> str:

@@ -13,6 +13,8 @@ REMEMBERED, MOST = 60.0, 200
 """Seconds in which an answer is used again, and how many answers."""
 LONGEST = 96
 """Characters of the longest name on the hub."""
+SMALL = ["config.json", "README.md", "*token*.json", "vocab.*", "merges.txt", "*.model"]
+"""What tells of a model without its weights."""
 _ID = re.compile(r"(?!.*(--|\.\.))\w[\w.-]*(/\w[\w.-]*)?(?<![.-])", re.ASCII)
 
 
@@ -65,11 +67,37 @@ class Hub:
         known = (Path(cache) / name.replace("/", "___")).is_dir()
         self._check("data set", name, known, lambda: HfApi().dataset_info(name, timeout=PATIENCE))
 
+    def folder(self, name: str, *, wait: bool) -> Path | None:
+        """Folder of what tells of a model: its configuration, its tokenizer, its card.
+
+        Args:
+            name: Its id, OWNER/NAME.
+            wait: Whether to ask the hub for what was not downloaded before; it has a few seconds.
+
+        Returns:
+            The folder; None where visitors may not use the hub, or it does not answer.
+        """
+        from huggingface_hub import snapshot_download, try_to_load_from_cache
+
+        def cached() -> Path | None:
+            found = try_to_load_from_cache(name, "config.json")
+            return Path(found).parent if isinstance(found, str) else None
+
+        if not self.allowed:
+            return None
+        if (folder := cached()) is not None or not wait:
+            return folder
+        self._ask("files", name, lambda: snapshot_download(name, allow_patterns=SMALL))
+        return cached()
+
     def _check(self, kind: str, name: str, known: bool, ask: Callable[[], object]) -> None:
         if not self.allowed:
             raise ValueError(f"This page takes no {kind}s from the hub: choose one from the list.")
-        if known:
-            return
+        if not known and (error := self._ask(kind, name, ask)) is not None:
+            raise error
+
+    def _ask(self, kind: str, name: str, ask: Callable[[], object]) -> Exception | None:
+        """What is wrong with a name, as far as the hub has said, now or a moment ago."""
         # A form asks whenever something in it changes: the hub is not asked each time.
         when, error = self._answers.get((kind, name), (float("-inf"), None))
         if time.monotonic() - when > REMEMBERED:
@@ -77,8 +105,7 @@ class Hub:
             self._answers[kind, name] = (time.monotonic(), error)
             if len(self._answers) > MOST:
                 self._answers.pop(next(iter(self._answers)), None)
-        if error is not None:
-            raise error
+        return error
 
 
 def _answer(kind: str, name: str, ask: Callable[[], object]) -> Exception | None:

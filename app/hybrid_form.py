@@ -1,6 +1,6 @@
 """The inputs that describe a hybrid and how its mixture weights are searched, on every tab."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, get_args
 
 import gradio as gr
@@ -12,7 +12,9 @@ from manticore.names import PROJECTORS, STRATEGIES
 
 from . import catalogue
 from .cards import CHOOSE, cards_html, toggled
-from .page import QUIETLY
+from .known import Known
+from .page import ALL_AT_ONCE, QUIETLY
+from .vocabularies import vocabularies_html
 
 
 def strategy_choices() -> list[tuple[str, str]]:
@@ -20,15 +22,17 @@ def strategy_choices() -> list[tuple[str, str]]:
     return [(f"{name}: {entry.about.rstrip('.')}", name) for name, entry in STRATEGIES.items()]
 
 
-def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
-    """Lay out which components are mixed, their cards, and in how many blocks.
+def component_inputs(known: Known, tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
+    """Lay out which components are mixed, their cards, their tokenizers, and in how many blocks.
 
     Args:
+        known: What is known of components.
         tab: Beginning of the elements' ids.
     """
     chosen = catalogue.default_components()
-    depth = catalogue.max_blocks(chosen)
+    depth = known.max_blocks(chosen)
     shown = gr.HTML(cards_html(chosen), js_on_load=CHOOSE, elem_id=f"{tab}cards", padding=False)
+    tokens = gr.HTML(vocabularies_html(chosen, known), elem_id=f"{tab}vocabularies", padding=False)
     components = gr.Dropdown(
         catalogue.component_choices(),
         value=chosen,
@@ -55,14 +59,29 @@ def component_inputs(tab: str = "") -> tuple[gr.Dropdown, gr.Slider]:
             gr.Warning(str(error))
             return gr.skip()
 
-    def choose(names: list[str], blocks: float) -> Any:
-        deepest = catalogue.max_blocks(names)
-        slider = gr.Slider(maximum=deepest, value=min(blocks, deepest))
-        return cards_html(names), slider
+    def choose(names: list[str], blocks: float) -> Iterator[Any]:
+        for wait in _looks(names, known):
+            cards = cards_html(names, known, wait=wait)
+            words = vocabularies_html(names, known) if wait else ""
+            yield cards, words, gr.Slider(value=min(blocks, known.max_blocks(names)))
+
+    def limit(names: list[str], blocks: float) -> Any:
+        deepest = known.max_blocks(names)
+        return gr.Slider(maximum=deepest, value=min(blocks, deepest))
 
     shown.click(click, components, components, **QUIETLY)
-    components.change(choose, [components, n_blocks], [shown, n_blocks], **QUIETLY)
+    told = components.change(
+        choose, [components, n_blocks], [shown, tokens, n_blocks], **ALL_AT_ONCE
+    )
+    # After the value: the browser may still send a larger one, which a lower limit would refuse.
+    told.then(limit, [components, n_blocks], n_blocks, **ALL_AT_ONCE)
     return components, n_blocks
+
+
+def _looks(names: Sequence[str], known: Known) -> list[bool]:
+    """How cards are drawn: at once, and again after a look at those that were not looked at yet."""
+    new = any(not name.startswith("zoo:") and known.facts(name) is None for name in names)
+    return [False, True] if new else [True]
 
 
 def strategy_input(

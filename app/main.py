@@ -22,6 +22,7 @@ from . import diagram, walk
 from .api import add_endpoints
 from .components import Components
 from .guard import LARGEST_UPLOAD, guards
+from .known import Known
 from .open_runs import OpenRuns
 from .options import Options, read_options
 from .page import ALL_AT_ONCE, QUIETLY, Page, warn
@@ -64,13 +65,15 @@ def build_page(options: Options) -> gr.Blocks:
                     allow_custom_value=True,
                     elem_id="run",
                 )
+        components = Components(options.roots, options.hub)
         asking = gr.State({"text": "", "prompt": ""})
         page = Page(
             opened,
             shown,
             asking,
             Texts(options.roots, Uploads(options.root), options.hub),
-            Components(options.roots, options.hub),
+            components,
+            Known(components),
             options.users,
             options.at_once,
             lambda stage: tab_for(stage).title,

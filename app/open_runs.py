@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 
 RECENT = 30
 """Runs in the list."""
-_LOADING = threading.Lock()
+LOADING = threading.Lock()
+"""One thread at a time: Transformers can neither be imported by two at once, nor load two models at
+once, which it builds in contexts that all threads share."""
 _KEPT = 64
 """Runs that stay open: in a workshop many pages look at different runs in turn."""
 
@@ -79,9 +81,7 @@ def hybrid_of(run: Run) -> "ManticoreForCausalLM":
         FileNotFoundError: The run has no checkpoint yet.
         OSError, ValueError: Its files cannot be read.
     """
-    # One thread at a time: Transformers can neither be imported by two at once, nor load two models
-    # at once, which it builds in contexts that all threads share.
-    with _LOADING:
+    with LOADING:
         source = run.hybrid_source()
         return _load(run.folder, source, source.stat().st_mtime_ns)
 

@@ -11,6 +11,7 @@ from manticore.runs import Run, RunError
 from manticore.views.wording import explain
 
 from .components import Components
+from .known import Known
 from .open_runs import OpenRuns
 from .texts import Texts
 from .users import Users, not_theirs
@@ -31,6 +32,7 @@ class Page:
         asking: What mixing by hand is measured on: a `text` and a `prompt`.
         texts: The texts that the page may read.
         components: The components that visitors may name.
+        known: What is known of components before they are loaded.
         users: Who may log in; None for a page without logins.
         at_once: How many runs of the page may work at the same time; others wait.
         tab_of: Title of the tab that shows the runs of a stage.
@@ -41,6 +43,7 @@ class Page:
     asking: gr.State
     texts: Texts
     components: Components
+    known: Known
     users: Users | None
     at_once: int
     tab_of: Callable[[str], str]

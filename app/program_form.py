@@ -11,6 +11,7 @@ from manticore.names import STRATEGIES, TASKS
 from manticore.runs import RunConfig
 
 from . import hybrid_form
+from .known import Known
 from .skills import Cards
 
 _DEFAULTS = ProgramConfig.model_validate({})
@@ -117,13 +118,14 @@ def _lengths(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words if word)
 
 
-def lay_out(cards: Cards) -> Form:
+def lay_out(cards: Cards, known: Known) -> Form:
     """Lay out the inputs but those of the tasks.
 
     Args:
         cards: The cards of the tasks, with their sliders.
+        known: What is known of components.
     """
-    components, n_blocks = hybrid_form.component_inputs("program-")
+    components, n_blocks = hybrid_form.component_inputs(known, "program-")
     with gr.Accordion("More", open=False):
         return Form(components, n_blocks, cards.sliders, *_search(), *_length(), *_advanced())
 

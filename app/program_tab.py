@@ -47,7 +47,7 @@ def build(page: Page) -> None:
                 interactive=False,
                 elem_id="keep",
             )
-            form = lay_out(cards)
+            form = lay_out(cards, page.known)
             code_of_form(form.inputs, config_from, "program-form-code")
     block, words, text = next_steps.lay_out(page)
     RunPanel(page, VIEW)

@@ -133,7 +133,9 @@ def start(page: Page, config: RunConfig, user: str | None) -> Run:
         ValueError, LookupError, OSError, ModuleNotFoundError: It cannot be started; the message is
             for the reader of the page.
     """
-    config = page.components.allowed(config).model_copy(update={"owner": user})
+    allowed = page.components.allowed(config)
+    page.known.check(config.components, config.n_blocks)
+    config = allowed.model_copy(update={"owner": user})
     return start_run(config, root=page.runs.root, at_once=page.at_once)
 
 

@@ -13,6 +13,7 @@ from manticore.runs import RunConfig
 
 from . import after_search, catalogue, hybrid_form
 from .code import code_of_form
+from .estimates import estimate_line
 from .page import Page
 from .presets import Presets
 from .run_panel import RunPanel, View
@@ -117,8 +118,10 @@ def build(page: Page) -> None:
         with gr.Column(scale=4, min_width=340):
             start = gr.Button("Start", variant="primary", elem_id="start", render=False)
             presets = Presets()
-            form = lay_out(start, page.texts)
+            estimate = gr.HTML(elem_id="estimate", padding=False, render=False)
+            form = lay_out(start, estimate, page)
             presets.fill_in(vars(form))
+            estimate_line(page, estimate, form.inputs, partial(config_from, page.texts))
             after_search.search_again(page, vars(form))
             code_of_form(form.inputs, partial(config_from, page.texts), "form-code")
         with gr.Column(scale=9, min_width=480):
@@ -127,14 +130,16 @@ def build(page: Page) -> None:
     panel.start_with(start, form.inputs, partial(config_from, page.texts))
 
 
-def lay_out(start: gr.Button, texts: Texts) -> Form:
+def lay_out(start: gr.Button, estimate: gr.HTML, page: Page) -> Form:
     """Lay out the inputs, with the button above those that few will touch.
 
     Args:
         start: The button, not rendered yet.
-        texts: Texts that the page may read.
+        estimate: What the run will take, not rendered yet.
+        page: What the tabs share.
     """
-    components, n_blocks = hybrid_form.component_inputs()
+    texts = page.texts
+    components, n_blocks = hybrid_form.component_inputs(page.known)
     text = gr.Dropdown(
         catalogue.TEXTS,
         value="bundled:stories-mixed",
@@ -148,6 +153,7 @@ def lay_out(start: gr.Button, texts: Texts) -> Form:
     steps = gr.Slider(10, 1000, value=40, step=10, label="Steps", elem_id="steps")
     strategy = hybrid_form.strategy_input(value="routed")
     projector, projector_init = hybrid_form.projector_inputs()
+    estimate.render()
     start.render()
     with gr.Accordion("Advanced", open=False):
         name = hybrid_form.name_input()

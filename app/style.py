@@ -2,6 +2,8 @@
 
 from gradio.themes import Default
 
+from manticore.views.plots.theme import INK
+
 # Named fonts only, nothing fetched: the page must work without a network.
 FONTS = ["Inter", "system-ui", "Segoe UI", "Helvetica", "Arial", "sans-serif"]
 
@@ -59,6 +61,14 @@ footer { display: none !important; }
 .card .dot { border: 2px solid var(--body-text-color-subdued); background: var(--own); }
 .card.chosen .dot { border-color: var(--own); }
 .card.chosen .knows { color: inherit; }
+.card .problem { display: block; margin-top: 4px; padding: 5px 9px; border-radius: 8px;
+  color: inherit; border-left: 3px solid #c2453d; background: rgba(194, 69, 61, 0.12);
+  overflow-wrap: anywhere; }
+.js-plotly-plot text[style*="fill: INK"] { fill: var(--body-text-color-subdued) !important; }
+.vocabularies { margin: 2px 2px 0; font-size: 0.85rem; }
+.estimate { font-size: 0.9rem; }
+.estimate summary { cursor: pointer; }
+.estimate p { margin: 4px 0 0; font-size: 0.85rem; color: var(--body-text-color-subdued); }
 .faint { color: var(--body-text-color-subdued); }
 .dot { display: inline-block; width: 10px; height: 10px; border-radius: 50%; margin-right: 7px; }
 .status { padding: 4px 2px 0; }
@@ -131,7 +141,7 @@ footer { display: none !important; }
 #chat-columns:not(:has(section)):not(:has(.note)) { display: none; }
 #chat .message { white-space: pre-wrap; }
 .sample p { margin: 2px 0; white-space: pre-wrap; }
-"""
+""".replace("INK", "rgb({}, {}, {})".format(*bytes.fromhex(INK[1:])))
 
 # The tab is kept in the address as ?tab=ID. A figure that was drawn on a hidden tab has no right
 # width: have it look again.
