@@ -17,7 +17,7 @@ Time, in seconds, follows from multiplications: 2 per parameter and token forwar
 gradients that pass through, and as many again for the parameters that learn:
 
     a step                      tokens * 2 * (2 * parameters + learning) * passes / RATE
-                                + layers * LAYER_S + learning * OPTIMIZER_S
+                                + layers * LAYER_S + STEP_S + learning * OPTIMIZER_S
 """
 
 from collections.abc import Sequence
@@ -40,15 +40,15 @@ LOGIT_VALUES, MIXED_VALUES = 2, 3
 """Copies of the logits: of each component, and of the mixture with its loss and its gradient."""
 RATE = 4e10
 """Multiplications and additions per second of one core."""
-LAYER_S = 2e-3
-"""Seconds of a layer in a step, however small it is."""
+LAYER_S, STEP_S = 5e-3, 0.03
+"""Seconds of a layer in a step, however small it is, and of a step besides."""
 OPTIMIZER_S = 5e-9
 """Seconds of the optimizer per parameter that learns."""
-START_S = 15.0
+START_S = 20.0
 """Seconds until the components are loaded."""
-FIT_S = 2e-6
+FIT_S = 1e-5
 """Seconds of a router's fit per token and step."""
-SAMPLE_LAYER_S = 5e-4
+SAMPLE_LAYER_S = 1e-3
 """Seconds of a layer for a token that is written."""
 DISK = 2e8
 """Bytes per second of checkpoints."""
@@ -215,7 +215,7 @@ def _step_s(options: SearchConfig, hybrid: _Hybrid, tokens: int) -> float:
         passes = 5 if options.second_order else 2
     flops = 2 * tokens * (2 * hybrid.multiplied + min(hybrid.learning, hybrid.multiplied))
     computed = flops / RATE + hybrid.layers * LAYER_S
-    return passes * computed + hybrid.learning * OPTIMIZER_S
+    return passes * computed + STEP_S + hybrid.learning * OPTIMIZER_S
 
 
 def _deciding_s(config: RunConfig, hybrid: _Hybrid, forward_s: float, seq_len: int) -> float:

@@ -8,6 +8,7 @@ import pytest
 
 from app import next_steps, program_tab
 from app.components import Components
+from app.known import Known
 from app.open_runs import OpenRuns
 from app.page import Page
 from app.playing import Played, kept_name, look, play
@@ -134,6 +135,7 @@ def test_mixture_weights_are_kept_as_a_run(run: Run, monkeypatch: pytest.MonkeyP
         asking=gr.State(),
         texts=Texts(),
         components=Components(),
+        known=Known(),
         users=None,
         at_once=1,
         tab_of=str,
