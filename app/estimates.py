@@ -129,9 +129,7 @@ def _behind(config: RunConfig, said: Estimate, speed: Speed | None, machine: Mac
     if speed is None and machine.has_gpu:
         basis = "The time is known after a first run on this GPU"
     elif speed is None:
-        basis = (
-            "The time is that of a common processor: a first run tells how fast this one is"
-        )
+        basis = "The time is that of a common processor: a first run tells how fast this one is"
     elif speed.components == frozenset(config.components):
         basis = "By an earlier run of these components here"
     else:
