@@ -5,6 +5,7 @@ machine (DNS rebinding); with another origin, a web site could press its buttons
 """
 
 import ipaddress
+import re
 import socket
 import time
 from collections import deque
@@ -28,6 +29,13 @@ LARGEST_UPLOAD = 5_000_000
 """Bytes of a text that a visitor uploads."""
 LARGEST_BODY = LARGEST_UPLOAD + 100_000
 """Bytes of a request: an upload with what multipart forms add to it."""
+LARGEST_RUN = 1_000_000_000
+"""Bytes of an exported run that a visitor uploads."""
+_UPLOADS = "/gradio_api/upload"
+_PEEKED = 4096
+"""Bytes of a large body that tell what it is."""
+_ZIP_NAME = re.compile(rb'filename="[^"\r\n]+\.zip"', re.IGNORECASE)
+_ZIP_BEGINS = b"PK\x03\x04"
 LOGINS, LOGINS_WITHIN = 10, 60.0
 """Failed logins from one address, and the seconds in which they count."""
 
@@ -117,13 +125,16 @@ def _name(address: str) -> str:
 class SmallBodies:
     """Refuses requests that are too large, or do not say how large they are, before reading them.
 
+    An upload may be larger if it begins as a zip file does: it may be an exported run.
+
     Args:
         app: The application behind it.
         most: Bytes of the largest body.
+        run: Bytes of the largest zip file; 0 where none is taken.
     """
 
-    def __init__(self, app: ASGIApp, most: int = LARGEST_BODY) -> None:
-        self.app, self.most = app, most
+    def __init__(self, app: ASGIApp, most: int = LARGEST_BODY, run: int = LARGEST_RUN) -> None:
+        self.app, self.most, self.run = app, most, run
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is refused; pass on everything else."""
@@ -132,15 +143,50 @@ class SmallBodies:
             length, refusal = headers.get("content-length", "0"), None
             if "transfer-encoding" in headers:
                 refusal = PlainTextResponse("The request must say its length.", 411)
+            elif length.isdecimal() and self._may_be_run(scope, int(length)):
+                first, receive = await _peek(receive)
+                if not _is_zip(first):
+                    refusal = self._too_large()
             elif not length.isdecimal() or int(length) > self.most:
-                megabytes = LARGEST_UPLOAD // 1_000_000
-                refusal = PlainTextResponse(
-                    f"This is more than the page takes: a text may have {megabytes} MB.", 413
-                )
+                refusal = self._too_large()
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+    def _may_be_run(self, scope: Scope, length: int) -> bool:
+        """Whether a body that is too large for anything else has the right place and size."""
+        upload = scope["method"] == "POST" and scope["path"].rstrip("/").endswith(_UPLOADS)
+        return upload and self.most < length <= self.run
+
+    def _too_large(self) -> PlainTextResponse:
+        text, run = LARGEST_UPLOAD // 1_000_000, self.run // 1_000_000
+        runs = f", and an exported run {run} MB" if run else ""
+        return PlainTextResponse(
+            f"This is more than the page takes: a text may have {text} MB{runs}.", 413
+        )
+
+
+async def _peek(receive: Receive) -> tuple[bytes, Receive]:
+    """The first bytes of a body, and what receives all of it."""
+    messages: deque[Message] = deque()
+    first = b""
+    while len(first) < _PEEKED:
+        messages.append(await receive())
+        first += messages[-1].get("body", b"")
+        if not messages[-1].get("more_body", False):
+            break
+
+    async def again() -> Message:
+        return messages.popleft() if messages else await receive()
+
+    return first, again
+
+
+def _is_zip(first: bytes) -> bool:
+    """Whether a form begins with a zip file, by its name and its content."""
+    head, _, content = first.partition(b"\r\n\r\n")
+    return _ZIP_NAME.search(head) is not None and content.startswith(_ZIP_BEGINS)
 
 
 class SlowLogins:
@@ -182,18 +228,21 @@ class SlowLogins:
         return len(self._failed.get(address, ()))
 
 
-def guards(host: str, share: bool, named: Collection[str] = ()) -> dict[str, Any]:
+def guards(
+    host: str, share: bool, named: Collection[str] = (), takes_runs: bool = True
+) -> dict[str, Any]:
     """Arguments of the web application that keep strangers out.
 
     Args:
         host: Address that the page listens on.
         share: Whether there is a public link too.
         named: Names that the owner of the page allows in addition.
+        takes_runs: Whether visitors may upload exported runs.
     """
     return {
         "middleware": [
             Middleware(KnownNames, host=host, share=share, named=named),
-            Middleware(SmallBodies),
+            Middleware(SmallBodies, run=LARGEST_RUN if takes_runs else 0),
             Middleware(SlowLogins),
         ]
     }

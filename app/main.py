@@ -21,7 +21,7 @@ from manticore.runs.trash import clear_trash
 from . import diagram, walk
 from .api import add_endpoints
 from .components import Components
-from .guard import LARGEST_UPLOAD, guards
+from .guard import LARGEST_RUN, LARGEST_UPLOAD, guards
 from .known import Known
 from .open_runs import OpenRuns
 from .options import Options, read_options
@@ -77,6 +77,7 @@ def build_page(options: Options) -> gr.Blocks:
             options.users,
             options.at_once,
             lambda stage: tab_for(stage).title,
+            options.takes_runs,
         )
         diagram.build(page)
         with gr.Tabs(elem_id="tabs") as tabs:
@@ -156,8 +157,8 @@ def launch(page: gr.Blocks, options: Options, **more: Any) -> None:
         theme=THEME,
         css=CSS,
         footer_links=[],
-        max_file_size=LARGEST_UPLOAD,
-        app_kwargs=guards(options.host, options.share, options.names),
+        max_file_size=LARGEST_RUN if options.takes_runs else LARGEST_UPLOAD,
+        app_kwargs=guards(options.host, options.share, options.names, options.takes_runs),
         # Neither what visitors do nor what they typed is recorded.
         run_history=False,
         enable_monitoring=False,

@@ -126,7 +126,7 @@ def continue_with(
     # Here, because it needs torch, which takes seconds to import.
     from manticore.runs.from_hybrid import start_stage
 
-    own = run.config.name if run.config.name != run.config.stage else None
+    own = run.name if run.name != run.config.stage else None
     made = start_stage(
         stage,
         run,

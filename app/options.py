@@ -40,6 +40,11 @@ class Options:
     hub: Hub
     at_once: int = 1
 
+    @property
+    def takes_runs(self) -> bool:
+        """Whether visitors may import runs: not where strangers fill the disk and nobody knows."""
+        return self.users is not None or (is_loopback(self.host) and not self.share)
+
 
 def read_options(arguments: list[str] | None = None) -> Options:
     """Read the command line; a mistake ends the program with a sentence and a remedy.

@@ -36,6 +36,7 @@ class Page:
         users: Who may log in; None for a page without logins.
         at_once: How many runs of the page may work at the same time; others wait.
         tab_of: Title of the tab that shows the runs of a stage.
+        takes_runs: Whether visitors may import runs.
     """
 
     runs: OpenRuns
@@ -47,6 +48,7 @@ class Page:
     users: Users | None
     at_once: int
     tab_of: Callable[[str], str]
+    takes_runs: bool = True
 
 
 def user_of(request: gr.Request | None) -> str | None:

@@ -1,7 +1,7 @@
-"""The tab that lists all runs: show, export, delete, bring back."""
+"""The tab that lists all runs: show, name, compare, export, import, delete, bring back."""
 
 import html
-import tempfile
+import time
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -10,22 +10,30 @@ from typing import Any
 import gradio as gr
 
 from manticore.runs import Run, RunError, runs
-from manticore.runs.export import export_run
 from manticore.runs.trash import discard, restore
+from manticore.store.files import folder_size
 from manticore.views.plots import short_names
 from manticore.views.terminal.tables import outcome_label
-from manticore.views.wording import state_words
+from manticore.views.wording import duration, size_label, state_words
 
-from . import compare
+from . import compare, run_label
 from .open_runs import OpenRuns
 from .page import ALL_AT_ONCE, QUIETLY, Page, check_theirs, warn
+from .run_files import export_buttons, import_button
 from .users import Users
 
-COLUMNS = ["Run", "Stage", "State", "Steps", "Outcome", "Started"]
+COLUMNS = ["Run", "Stage", "State", "Steps", "Outcome", "Took", "Size", "Started", "Note"]
+WIDTHS = [240, 100, 100, 110, 130, 110, 80, 130, 220]
 OWNER = "Owner"
 MOST = 200
 """Runs in the table; a filter finds the others."""
 TICK = 5.0
+MEASURED_EVERY = 60.0
+"""Seconds between looks at the size of a run that is at work."""
+LONGEST_NOTE = 120
+"""Characters of a note in the table."""
+NO_RUNS = "There is no run yet. Start one on the tab **Build and search**, or import one."
+SELECT = "Select a row to show its run here and above."
 
 
 def build(page: Page) -> None:
@@ -36,35 +44,40 @@ def build(page: Page) -> None:
     """
     with gr.Row():
         wanted = gr.Textbox(
-            placeholder="Filter by component, stage, state or name",
+            placeholder="Filter by name, note, component, stage or state",
             show_label=False,
+            container=False,
             scale=6,
+            min_width=200,
             elem_id="runs-filter",
         )
-        delete = gr.Button("Delete", scale=1, elem_id="runs-delete")
-        undo = gr.Button("Bring back", scale=1, visible=False, elem_id="runs-undo")
-        prepare = gr.Button("Export", scale=1, elem_id="runs-export")
-    ready = gr.DownloadButton("Download", visible=False, elem_id="runs-download")
+        import_button(page)
     columns = [*COLUMNS, OWNER] if page.users else COLUMNS
     table = gr.Dataframe(
         headers=columns,
         datatype=["html" if column == OWNER else "str" for column in columns],
+        column_widths=[*WIDTHS, 100] if page.users else WIDTHS,
         interactive=False,
         show_label=False,
         wrap=True,
         elem_id="runs-table",
     )
-    gr.Markdown("Select a row to show its run. Delete and Export are for the run that is shown.")
+    hint = gr.Markdown(SELECT, elem_id="runs-hint")
+    with gr.Column(visible=False, elem_id="runs-shown") as about:
+        renamed = run_label.build(page)
+        with gr.Row():
+            export_buttons(page)
+            delete = gr.Button("Delete", size="sm", min_width=110, elem_id="runs-delete")
+    undo = gr.Button("Bring the deleted run back", size="sm", visible=False, elem_id="runs-undo")
     compare.build(page)
-    exports = tempfile.TemporaryDirectory(prefix="manticore-export-")
     listed, deleted, drawn = gr.State([]), gr.State(""), gr.State(None)
 
     def look(text: str, before: Any) -> Any:
         found = matching(page.runs, text, page.users)
         rows = list(found.values())
         if rows == before:
-            return gr.skip(), gr.skip(), gr.skip()
-        return rows, list(found), rows
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        return rows, list(found), rows, told(rows, text)
 
     def choose(ids: list[str], event: gr.SelectData) -> Any:
         row = event.index[0]
@@ -94,24 +107,36 @@ def build(page: Page) -> None:
             return gr.skip(), gr.Button(visible=False)
         return gr.Dropdown(choices=page.runs.choices(), value=run.id), gr.Button(visible=False)
 
-    def pack(run_id: str | None) -> Any:
-        run = page.runs.find(run_id)
-        try:
-            if run is None:
-                raise LookupError("Choose a run first: select its row.")
-            file = export_run(run, Path(exports.name) / f"{run.id}.zip")
-        except (LookupError, OSError) as error:
-            warn(error, "Not exported")
-            return gr.DownloadButton(visible=False)
-        size = file.stat().st_size / 1e6
-        return gr.DownloadButton(f"Download {size:.0f} MB", value=str(file), visible=True)
-
-    for event in (wanted.change, gr.Timer(TICK).tick):
-        event(look, [wanted, drawn], [table, listed, drawn], **ALL_AT_ONCE)
+    drawing = [table, listed, drawn, hint]
+    gr.on(
+        [wanted.change, gr.Timer(TICK).tick, page.shown.change],
+        look,
+        [wanted, drawn],
+        drawing,
+        **ALL_AT_ONCE,
+    )
+    renamed.then(look, [wanted, drawn], drawing, **ALL_AT_ONCE)
     table.select(choose, listed, page.shown, **ALL_AT_ONCE)
+    page.shown.change(
+        lambda run_id: gr.Column(visible=page.runs.find(run_id) is not None),
+        page.shown,
+        about,
+        **ALL_AT_ONCE,
+    )
     delete.click(remove, page.shown, [page.shown, deleted, undo], **QUIETLY)
     undo.click(bring_back, deleted, [page.shown, undo], **QUIETLY)
-    prepare.click(pack, page.shown, ready, api_visibility="private")
+
+
+def told(rows: list[list[str]], text: str) -> str:
+    """The sentence below the table.
+
+    Args:
+        rows: What the table shows.
+        text: What it is filtered by.
+    """
+    if rows:
+        return SELECT
+    return "No run has all of these words." if (text or "").strip() else NO_RUNS
 
 
 def matching(opened: OpenRuns, text: str, users: Users | None = None) -> dict[str, list[str]]:
@@ -124,9 +149,8 @@ def matching(opened: OpenRuns, text: str, users: Users | None = None) -> dict[st
     """
     words, found = (text or "").casefold().split(), {}
     for run in runs(opened.root):
-        row = _row(opened, run.id, run.status.state, run.status.heartbeat)
-        owner = run.config.owner or ""
-        told = " ".join([run.id, run.config.name or "", owner, *row]).casefold()
+        row, note, owner = _row_now(opened, run), run.note, run.config.owner or ""
+        told = " ".join([run.id, run.name, note, owner, *row]).casefold()
         if all(word in told for word in words):
             found[run.id] = [*row, _owner_html(owner, users)] if users else row
         if len(found) == MOST:
@@ -134,11 +158,29 @@ def matching(opened: OpenRuns, text: str, users: Users | None = None) -> dict[st
     return found
 
 
+def _row_now(opened: OpenRuns, run: Run) -> list[str]:
+    """The cells of a run; only what people call it is read each time."""
+    status = run.status
+    measured = int(time.time() / MEASURED_EVERY) if status.is_active else status.heartbeat
+    what, *cells = _row(opened, run.id, status.state, status.heartbeat)
+    named = run.name not in ("", run.config.stage)
+    note = " ".join(run.note.split())
+    short = note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]}…"
+    size = size_label(_size(run.folder, status.state, measured))
+    return [f"{run.name}: {what}" if named else what, *cells[:-1], size, cells[-1], short]
+
+
 @lru_cache(maxsize=5 * MOST)
 def _row(opened: OpenRuns, run_id: str, _state: str, _heartbeat: float) -> list[str]:
     """The cells of a run, which change when its status does: its events are not read each time."""
     run = opened.find(run_id)
-    return [""] * len(COLUMNS) if run is None else row_of(run)
+    return [""] * (len(COLUMNS) - 2) if run is None else row_of(run)
+
+
+@lru_cache(maxsize=5 * MOST)
+def _size(folder: Path, _state: str, _measured: float) -> int:
+    """Bytes of a run's folder, found once for all who look, and again when it may have changed."""
+    return folder_size(folder)
 
 
 def _owner_html(owner: str, users: Users) -> str:
@@ -147,18 +189,18 @@ def _owner_html(owner: str, users: Users) -> str:
 
 
 def row_of(run: Run) -> list[str]:
-    """The cells of a run, in the order of `COLUMNS`.
+    """The cells of a run that only its worker changes, in the order of `COLUMNS`.
 
     Args:
         run: The run.
     """
     row = run.summary()
-    what = " + ".join(short_names(row["components"]))
     return [
-        what,
+        " + ".join(short_names(row["components"])),
         row["stage"].replace("-", " "),
         state_words(row),
         "" if row["step"] is None else f"{row['step']} of {row['total_steps']}",
         outcome_label(run, row["metrics"]),
+        duration(run.took()),
         datetime.fromtimestamp(row["created"]).strftime("%Y-%m-%d %H:%M"),
     ]

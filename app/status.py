@@ -16,12 +16,13 @@ NEWEST = 3
 
 
 def run_label(run: Run) -> str:
-    """A run in one line, for the list of runs: its components, stage, blocks and date."""
+    """A run in one line, for the list: its name or its components, stage, blocks and date."""
     config = run.config
     what = " + ".join(short_names(config.components))
-    # A recipe's runs are named by their stages already.
-    if config.name and config.name != config.stage:
-        what = config.name.removesuffix(config.stage).strip()
+    name = run.name
+    if name and name != config.stage:
+        # What a recipe called it; a name that somebody gave later is kept as it is.
+        what = name.removesuffix(config.stage).strip() if name == config.name else name
     when = datetime.fromtimestamp(run.status.created).strftime("%m-%d %H:%M")
     whose = f"{config.owner}: " if config.owner else ""
     stage = config.stage.replace("-", " ")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         search,
         trust,
     )
+    from manticore.archive import export_run, import_run
     from manticore.components.loading import load_component
     from manticore.data import load_text
     from manticore.evaluate import alignment_error, perplexity
@@ -45,8 +46,10 @@ _HOMES = {
     "alignment_error": "manticore.evaluate",
     "build_hybrid": "manticore.hybrid",
     "evaluate": "manticore.api",
+    "export_run": "manticore.archive",
     "finetune": "manticore.api",
     "get_run": "manticore.api",
+    "import_run": "manticore.archive",
     "load_component": "manticore.components.loading",
     "load_text": "manticore.data",
     "mad_suite": "manticore.suite.mad",
@@ -70,8 +73,10 @@ __all__ = [
     "alignment_error",
     "build_hybrid",
     "evaluate",
+    "export_run",
     "finetune",
     "get_run",
+    "import_run",
     "load_component",
     "load_text",
     "mad_suite",

@@ -1,5 +1,6 @@
 """Commands on runs: list, watch, stop and resume them, and write with the hybrids they made."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -85,6 +86,47 @@ def resume(run: RunId, watching: Watching = True, root: Root = None) -> None:
     found = find_run(run, root).resume()
     if watching:
         watch_run(found)
+
+
+@commands.command(rich_help_panel=PANEL)
+def rename(
+    run: RunId,
+    name: Annotated[str | None, typer.Argument(help="Its new name; '' for the first one.")] = None,
+    note: Annotated[str | None, typer.Option(help="A note on it; '' for none.")] = None,
+    root: Root = None,
+) -> None:
+    """Call a run by another name, or note something about it."""
+    if name is None and note is None:
+        raise ValueError("Nothing is given: write a NAME, or --note TEXT, or both.")
+    found = find_run(run, root).rename(name, note=note)
+    typer.echo(f"{found.id}: {found.name or 'no name'}")
+
+
+@commands.command(rich_help_panel=PANEL)
+def export(
+    run: RunId,
+    file: Annotated[
+        Path | None, typer.Argument(help="The zip file to write. [default: RUN.zip]")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Write a run with its hybrid, its figures and a notebook into a zip file."""
+    from manticore.archive import export_run
+
+    found = find_run(run, root)
+    typer.echo(export_run(found, file or Path(f"{found.id}.zip")))
+
+
+@commands.command("import", rich_help_panel=PANEL)
+def import_(
+    file: Annotated[Path, typer.Argument(help="A zip file that `manticore export` has made.")],
+    root: Root = None,
+) -> None:
+    """Make a run of a zip file that was exported, here or elsewhere."""
+    quiet_progress()
+    from manticore.archive import import_run
+
+    typer.echo(import_run(file, root).id)
 
 
 @commands.command(rich_help_panel=PANEL)

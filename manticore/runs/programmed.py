@@ -106,7 +106,7 @@ def keep_weights(
         write_json(folder / RESULT_FOLDER / METRICS_FILE, metrics, allow_nan=True)
         write_status(folder, "done")
 
-    return _make(run, fill, options=options, owner=owner, name=name or run.config.name)
+    return _make(run, fill, options=options, owner=owner, name=name or run.name or None)
 
 
 def search_more(

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from manticore.store.events import (
     read_events,
 )
 from manticore.store.folder import CONFIG_FILE, STATUS_FILE
+from manticore.store.label import read_label
 from manticore.store.layout import METRICS_FILE, RESULT_FOLDER
 from manticore.store.status import Status, read_status
 
@@ -70,6 +72,16 @@ class RunRecord:
         return RunConfig.model_validate_json((self.folder / CONFIG_FILE).read_bytes())
 
     @property
+    def name(self) -> str:
+        """What the run is called: the name given last, or that of its configuration; else ""."""
+        return read_label(self.folder).name or self.config.name or ""
+
+    @property
+    def note(self) -> str:
+        """What somebody noted about the run; "" if nothing."""
+        return read_label(self.folder).note
+
+    @property
     def status(self) -> Status:
         """The status of the run, read now."""
         return read_status(self.folder)
@@ -113,6 +125,20 @@ class RunRecord:
         of_task = last_per_step_by_task(self.events(), "mixture")
         return [event for own in of_task.values() for event in own]
 
+    def took(self) -> float | None:
+        """Seconds that workers were at it, without the pauses before it was resumed.
+
+        None before the first event.
+        """
+        events = self.events()
+        if not events:
+            return None
+        return sum(
+            max(0.0, later["time"] - earlier["time"])
+            for earlier, later in pairwise(events)
+            if later["kind"] != "stage"
+        )
+
     def losses(self) -> tuple[np.ndarray, np.ndarray]:
         """Steps, int64 (S,), and their training losses in nats per token, float64 (S,).
 
@@ -137,7 +163,7 @@ class RunRecord:
         step, failed = last.get("step", {}), last.get("failed", {})
         return {
             "id": self.id,
-            "name": self.config.name,
+            "name": self.name or None,
             "stage": self.config.stage,
             "state": status.state,
             "message": state_message(status),

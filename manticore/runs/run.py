@@ -14,6 +14,7 @@ from filelock import Timeout
 from manticore.names import STAGES, VIEWS
 from manticore.runs.launch import require_device, spawn_worker
 from manticore.runs.record import RunRecord, state_message
+from manticore.store.disk import writing
 from manticore.store.folder import (
     CONFIG_FILE,
     STATUS_FILE,
@@ -22,6 +23,7 @@ from manticore.store.folder import (
     run_folder,
     runs_root,
 )
+from manticore.store.label import LABEL_FILE, Label, read_label, write_label
 from manticore.store.layout import (
     CHECKPOINTS_FOLDER,
     HYBRID_FOLDER,
@@ -47,7 +49,7 @@ class Run(RunRecord):
     """One background job and its folder.
 
     `start_run` and `get_run` make them. Any number of `Run`s, in any processes, may look at the
-    same folder; only the worker writes it.
+    same folder; only the worker writes it, except for its label, which is what `rename` writes.
 
     Args:
         folder: Folder of the run.
@@ -209,6 +211,27 @@ class Run(RunRecord):
         if STAGES[self.config.stage].makes == "metrics" and (start / "config.json").is_file():
             return start
         raise self._nothing_yet("hybrid", "its first checkpoint or its end")
+
+    def rename(self, name: str | None = None, *, note: str | None = None) -> "Run":
+        """Call the run by another name, or note something about it, and return it.
+
+        It may be at work meanwhile: its configuration stays as it is.
+
+        Args:
+            name: The name, at most 120 characters; "" for that of its configuration. None for the
+                one that it has.
+            note: The note, at most 2,000 characters; "" for none. None for the one that it has.
+
+        Raises:
+            ValueError: The name or the note is too long.
+            DiskFullError: The disk is full.
+            OSError: The run folder cannot be written.
+        """
+        now = read_label(self.folder)
+        given = now.name if name is None else name, now.note if note is None else note
+        with writing(self.folder / LABEL_FILE):
+            write_label(self.folder, Label.of(*given))
+        return self
 
     def stop(self) -> None:
         """Ask the worker to write a checkpoint and end; it does after its current step.

@@ -47,6 +47,20 @@ def restore(run_id: str, root: str | os.PathLike[str] | None = None) -> Run:
     return get_run(run_id, root)
 
 
+def is_in_trash(run_id: str, root: str | os.PathLike[str] | None = None) -> bool:
+    """Whether a deleted run of this id can still be brought back.
+
+    Args:
+        run_id: Id of a run.
+        root: Folder of all runs; $MANTICORE_RUNS or ./runs if None.
+
+    Raises:
+        ValueError: `run_id` does not have the form of an id.
+    """
+    folder = run_folder(run_id, root)
+    return folder.with_name(f"{_DELETED}{run_id}").is_dir()
+
+
 def clear_trash(root: str | os.PathLike[str] | None = None) -> int:
     """Remove all deleted runs for good.
 

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,20 @@ def write_json(path: Path, value: Any, *, allow_nan: bool = False) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files in a folder and below; a file that goes meanwhile does not count.
+
+    Args:
+        folder: The folder.
+    """
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            status = path.lstat()
+            size += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return size
 
 
 def publish_folder(partial: Path, final: Path) -> None:

@@ -6,6 +6,7 @@ A run folder holds
     status.json     state, process and heartbeat; written by the worker
     events.jsonl    everything that happened, in order
     worker.log      the worker's own output, tracebacks included
+    label.json      a name and a note that people gave it later, if they did
     start/          the hybrid the run starts from: given, or built by the first worker
     checkpoints/    what a resumed worker continues from
     result/         the finished hybrid and its metrics

@@ -11,32 +11,36 @@ from manticore.names import STAGES
 _WIDTH = 88
 
 
-def python_of(config: RunConfig) -> str:
+def python_of(config: RunConfig, start: str | None = None) -> str:
     """Python that builds the hybrid of a run, or finds the run that it came from, and starts it.
 
     Options that have their defaults are left out.
 
     Args:
         config: The configuration.
+        start: Python of the run or the hybrid that it starts from, if that is at hand; None to
+            find or build it.
 
     Raises:
         ValueError: The run was started with a hybrid that came from elsewhere, so that nothing is
             known that builds it.
     """
     parent, stage = config.start and config.start.parent, option_field(config.stage)
-    lines, start = ["import manticore as mc", ""], "start" if parent else "hybrid"
-    if parent:
+    lines, name = ["import manticore as mc", ""], "start" if parent else "hybrid"
+    if start is not None:
+        lines.append(f"{name} = {start}")
+    elif parent:
         lines.append(f"start = mc.get_run({parent.run!r})")
     elif config.start and not config.start.built:
         raise ValueError(
-            "The hybrid of this run was made elsewhere: load it with mc.load_hybrid(FOLDER), and "
-            f"pass it to mc.{stage}."
+            "The hybrid of this run was made elsewhere: load it with "
+            f"mc.ManticoreForCausalLM.from_pretrained(FOLDER), and pass it to mc.{stage}."
         )
     else:
         lines.append(f"hybrid = {_call('mc.build_hybrid', _hybrid_arguments(config))}")
-    arguments = [start]
+    arguments = [name]
     if STAGES[config.stage].needs_text:
-        tokenizer = f"{start}.hybrid().tokenizer" if parent else f"{start}.tokenizer"
+        tokenizer = f"{name}.hybrid().tokenizer" if parent else f"{name}.tokenizer"
         source, *others = _text_arguments(config)
         text = [source, f"tokenizer={tokenizer}", *others]
         lines.append(f"text = {_call('mc.load_text', text)}")

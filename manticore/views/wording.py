@@ -131,6 +131,18 @@ def gigabytes(size: float) -> str:
     )
 
 
+def size_label(size: int) -> str:
+    """Bytes in a unit that suits them, such as `12 MB`.
+
+    Args:
+        size: Number of bytes.
+    """
+    for unit, bytes_of_it in (("GB", 1e9), ("MB", 1e6)):
+        if size >= bytes_of_it:
+            return f"{size / bytes_of_it:.{0 if size >= 10 * bytes_of_it else 1}f} {unit}"
+    return f"{size / 1e3:.0f} kB"
+
+
 def explain(error: Exception) -> str:
     """An error in words for the reader: what is wrong with which value, and the remedy."""
     from pydantic import ValidationError

@@ -1,17 +1,11 @@
-"""Runs that are deleted, brought back, cleared away, and exported."""
+"""Runs that are deleted, brought back and cleared away."""
 
-import csv
-import io
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM
 
 from manticore.runs import Run, RunError, runs
-from manticore.runs.export import export_run
 from manticore.runs.launch import make_run_folder
 from manticore.runs.trash import clear_trash, discard, restore
 from manticore.store.status import write_status
@@ -59,21 +53,3 @@ def test_a_run_at_work_is_not_deleted(done: Run, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="stop it"):
         discard(at_work)
     assert at_work.folder.is_dir()
-
-
-def test_an_export_is_a_transformers_folder_with_what_was_measured(
-    done: Run, tmp_path: Path
-) -> None:
-    file = export_run(done, tmp_path / "run.zip")
-    with zipfile.ZipFile(file) as archive:
-        archive.extractall(tmp_path)
-        mixtures = archive.read(f"{done.id}/mixture_weights.csv").decode()
-    hybrid = AutoModelForCausalLM.from_pretrained(tmp_path / done.id / "hybrid")
-    for name, tensor in done.hybrid().state_dict().items():
-        assert torch.equal(hybrid.state_dict()[name], tensor), name
-    rows = list(csv.DictReader(io.StringIO(mixtures)))
-    assert len(rows) == len(done.mixture_steps) * 4
-    assert float(rows[-1]["mixture_weight"]) == done.mixture_history()[-1, 1, 1]
-    unfinished = Run(make_run_folder(done.config, root=tmp_path / "runs"))
-    with pytest.raises(FileNotFoundError, match="hybrid"):
-        export_run(unfinished, tmp_path / "no.zip")

@@ -26,11 +26,18 @@ def runs_table(runs: Sequence[Run]) -> Table:
         table.add_row(
             row["id"],
             state_words(row) + left,
-            f"{row['stage']}: {' + '.join(short_names(row['components']))}",
+            _what(row),
             "" if row["step"] is None else f"{row['step']}/{row['total_steps']}",
             outcome_label(run, row["metrics"]),
         )
     return table
+
+
+def _what(row: Mapping[str, Any]) -> Text:
+    """The name of a run, if it has one, and what it does."""
+    does = f"{row['stage']}: {' + '.join(short_names(row['components']))}"
+    named = row["name"] and row["name"] != row["stage"]
+    return Text(f"{row['name']} ({does})" if named else does)
 
 
 def outcome_label(run: Run, metrics: Mapping[str, Any] | None) -> str:
