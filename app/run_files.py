@@ -32,7 +32,7 @@ def import_button(page: Page) -> None:
     button = gr.UploadButton(
         "Import",
         file_types=[".zip"],
-        size="lg",
+        size="md",
         scale=1,
         min_width=120,
         visible=page.takes_runs,
@@ -106,11 +106,12 @@ def export_buttons(page: Page) -> None:
     Args:
         page: What the tabs share.
     """
-    prepare = gr.Button("Export", size="sm", min_width=110, elem_id="runs-export")
+    prepare = gr.Button("Export", size="sm", scale=0, min_width=110, elem_id="runs-export")
     ready = gr.DownloadButton(
         "Download",
         size="sm",
-        min_width=110,
+        scale=0,
+        min_width=150,
         variant="primary",
         visible=False,
         elem_id="runs-download",

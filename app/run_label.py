@@ -12,19 +12,17 @@ from manticore.views.plots import short_names
 from .page import ALL_AT_ONCE, QUIETLY, Page, check_theirs, user_of, warn
 from .users import not_theirs
 
+NONE = "Choose a run"
+NOTE = "What you tried, and what came of it"
 
-def build(page: Page) -> Dependency:
-    """Lay the two fields out and wire them.
 
-    Args:
-        page: What the tabs share.
-
-    Returns:
-        The event after which a name or a note may have changed.
-    """
-    with gr.Row(equal_height=True):
+def lay_out() -> tuple[gr.Textbox, gr.Textbox]:
+    """Lay out the field of the name and that of the note."""
+    with gr.Row():
         name = gr.Textbox(
             label="Name",
+            placeholder=NONE,
+            interactive=False,
             max_length=LONGEST_NAME,
             scale=3,
             min_width=220,
@@ -32,7 +30,8 @@ def build(page: Page) -> Dependency:
         )
         note = gr.Textbox(
             label="Note",
-            placeholder="What you tried, and what came of it",
+            placeholder=NOTE,
+            interactive=False,
             max_length=LONGEST_NOTE,
             lines=1,
             max_lines=6,
@@ -40,18 +39,32 @@ def build(page: Page) -> Dependency:
             min_width=220,
             elem_id="runs-note",
         )
-        save = gr.Button("Save", scale=1, min_width=90, elem_id="runs-save")
+    return name, note
+
+
+def wire(page: Page, name: gr.Textbox, note: gr.Textbox, save: gr.Button) -> Dependency:
+    """Fill the fields in for the shown run, and keep what is typed.
+
+    Args:
+        page: What the tabs share.
+        name: Field of the name.
+        note: Field of the note.
+        save: The button that keeps both.
+
+    Returns:
+        The event after which a name or a note may have changed.
+    """
 
     def fill(run_id: str | None, request: gr.Request) -> Any:
         run = page.runs.find(run_id)
         if run is None:
-            return gr.Textbox(value=""), gr.Textbox(value=""), gr.Button(visible=False)
+            off = {"value": "", "interactive": False}
+            return gr.Textbox(placeholder=NONE, **off), gr.Textbox(**off)
         theirs = not not_theirs(run, user_of(request))
         hint = " + ".join(short_names(run.config.components))
         return (
             gr.Textbox(value=run.name, placeholder=hint, interactive=theirs),
             gr.Textbox(value=run.note, interactive=theirs),
-            gr.Button(visible=theirs),
         )
 
     def keep(run_id: str | None, name: str, note: str, request: gr.Request) -> Any:
@@ -67,7 +80,7 @@ def build(page: Page) -> Dependency:
         gr.Info("Saved.", duration=3)
         return gr.Dropdown(choices=page.runs.choices(), value=run.id), run.name, run.note
 
-    page.shown.change(fill, page.shown, [name, note, save], **ALL_AT_ONCE)
+    page.shown.change(fill, page.shown, [name, note], **ALL_AT_ONCE)
     return gr.on(
         [save.click, name.submit],
         keep,

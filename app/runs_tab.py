@@ -23,7 +23,8 @@ from .run_files import export_buttons, import_button
 from .users import Users
 
 COLUMNS = ["Run", "Stage", "State", "Steps", "Outcome", "Took", "Size", "Started", "Note"]
-WIDTHS = [240, 100, 100, 110, 130, 110, 80, 130, 220]
+WIDTHS: list[str | int] = [290, 100, 100, 110, 120, 120, 80, 160, 280]
+"""Pixels of the columns, which fill a wide page; on a narrow one the table is scrolled."""
 OWNER = "Owner"
 MOST = 200
 """Runs in the table; a filter finds the others."""
@@ -33,7 +34,7 @@ MEASURED_EVERY = 60.0
 LONGEST_NOTE = 120
 """Characters of a note in the table."""
 NO_RUNS = "There is no run yet. Start one on the tab **Build and search**, or import one."
-SELECT = "Select a row to show its run here and above."
+SELECT = "Select a row to show its run. What is below is for the run that is shown."
 
 
 def build(page: Page) -> None:
@@ -63,11 +64,12 @@ def build(page: Page) -> None:
         elem_id="runs-table",
     )
     hint = gr.Markdown(SELECT, elem_id="runs-hint")
-    with gr.Column(visible=False, elem_id="runs-shown") as about:
-        renamed = run_label.build(page)
-        with gr.Row():
-            export_buttons(page)
-            delete = gr.Button("Delete", size="sm", min_width=110, elem_id="runs-delete")
+    name, note = run_label.lay_out()
+    with gr.Row():
+        save = gr.Button("Save", size="sm", scale=0, min_width=110, elem_id="runs-save")
+        export_buttons(page)
+        delete = gr.Button("Delete", size="sm", scale=0, min_width=110, elem_id="runs-delete")
+    renamed = run_label.wire(page, name, note, save)
     undo = gr.Button("Bring the deleted run back", size="sm", visible=False, elem_id="runs-undo")
     compare.build(page)
     listed, deleted, drawn = gr.State([]), gr.State(""), gr.State(None)
@@ -117,12 +119,6 @@ def build(page: Page) -> None:
     )
     renamed.then(look, [wanted, drawn], drawing, **ALL_AT_ONCE)
     table.select(choose, listed, page.shown, **ALL_AT_ONCE)
-    page.shown.change(
-        lambda run_id: gr.Column(visible=page.runs.find(run_id) is not None),
-        page.shown,
-        about,
-        **ALL_AT_ONCE,
-    )
     delete.click(remove, page.shown, [page.shown, deleted, undo], **QUIETLY)
     undo.click(bring_back, deleted, [page.shown, undo], **QUIETLY)
 

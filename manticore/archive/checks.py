@@ -103,8 +103,7 @@ def _check_event(event: Any, where: str) -> None:
     kind = event.get("kind") if isinstance(event, dict) else None
     if not isinstance(kind, str) or kind not in EVENT_FIELDS or EVENT_FIELDS[kind] - event.keys():
         raise NotAnExportError(f"{where} is not an event")
-    time = event.get("time")
-    if not _is_number(time) or not 0 <= time < _LATEST:
+    if not _is_time(event.get("time")):
         raise NotAnExportError(f"{where} has no time")
     _check_values(event, where)
 
@@ -144,8 +143,9 @@ def _check_values(value: Any, where: str, field: str = "", depth: int = 0) -> No
         raise NotAnExportError(f"{where} has a text as {field!r:.40}")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_time(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and 0 <= value < _LATEST
 
 
 def _load(data: bytes, what: str) -> Any:

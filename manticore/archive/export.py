@@ -1,5 +1,6 @@
 """A run in one zip file: its hybrid as a Transformers folder, its figures, and all it tells."""
 
+import os
 import secrets
 import zipfile
 from pathlib import Path
@@ -18,7 +19,7 @@ from manticore.store.label import LABEL_FILE
 from manticore.store.layout import METRICS_FILE, RESULT_FOLDER, START_FOLDER
 
 
-def export_run(run: Run, file: Path) -> Path:
+def export_run(run: Run, file: str | os.PathLike[str]) -> Path:
     """Write a run into a zip file, from which `import_run` makes it again.
 
     Args:
@@ -26,14 +27,14 @@ def export_run(run: Run, file: Path) -> Path:
         file: The zip file; an earlier one is replaced once the new one is whole.
 
     Returns:
-        `file`.
+        The path of the file.
 
     Raises:
         FileNotFoundError: The run has no hybrid yet, or has not come to its end.
         DiskFullError: The disk is full.
         OSError: The file cannot be written.
     """
-    source = run.hybrid_source()
+    file, source = Path(file), run.hybrid_source()
     if not (source / "config.json").is_file() or not is_done(run.events()):
         raise FileNotFoundError(
             f"Run {run.id} has only checkpoints so far: resume it, and wait for its end."

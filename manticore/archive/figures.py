@@ -82,12 +82,12 @@ def pngs(drawn: Drawn) -> tuple[dict[str, bytes], str]:
         for figure in figures.values()
     ]
     with TemporaryDirectory(prefix="manticore-figures-") as folder:
-        files = [Path(folder, f"{name}.png") for name in figures]
+        files = {name: Path(folder, f"{name}.png") for name in figures}
         try:
             # All at once: it starts a browser each time.
-            plotly.io.write_images(plain, files, width=_PNG_WIDTH, scale=_PNG_SCALE)
+            plotly.io.write_images(plain, [*files.values()], width=_PNG_WIDTH, scale=_PNG_SCALE)
         # What is raised where there is no browser, or where it does not start, is kaleido's own.
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             log.warning("The figures are not drawn as PNG: %s", error)
             return {}, "kaleido found no Chrome or Chromium that starts"
-        return {file.stem: file.read_bytes() for file in files}, ""
+        return {name: file.read_bytes() for name, file in files.items()}, ""

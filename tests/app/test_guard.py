@@ -8,19 +8,24 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from app.guard import LARGEST_BODY, LOGINS, guards, own_names
+from app.guard import LARGEST_BODY, LARGEST_RUN, LOGINS, guards, own_names
 from app.options import read_options
 from app.users import VARIABLE, Users
 
 PAIRS = "# two people\nada: lantern-and-fox\n\nbob:fox:and:lantern\n"
 
 
-def client(host="127.0.0.1", share=False, names=()):
+def client(host="127.0.0.1", share=False, names=(), takes_runs=True):
     routes = [
         Route("/", lambda _: PlainTextResponse("page"), methods=["GET", "POST"]),
         Route("/login", lambda _: PlainTextResponse("wrong", 400), methods=["POST"]),
     ]
-    return TestClient(Starlette(routes=routes, **guards(host, share, names)))
+    routes.append(Route("/gradio_api/upload", _length, methods=["POST"]))
+    return TestClient(Starlette(routes=routes, **guards(host, share, names, takes_runs)))
+
+
+async def _length(request):
+    return PlainTextResponse(str(len(await request.body())))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +80,34 @@ def test_a_body_is_small_and_says_its_length():
     assert local.post("/", content=b"x" * 1000).status_code == 200
     assert local.post("/", content=b"x" * (LARGEST_BODY + 1)).status_code == 413
     assert local.post("/", content=iter([b"x"])).status_code == 411
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "begins", "takes_runs", "status"),
+    [
+        ("/gradio_api/upload", "run.zip", b"PK\x03\x04", True, 200),
+        ("/gradio_api/upload", "RUN.ZIP", b"PK\x03\x04", True, 200),
+        ("/gradio_api/upload", "run.zip", b"PK\x03\x04", False, 413),
+        ("/gradio_api/upload", "run.txt", b"PK\x03\x04", True, 413),
+        ("/gradio_api/upload", "run.zip.txt", b"PK\x03\x04", True, 413),
+        ("/gradio_api/upload", "run.zip", b"Once", True, 413),
+        ("/", "run.zip", b"PK\x03\x04", True, 413),
+    ],
+)
+def test_only_what_may_be_a_run_is_large(path, name, begins, takes_runs, status):
+    content = begins + bytes(LARGEST_BODY)
+    local = client("testserver", takes_runs=takes_runs)
+    answer = local.post(path, files={"files": (name, content)})
+    assert answer.status_code == status
+    if status == 200:
+        assert int(answer.text) > len(content), "nothing of it is lost"
+
+
+def test_a_run_is_not_endless():
+    headers = {"Content-Length": str(LARGEST_RUN + 1)}
+    answer = client("testserver").post("/gradio_api/upload", content=b"x", headers=headers)
+    assert answer.status_code == 413
+    assert "an exported run 1000 MB" in answer.text
 
 
 def test_passwords_cannot_be_guessed_for_long():

@@ -1,6 +1,10 @@
 """Attacks on the page over HTTP: without a login, as another user, from elsewhere, by its forms."""
 
+import io
+import json
+import zipfile
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -8,11 +12,13 @@ from app import run_panel
 from app.hub import Hub
 from app.roots import Roots
 from app.users import Users
+from manticore.archive import export_run
 from manticore.runs import Run, RunConfig, runs, start_run
 from manticore.runs.launch import make_run_folder
 from manticore.store.status import write_status
 from tests.app.visitor import Served
 from tests.app.zoo import make_zoo
+from tests.tiny_runs import do_here, run_config
 
 ADA, BOB = ("ada", "lantern-and-fox"), ("bob", "fox-and-lantern")
 EVIL = "http://evil.example"
@@ -38,6 +44,15 @@ def served(tmp_path_factory):
         page.folder = folder
         yield page
         page.blocks.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, component):
+    """The zip file of a run that is done."""
+    root = tmp_path_factory.mktemp("exported")
+    options = {"steps": 1, "batch_size": 2, "eval_batches": 1, "sample_prompt": ""}
+    config = run_config(root, [component("gpt2")], options=options)
+    return export_run(do_here(Run(make_run_folder(config, root=root))), root / "run.zip")
 
 
 @pytest.fixture
@@ -162,6 +177,60 @@ def test_an_upload_is_small_and_of_the_page(served, ada):
         file = {"path": path, "orig_name": "a.txt", "meta": {"_type": "gradio.FileData"}}
         answer, _ = ada.press("upload", file, event="upload")
         assert answer is None, "Gradio refuses a file that was not uploaded"
+
+
+def test_another_users_run_is_not_renamed(served, ada, bob):
+    run = made(served, owner="ada")
+    for name, event in (("runs-save", "click"), ("runs-name", "submit")):
+        _, told = bob.press(name, run.id, "Bob's", "his note", event=event)
+        assert told == ["This run belongs to ada. You can look at it; only ada can change it."]
+    assert (run.name, run.note) == ("", "")
+    ada.press("runs-save", run.id, "<b>Fox</b>", "a <i>note</i>")
+    assert (run.name, run.note) == ("<b>Fox</b>", "a <i>note</i>")
+    _, told = ada.press("runs-save", run.id, "x" * 121, "")
+    assert told == ["The name has 121 characters: shorten it to at most 120."]
+    (table, *_), _ = bob.press("runs-filter", f"fox note {run.id}", event="change")
+    assert table["data"][0][0].startswith("<b>Fox</b>: ")
+
+
+def test_an_imported_run_is_its_users_and_reads_nothing_else(served, bob, exported):
+    with zipfile.ZipFile(exported) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    (name,) = (name for name in files if name.endswith("/run.json"))
+    config = json.loads(files[name])
+    secret = str(served.folder / "private" / "payroll-2026.txt")
+    for source in (secret, "/etc/passwd", "bundled:poems", "owner/name:train"):
+        config["data"]["source"] = source
+        files[name] = json.dumps(config).encode()
+        run, told = imported(served, bob, files)
+        assert told == ["The run is imported."]
+        assert run.config.owner == "bob"
+        read = Path(run.config.data["source"])
+        assert read.parent == served.options.root / "uploads" / "elsewhere"
+        assert not read.exists()
+    config["data"]["source"] = "bundled:stories-en"
+    files[name] = json.dumps(config).encode()
+    run, _ = imported(served, bob, files)
+    assert run.config.data["source"] == "bundled:stories-en"
+    known = len(runs(served.options.root))
+    run, told = imported(served, bob, {"run/run.json": b"{}"})
+    assert "This is not a run that was exported" in told[0]
+    assert len(runs(served.options.root)) == known
+    assert not list(served.options.root.glob(".import-*"))
+    assert not list((served.folder / "gradio").rglob("*.zip")), "nothing stays of an upload"
+
+
+def imported(served, visitor, files):
+    """Upload a zip file of some files and import it: the newest run, and what is told."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    (path,) = visitor.upload("run.zip", content.getvalue()).json()
+    file = {"path": path, "orig_name": "run.zip", "meta": {"_type": "gradio.FileData"}}
+    answer, told = visitor.press("runs-import", file, event="upload")
+    chosen = answer[0].get("value") if answer and isinstance(answer[0], dict) else None
+    return chosen and Run(served.options.root / chosen), told
 
 
 def test_programs_ask_under_the_same_rules(served, ada, bob):

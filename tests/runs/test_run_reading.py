@@ -1,5 +1,6 @@
 """What a `Run` tells of a folder, whoever wrote it and however it ended."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from manticore.runs import run as run_module
 from manticore.runs.launch import make_run_folder
 from manticore.store.events import EventWriter
 from manticore.store.folder import CONFIG_FILE, STATUS_FILE
+from manticore.store.label import LABEL_FILE
 from manticore.store.lock import run_lock
 from manticore.store.status import write_status
 
@@ -221,3 +223,51 @@ def test_a_model_folder_is_not_taken_for_a_run(tmp_path):
     (tmp_path / CONFIG_FILE).write_text("{}")
     with pytest.raises(FileNotFoundError, match=STATUS_FILE):
         Run(tmp_path)
+
+
+def test_a_run_is_renamed_and_noted_on_while_it_works(run):
+    config = (run.folder / CONFIG_FILE).read_bytes()
+    assert (run.name, run.note) == ("A Test", "")
+    write_status(run.folder, "running")
+    assert run.rename("  Fox\nhunt \u202e", note="first\r\nline two\0\n\n") is run
+    assert (run.name, run.note) == ("Fox hunt", "first\nline two")
+    assert Run(run.folder).summary()["name"] == "Fox hunt"
+    run.rename(note="other")
+    assert (run.name, run.note) == ("Fox hunt", "other")
+    run.rename("")
+    assert (run.name, run.note) == ("A Test", "other")
+    # What a worker reads and resumes by is as it was, and nothing else lies about.
+    assert (run.folder / CONFIG_FILE).read_bytes() == config
+    names = {path.name for path in run.folder.iterdir()}
+    assert names == {CONFIG_FILE, STATUS_FILE, LABEL_FILE}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"name": "x" * 121}, "The name has 121 characters: shorten it to at most 120"),
+        ({"note": "x" * 2001}, "The note has 2001 characters: shorten it to at most 2000"),
+    ],
+)
+def test_a_name_that_is_too_long_is_refused(run, given, says):
+    with pytest.raises(ValueError, match=says):
+        run.rename(**given)
+    assert not (run.folder / LABEL_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b'{"name": 1}', b"x" * 70_000, b'{"name": "\xff"}']
+)
+def test_a_damaged_label_costs_nothing(run, content):
+    (run.folder / LABEL_FILE).write_bytes(content)
+    assert (run.name, run.note) == ("A Test", "")
+    assert run.rename("Fox").name == "Fox"
+
+
+def test_how_long_a_run_took_leaves_out_the_pauses(run):
+    assert run.took() is None
+    told = [("stage", 0), ("step", 10), ("step", 25), ("stage", 1000), ("step", 1007)]
+    fields = {"name": "search", "total_steps": 9, "step": 1, "loss": 1.0, "lr": {}}
+    lines = (json.dumps({"kind": kind, "time": float(time), **fields}) for kind, time in told)
+    (run.folder / "events.jsonl").write_text("\n".join(lines) + "\n")
+    assert run.took() == 32
