@@ -61,9 +61,11 @@ def wire(page: Page, name: gr.Textbox, note: gr.Textbox, save: gr.Button) -> Dep
             off = {"value": "", "interactive": False}
             return gr.Textbox(placeholder=NONE, **off), gr.Textbox(**off)
         theirs = not not_theirs(run, user_of(request))
+        # Recipes call their runs by the stage, which is no name that anybody gave.
+        name = "" if run.name == run.config.stage else run.name
         hint = " + ".join(short_names(run.config.components))
         return (
-            gr.Textbox(value=run.name, placeholder=hint, interactive=theirs),
+            gr.Textbox(value=name, placeholder=hint, interactive=theirs),
             gr.Textbox(value=run.note, interactive=theirs),
         )
 

@@ -196,6 +196,9 @@ def test_build_search_watch_refresh_and_chat(app, page):
     page.locator("#runs-filter").locator("input, textarea").fill("MAMBA done")
     row.first.wait_for()
     assert barriers(page) == []
+    page.locator("#runs-name").locator("input, textarea").fill("The <b>fox</b>")
+    page.locator("#runs-save").click()
+    page.locator("#runs-table span", has_text="The <b>fox</b>: tiny-").first.wait_for()
     page.locator("#runs-export").click()
     with page.expect_download() as download:
         page.locator("#runs-download").click()
