@@ -61,6 +61,16 @@ def test_search_watch_list_and_chat(at):
     assert colored.exit_code == 0, colored.output
     assert "Once upon a time" in colored.output
 
+    assert manticore("rename", "last", "A fox", "--note", "first try").exit_code == 0
+    assert (run.name, run.note) == ("A fox", "first try")
+    assert "A fox" in manticore("runs").output
+    assert "Nothing is given" in manticore("rename", "last").output
+    packed = manticore("export", "last", at / "run.zip")
+    assert packed.exit_code == 0, packed.output
+    taken = manticore("import", at / "run.zip", "--runs-root", at / "elsewhere")
+    assert taken.exit_code == 0, taken.output
+    assert get_run(run.id, at / "elsewhere").note == "first try"
+
     talked = manticore("chat", run.id, "--max-new-tokens", 4, input="Once upon a time\n")
     assert talked.exit_code == 0, talked.output
     assert ">" in talked.output
