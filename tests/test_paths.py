@@ -8,7 +8,7 @@ import pytest
 import manticore as mc
 from manticore.components.loading import ComponentError
 from manticore.data.cache import cache_root
-from manticore.paths import absolute, expanded
+from manticore.paths import absolute, expanded, worker_environment
 from manticore.store.layout import runs_root
 
 UNKNOWN = "~nosuchuser/x"
@@ -58,3 +58,10 @@ def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)  # nobody's
     with pytest.raises(ValueError, match=r"no home folder\. Set MANTICORE_CACHE"):
         cache_root()
+
+
+def test_the_threads_of_a_worker_sleep_while_they_wait_unless_told_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert worker_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert worker_environment()["OMP_WAIT_POLICY"] == "ACTIVE"
