@@ -38,7 +38,7 @@ def build(page: Page) -> None:
         now = f"{run_id} {done}"
         return (gr.skip(), gr.skip()) if now == before else (gr.Row(visible=done), now)
 
-    for event in (page.shown.change, gr.Timer(TICK).tick):
+    for event in (page.shown.change, *page.looks.again(TICK)):
         event(look, [page.shown, seen], [row, seen], **ALL_AT_ONCE)
     for label, button in buttons.items():
         start = _starting(page, *STEPS[label])

@@ -70,7 +70,7 @@ def build(page: Page) -> None:
             return gr.skip(), gr.skip()
         return scene | {"asking": asking}, now
 
-    for event in (page.shown.change, page.asking.change, gr.Timer(TICK).tick):
+    for event in (page.shown.change, page.asking.change, *page.looks.again(TICK)):
         event(look, [page.shown, page.asking, seen], [shown, seen], **ALL_AT_ONCE)
 
 

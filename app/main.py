@@ -14,7 +14,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from manticore.runs.gallery import gallery_names, open_gallery
+from manticore.runs.gallery import open_gallery, unopened_names
 from manticore.runs.spare import SPARE
 from manticore.runs.trash import clear_trash
 
@@ -23,6 +23,7 @@ from .api import add_endpoints
 from .components import Components
 from .guard import LARGEST_RUN, LARGEST_UPLOAD, guards
 from .known import Known
+from .looks import Looks
 from .open_runs import OpenRuns
 from .options import Options, read_options
 from .page import ALL_AT_ONCE, QUIETLY, Page, warn
@@ -78,11 +79,12 @@ def build_page(options: Options) -> gr.Blocks:
             options.at_once,
             lambda stage: tab_for(stage).title,
             options.takes_runs,
+            Looks(TABS[0].id),
         )
         diagram.build(page)
         with gr.Tabs(elem_id="tabs") as tabs:
             for tab in TABS:
-                with gr.Tab(tab.title, id=tab.id):
+                with gr.Tab(tab.title, id=tab.id) as place, page.looks.within(place):
                     tab.build(page)
         _remember(blocks, page, tabs, last_run)
         add_endpoints(page)
@@ -102,42 +104,51 @@ def _remember(blocks: gr.Blocks, page: Page, tabs: gr.Tabs, last_run: gr.Browser
             run = opened.first()
         choices = gr.Dropdown(choices=opened.choices(), value=run.id if run else None)
         tab = request.query_params.get("tab")
-        if tab in {known.id for known in TABS}:
-            return choices, gr.Tabs(selected=tab)
-        return choices, gr.Tabs(selected=tab_for(run.config.stage).id) if run else gr.skip()
+        if tab not in {known.id for known in TABS}:
+            tab = tab_for(run.config.stage).id if run else None
+        return choices, gr.Tabs(selected=tab) if tab else gr.skip(), gr.Timer(active=True)
 
-    blocks.load(restore, last_run, [shown, tabs], **ALL_AT_ONCE)
-    # The bundled run is made while the first page is open.
-    waiting = gr.Timer(2.0)
+    # The bundled runs are made while the first page is open, and only then shown to those who have
+    # asked for no other.
+    waiting = gr.Timer(2.0, active=False)
+    blocks.load(restore, last_run, [shown, tabs, waiting], **ALL_AT_ONCE)
     waiting.tick(partial(_first, opened), shown, [shown, waiting], **ALL_AT_ONCE)
     names = json.dumps({tab.title: tab.id for tab in TABS})
-    tabs.change(None, None, None, js=REMEMBER_TAB.replace("TABS", names), **QUIETLY)
+    told, js = gr.JSON(visible=False), REMEMBER_TAB.replace("TABS", names)
+    tabs.change(page.looks.seen, told, page.looks.followers, js=js, **ALL_AT_ONCE)
     shown.change(None, shown, last_run, js=REMEMBER_RUN, **QUIETLY)
     shown.focus(lambda: gr.Dropdown(choices=opened.choices()), None, shown, **ALL_AT_ONCE)
 
 
-def _open_gallery(root: Path) -> None:
-    """Put the bundled runs among the others, so that a newcomer has a hybrid to look at."""
-    for name in gallery_names():
-        try:
+def _open_next(root: Path) -> bool:
+    """Put one bundled run among the others, if one is left that was never there.
+
+    Returns:
+        Whether one may still be left.
+    """
+    # For the first visitor; those who come meanwhile look again.
+    if not _OPENING.acquire(blocking=False):
+        return True
+    name = None
+    try:
+        name = next(iter(unopened_names(root)), None)
+        if name is not None:
             open_gallery(name, root)
-        except (OSError, ValueError) as error:
-            log.warning("The bundled run %s is left out: %s", name, error)
+        return name is not None
+    except (OSError, ValueError) as error:
+        log.warning("The bundled run %s is left out: %s", name, error)
+        return False
+    finally:
+        _OPENING.release()
 
 
 def _first(opened: OpenRuns, shown: str | None) -> Any:
-    """Show something to somebody who has chosen nothing, once there is something."""
+    """Show something to somebody who has chosen nothing, and make the bundled runs meanwhile."""
     run = None if shown else opened.first()
-    if run is None and not shown:
-        # For the first visitor; those who come meanwhile look again.
-        if _OPENING.acquire(blocking=False):
-            try:
-                _open_gallery(opened.root)
-            finally:
-                _OPENING.release()
-        return gr.skip(), gr.skip()
-    choices = gr.Dropdown(choices=opened.choices(), value=run.id) if run else gr.skip()
-    return choices, gr.Timer(active=False)
+    if run is not None:
+        return gr.Dropdown(choices=opened.choices(), value=run.id), gr.skip()
+    more = _open_next(opened.root)
+    return gr.skip(), gr.skip() if more or not shown else gr.Timer(active=False)
 
 
 def launch(page: gr.Blocks, options: Options, **more: Any) -> None:

@@ -12,6 +12,7 @@ from manticore.views.wording import explain
 
 from .components import Components
 from .known import Known
+from .looks import Looks
 from .open_runs import OpenRuns
 from .texts import Texts
 from .users import Users, not_theirs
@@ -37,6 +38,7 @@ class Page:
         at_once: How many runs of the page may work at the same time; others wait.
         tab_of: Title of the tab that shows the runs of a stage.
         takes_runs: Whether visitors may import runs.
+        looks: When to look at a run again.
     """
 
     runs: OpenRuns
@@ -49,6 +51,7 @@ class Page:
     at_once: int
     tab_of: Callable[[str], str]
     takes_runs: bool = True
+    looks: Looks
 
 
 def user_of(request: gr.Request | None) -> str | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import gradio as gr
@@ -200,8 +201,8 @@ def look(
         shown = None
     state = "" if shown is None else shown.status.state
     events = [] if shown is None else shown.events()
-    # Of a hybrid that is not shown, the results that may be offered are in some folder.
-    seen = len(events) if shown else len(list(opened.root.glob("*")))
+    # Of a hybrid that is not shown, the results that may be offered are in some folder of a run.
+    seen = len(events) if shown else _changed(opened.root)
     now = (run_id, tuple(components), n_blocks, state, seen)
     if before == now:
         return gr.skip()
@@ -218,6 +219,11 @@ def look(
         *play(opened, run_id, components, n_blocks, *values)[:-1],
         now,
     ]
+
+
+def _changed(root: Path) -> int:
+    """When a run was made or deleted last."""
+    return root.stat().st_mtime_ns if root.is_dir() else 0
 
 
 def _weights(run: Run) -> tuple[float, ...]:

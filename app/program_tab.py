@@ -84,7 +84,7 @@ def _follow(page: Page, form: Form, cards: Cards, told: list[Block], seen: gr.St
     inputs = [page.shown, *hybrid, seen, *cards.sliders]
     outputs = [*hybrid, *cards.sliders, *cards.states, *told, seen]
     changed = (page.shown.change, form.components.change, form.n_blocks.change)
-    for event in (*changed, gr.Timer(TICK).tick):
+    for event in (*changed, *page.looks.again(TICK)):
         event(follow, inputs, outputs, **ALL_AT_ONCE)
 
 

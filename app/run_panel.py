@@ -91,8 +91,8 @@ class RunPanel:
             return draw(run, before, view, page.tab_of, user, pictures)
 
         outputs = [*drawn, *buttons, seen]
-        gr.Timer(TICK).tick(look, [page.shown, seen], outputs, **ALL_AT_ONCE)
-        page.shown.change(look, [page.shown, seen], outputs, **ALL_AT_ONCE)
+        for event in (page.shown.change, *page.looks.again(TICK, seen)):
+            event(look, [page.shown, seen], outputs, **ALL_AT_ONCE)
         resume = partial(Run.resume, at_once=page.at_once)
         for button, do in zip(buttons, (Run.stop, Run.kill, resume), strict=True):
             button.click(_acting(page, do), page.shown, None, **ALL_AT_ONCE)

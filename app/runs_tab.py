@@ -111,7 +111,7 @@ def build(page: Page) -> None:
 
     drawing = [table, listed, drawn, hint]
     gr.on(
-        [wanted.change, gr.Timer(TICK).tick, page.shown.change],
+        [wanted.change, page.shown.change, *page.looks.again(TICK)],
         look,
         [wanted, drawn],
         drawing,

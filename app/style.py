@@ -143,10 +143,10 @@ footer { display: none !important; }
 .sample p { margin: 2px 0; white-space: pre-wrap; }
 """.replace("INK", "rgb({}, {}, {})".format(*bytes.fromhex(INK[1:])))
 
-# The tab is kept in the address as ?tab=ID. A figure that was drawn on a hidden tab has no right
-# width: have it look again.
+# The tab is kept in the address as ?tab=ID, and the server is told which one it is, once Gradio has
+# made all its parts. A figure that was drawn on a hidden tab has no right width: have it look again.
 REMEMBER_TAB = """
-() => setTimeout(() => {
+() => new Promise((tell) => setTimeout(() => {
   const tab = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
   const id = TABS[tab?.textContent.trim()];
   if (id) {
@@ -155,7 +155,15 @@ REMEMBER_TAB = """
     window.history.replaceState({}, "", address);
   }
   window.dispatchEvent(new Event("resize"));
-}, 60)
+  let parts = 0;
+  const settle = (patience) => setTimeout(() => {
+    const now = document.querySelectorAll("#tabs .block").length;
+    if (patience === 0 || (now > 0 && now === parts)) { tell({ tab: id ?? "" }); return; }
+    parts = now;
+    settle(patience - 1);
+  }, 250);
+  settle(20);
+}, 60))
 """
 
 # Keeps ?run=ID in the address bar, so that a refresh, a bookmark or a link shows the same run.

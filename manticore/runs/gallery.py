@@ -36,6 +36,8 @@ COMPONENTS = "components."
 """Beginning of the names of the components' weights."""
 _PREFIX = "0-gallery-"
 """Ids sort by time: an entry comes before every run of somebody's own."""
+_OPENED_FILE = ".gallery"
+"""Has a line for each entry that was put among the runs."""
 
 
 def gallery_names() -> list[str]:
@@ -49,6 +51,16 @@ def gallery_names() -> list[str]:
     except FileNotFoundError:
         return []
     return [path.parent.name for path in entries if known.issuperset(_config(path).components)]
+
+
+def unopened_names(root: str | os.PathLike[str] | None = None) -> list[str]:
+    """Names of the bundled runs that were never put among the other runs: nobody has deleted them.
+
+    Args:
+        root: Folder of all runs; $MANTICORE_RUNS or ./runs if None.
+    """
+    opened = _opened(runs_root(root))
+    return [name for name in gallery_names() if name not in opened]
 
 
 def is_gallery_run(run_id: str) -> bool:
@@ -79,7 +91,16 @@ def open_gallery(name: str, root: str | os.PathLike[str] | None = None) -> Run:
     base = runs_root(root)
     if not (base / f"{_PREFIX}{name}").is_dir():
         _put(bundled("gallery") / name, base)
+        if name not in _opened(base):
+            with (base / _OPENED_FILE).open("a", encoding="utf-8") as opened:
+                opened.write(f"{name}\n")
     return get_run(f"{_PREFIX}{name}", base)
+
+
+def _opened(base: Path) -> list[str]:
+    """Names of the entries that were put under a folder of runs, whether they are there or not."""
+    file = base / _OPENED_FILE
+    return file.read_text(encoding="utf-8").split() if file.is_file() else []
 
 
 def _config(file: Path) -> RunConfig:

@@ -286,5 +286,28 @@ def test_program_by_skill_watch_refresh_and_go_on(app, page):
     page.locator("#program-status .status[data-run]").wait_for()
     page.reload()
     page.locator('#program-status .status[data-state="done"]').wait_for()
+    page.locator("#program-outcome .bartext").nth(1).wait_for()
+    page.locator("#program-mixture").get_by_text("combined").first.wait_for()
     (run,) = runs(app.root)
-    assert set(run.metrics()["tasks"]) == set(PROGRAMMED)
+    combined = run.metrics()["mixture_weights"]
+    columns = [f"{weight:.2f}" for row in combined for weight in row]
+    assert sorted(shares(page, "program-")) == sorted(columns)
+
+    # Moving a skill changes the mixture weights at once, here and in the diagram; they are kept.
+    before = page.locator("#program-picture").inner_text()
+    skills[PROGRAMMED[1]].fill("0")
+    skills[PROGRAMMED[1]].press("Tab")
+    page.wait_for_function(
+        "before => document.querySelector('#program-picture').innerText !== before", arg=before
+    )
+    page.locator("#diagram button.back:enabled").wait_for()
+    page.locator("#keep:enabled").click()
+    page.wait_for_url(lambda url: run.id not in url)
+    kept = runs(app.root)[0]
+    found = run.metrics()["tasks"][PROGRAMMED[0]]["mixture_weights"]
+    assert kept.metrics()["mixture_weights"] == [pytest.approx(row) for row in found]
+
+    # The next step is a button, which shows the new run on its own tab.
+    page.locator("#finetune").click()
+    page.locator("#status .status[data-run]").wait_for()
+    assert runs(app.root)[0].config.stage == "finetune"

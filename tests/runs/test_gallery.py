@@ -8,8 +8,9 @@ from manticore import runs
 from manticore.data import TextData
 from manticore.evaluate import perplexity
 from manticore.names import TASKS
-from manticore.runs.gallery import gallery_names, open_gallery
+from manticore.runs.gallery import gallery_names, open_gallery, unopened_names
 from manticore.runs.programmed import results_of
+from manticore.runs.trash import clear_trash, discard
 
 
 @pytest.mark.parametrize("name", gallery_names())
@@ -37,6 +38,12 @@ def test_a_bundled_run_is_as_good_as_it_was_measured(name: str, tmp_path: Path) 
     before = (run.folder / "config.json").stat().st_mtime_ns
     assert open_gallery(name, tmp_path).id == run.id
     assert (run.folder / "config.json").stat().st_mtime_ns == before
+    # Who deletes it is not given it again.
+    assert name not in unopened_names(tmp_path)
+    assert len(unopened_names(tmp_path)) == len(gallery_names()) - 1
+    discard(run)
+    clear_trash(tmp_path)
+    assert name not in unopened_names(tmp_path)
 
 
 def test_the_page_opens_with_a_search() -> None:
