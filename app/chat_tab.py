@@ -283,7 +283,7 @@ def _follow_run(page: Page, parts: Parts) -> None:
 
     page.shown.change(introduce, page.shown, parts.pick("how", "chat"), **ALL_AT_ONCE)
     seen = gr.State(None)
-    for event in (page.shown.change, *page.looks.again(5, seen)):
+    for event in (page.shown.change, *page.looks.again(5)):
         event(show_outcome, [page.shown, seen], [named["bars"], seen], **ALL_AT_ONCE)
 
 

@@ -115,7 +115,7 @@ def _remember(blocks: gr.Blocks, page: Page, tabs: gr.Tabs, last_run: gr.Browser
     waiting.tick(partial(_first, opened), shown, [shown, waiting], **ALL_AT_ONCE)
     names = json.dumps({tab.title: tab.id for tab in TABS})
     told, js = gr.JSON(visible=False), REMEMBER_TAB.replace("TABS", names)
-    tabs.change(page.looks.seen, told, page.looks.followers, js=js, **ALL_AT_ONCE)
+    tabs.change(page.looks.seen, told, page.looks.timers, js=js, **ALL_AT_ONCE)
     shown.change(None, shown, last_run, js=REMEMBER_RUN, **QUIETLY)
     shown.focus(lambda: gr.Dropdown(choices=opened.choices()), None, shown, **ALL_AT_ONCE)
 

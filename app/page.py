@@ -50,7 +50,7 @@ class Page:
     users: Users | None
     at_once: int
     tab_of: Callable[[str], str]
-    takes_runs: bool = True
+    takes_runs: bool
     looks: Looks
 
 

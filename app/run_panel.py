@@ -91,7 +91,7 @@ class RunPanel:
             return draw(run, before, view, page.tab_of, user, pictures)
 
         outputs = [*drawn, *buttons, seen]
-        for event in (page.shown.change, *page.looks.again(TICK, seen)):
+        for event in (page.shown.change, *page.looks.again(TICK)):
             event(look, [page.shown, seen], outputs, **ALL_AT_ONCE)
         resume = partial(Run.resume, at_once=page.at_once)
         for button, do in zip(buttons, (Run.stop, Run.kill, resume), strict=True):
@@ -219,7 +219,8 @@ def draw(
     picture = picture_of(run) if pictures is None else pictures.of(run)
     if before == picture.seen:
         return gr.skip()
-    figures, state = picture.figures, picture.row["state"]
+    # A copy for each who looks: Gradio takes updates apart when it sends them.
+    figures, state = [dict(update) for update in picture.figures], picture.row["state"]
     if before and before[:2] == picture.seen[:2]:
         figures = [gr.skip() for _ in figures]
     foreign = not_theirs(run, user)

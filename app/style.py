@@ -143,8 +143,8 @@ footer { display: none !important; }
 .sample p { margin: 2px 0; white-space: pre-wrap; }
 """.replace("INK", "rgb({}, {}, {})".format(*bytes.fromhex(INK[1:])))
 
-# The tab is kept in the address as ?tab=ID, and the server is told which one it is, once Gradio has
-# made all its parts. A figure that was drawn on a hidden tab has no right width: have it look again.
+# The tab is kept in the address as ?tab=ID, and the server is told which one it is. A figure that
+# was drawn on a hidden tab has no right width: have it look again.
 REMEMBER_TAB = """
 () => new Promise((tell) => setTimeout(() => {
   const tab = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
@@ -155,14 +155,7 @@ REMEMBER_TAB = """
     window.history.replaceState({}, "", address);
   }
   window.dispatchEvent(new Event("resize"));
-  let parts = 0;
-  const settle = (patience) => setTimeout(() => {
-    const now = document.querySelectorAll("#tabs .block").length;
-    if (patience === 0 || (now > 0 && now === parts)) { tell({ tab: id ?? "" }); return; }
-    parts = now;
-    settle(patience - 1);
-  }, 250);
-  settle(20);
+  tell({ tab: id ?? "" });
 }, 60))
 """
 

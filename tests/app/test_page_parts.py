@@ -3,7 +3,9 @@
 import json
 import re
 
+import gradio as gr
 import pytest
+from gradio.blocks import postprocess_update_dict
 
 from app import catalogue, run_panel, search_tab
 from app.after_search import settings_of
@@ -11,6 +13,7 @@ from app.cards import cards_html, toggled
 from app.hybrid_form import strategy_choices
 from app.open_runs import OpenRuns
 from app.presets import PRESETS, filled, usable_presets
+from app.shared import Shared
 from app.status import sample_html, status_html
 from app.tabs import TABS, tab_for
 from app.texts import Texts
@@ -140,6 +143,14 @@ def test_a_look_draws_what_is_new_and_only_that(tmp_path, run_id):
     assert "1,23" in drawn[0]
     assert not drawn[1]["visible"], "a static run has no colored text"
     assert figure_of(drawn[2])["layout"]["uirevision"] == run_id
+
+
+def test_all_who_look_are_sent_the_figures(tmp_path, run_id):
+    pictures = Shared(run_panel.picture_of, fresh_for=3600)
+    view, run = search_tab.VIEW, OpenRuns(tmp_path).find(run_id)
+    for _ in range(2):
+        drawn = run_panel.draw(run, None, view, str, pictures=pictures)
+        assert postprocess_update_dict(gr.Plot(), drawn[2])["value"]["plot"]
 
 
 def test_another_run_redraws_everything(tmp_path, run_id):

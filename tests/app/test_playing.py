@@ -9,6 +9,7 @@ import pytest
 from app import next_steps, program_tab
 from app.components import Components
 from app.known import Known
+from app.looks import Looks
 from app.open_runs import OpenRuns
 from app.page import Page
 from app.playing import Played, kept_name, look, play
@@ -139,6 +140,8 @@ def test_mixture_weights_are_kept_as_a_run(run: Run, monkeypatch: pytest.MonkeyP
         users=None,
         at_once=1,
         tab_of=str,
+        takes_runs=False,
+        looks=Looks(""),
     )
     chosen = program_tab._keep(page, run.id, "ana", *HYBRID, *values(memorization=0.5))
     assert chosen.value == run.id
