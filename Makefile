@@ -2,7 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
-# Modules are compiled when they are first imported: most of what is installed never is.
+# Modules are compiled when they are first imported: most of what is installed never is. What was
+# compiled is kept, whatever the environment says: torch and Transformers take 12 s without it, at
+# every start of every worker.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/pip install --quiet --no-compile --constraint $(LOCK)
 PACKAGING := pyproject.toml setup.py $(LOCK)
 # One environment; a stamp says what it has.
