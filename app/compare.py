@@ -22,7 +22,7 @@ def build(page: Page) -> None:
     Args:
         page: What the tabs share.
     """
-    with gr.Accordion("Compare runs", open=False, elem_id="compare") as panel:
+    with gr.Accordion("Compare runs", open=False, elem_id="compare-panel") as panel:
         chosen = gr.Dropdown(
             [],
             multiselect=True,

@@ -44,6 +44,7 @@ footer { display: none !important; }
   padding: 3px 16px; font-size: 0.9rem; background: none; color: inherit; }
 .walk-open:hover { border-color: var(--body-text-color-subdued); }
 #after-search { align-items: center; }
+#after-search > :first-child { flex: 1 0 100%; }
 .presets { gap: 6px; }
 .presets button { border-radius: 999px; font-weight: 500; }
 #asked { min-height: 1.3em; font-size: 0.9rem; }

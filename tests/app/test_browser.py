@@ -149,6 +149,13 @@ def test_build_search_watch_refresh_and_chat(app, page):
     page.locator("#probe").get_by_text("Held-out text at step 400").wait_for()
     assert "block 4: " in page.locator("#probe p span[title]").first.get_attribute("title")
 
+    # A second browser sees its figures as well.
+    other = page.context.browser.new_page()
+    other.set_default_timeout(PATIENCE)
+    other.goto(f"{app.url}?run={run.id}")
+    other.locator("#outcome .bartext").first.wait_for()
+    other.close()
+
     # What follows is one click away, and the same search can be changed and started again.
     page.locator("#after-search").get_by_role("button", name="Evaluate").wait_for()
     page.locator("#steps input[type=number]").fill("30")
@@ -202,12 +209,25 @@ def test_build_search_watch_refresh_and_chat(app, page):
     page.locator("#runs-export").click()
     with page.expect_download() as download:
         page.locator("#runs-download").click()
-    with zipfile.ZipFile(download.value.path()) as archive:
+    exported = app.root.parent / "exported.zip"
+    download.value.save_as(exported)
+    with zipfile.ZipFile(exported) as archive:
         assert f"{run.id}/hybrid/model.safetensors" in archive.namelist()
     page.locator("#runs-delete").click()
     page.locator("#runs-undo").click()
     row.first.click()
     page.wait_for_url(f"**run={run.id}*")
+
+    # It is imported again, and compared with the original.
+    with page.expect_file_chooser() as chooser:
+        page.locator("#runs-import").click()
+    chooser.value.set_files(exported)
+    page.wait_for_url(lambda url: run.id not in url)
+    page.get_by_text("Compare runs").click()
+    page.locator("#compare-runs .token").wait_for()
+    page.locator("#compare-runs input").press("ArrowDown")
+    page.locator("#compare-runs").get_by_role("option", selected=False).click()
+    page.locator("#compare-table th", has_text="held-out perplexity").wait_for()
 
     # The chat: a beginning to choose, who wrote which word, the components alone, an edit.
     page.get_by_role("tab", name="Chat").click()
@@ -251,9 +271,9 @@ def test_stop_resume_and_a_mistake(app, page):
     page.get_by_text("Advanced").click()
     page.get_by_label("Tokens per sequence").first.fill("16")
     page.get_by_label("Tokens per sequence").first.press("Tab")
-    page.locator("#start").click()
+    page.locator("#start").press("Enter")
     page.locator('.status[data-state="running"] >> text=/step/').wait_for()
-    page.locator("#stop").click()
+    page.locator("#stop").press("Enter")
     page.locator('.status[data-state="stopped"]').wait_for()
     page.locator("#resume").click()
     page.locator('.status[data-state="running"]').wait_for()
