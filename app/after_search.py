@@ -30,16 +30,13 @@ def build(page: Page) -> None:
     with gr.Row(visible=False, elem_id="after-search") as row:
         gr.HTML("<b>Continue with this hybrid</b> on the same text", padding=False)
         buttons = {label: gr.Button(label, size="sm", min_width=120) for label in STEPS}
-    seen = gr.State("")
 
-    def look(run_id: str | None, before: str) -> Any:
+    def is_done(run_id: str | None) -> bool:
         run = page.runs.find(run_id)
-        done = run is not None and run.status.state == "done" and bool(run.config.data)
-        now = f"{run_id} {done}"
-        return (gr.skip(), gr.skip()) if now == before else (gr.Row(visible=done), now)
+        return run is not None and run.status.state == "done" and bool(run.config.data)
 
-    for event in (page.shown.change, *page.looks.again(TICK)):
-        event(look, [page.shown, seen], [row, seen], **ALL_AT_ONCE)
+    for event in (page.shown.change, page.looks.noticed(TICK, is_done, [page.shown])):
+        event(lambda run_id: gr.Row(visible=is_done(run_id)), page.shown, row, **ALL_AT_ONCE)
     for label, button in buttons.items():
         start = _starting(page, *STEPS[label])
         button.click(start, page.shown, page.shown, api_visibility="private")

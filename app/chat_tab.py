@@ -283,7 +283,12 @@ def _follow_run(page: Page, parts: Parts) -> None:
 
     page.shown.change(introduce, page.shown, parts.pick("how", "chat"), **ALL_AT_ONCE)
     seen = gr.State(None)
-    for event in (page.shown.change, *page.looks.again(5)):
+
+    def stamp(run_id: str | None) -> int:
+        run = page.runs.find(run_id)
+        return 0 if run is None else sum(event["kind"] == "eval" for event in run.events())
+
+    for event in (page.shown.change, page.looks.noticed(5, stamp, [page.shown])):
         event(show_outcome, [page.shown, seen], [named["bars"], seen], **ALL_AT_ONCE)
 
 

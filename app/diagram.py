@@ -70,7 +70,12 @@ def build(page: Page) -> None:
             return gr.skip(), gr.skip()
         return scene | {"asking": asking}, now
 
-    for event in (page.shown.change, page.asking.change, *page.looks.again(TICK)):
+    def stamp(run_id: str | None) -> object:
+        run = page.runs.find(run_id)
+        return None if run is None else scenes.of(run)[0]
+
+    noticed = page.looks.noticed(TICK, stamp, [page.shown])
+    for event in (page.shown.change, page.asking.change, noticed):
         event(look, [page.shown, page.asking, seen], [shown, seen], **ALL_AT_ONCE)
 
 

@@ -1,17 +1,22 @@
 """Looks at a run again and again, while somebody sees the tab that shows it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
+
+from .page import ALL_AT_ONCE
 
 
 class Looks:
     """What the page looks at again and again: that of a tab only while the tab is seen.
 
     Each look costs the server some milliseconds for every open page, and a hidden tab needs none.
+    It costs the browser time for every output, even if nothing is new: so a look has one output,
+    and only what it notices is drawn.
 
     Args:
         first: Id of the tab that is seen at first.
@@ -35,12 +40,28 @@ class Looks:
         finally:
             self._tab = None
 
-    def again(self, seconds: float) -> list[Callable[..., Any]]:
-        """The events at which to look: the ticks of a timer, and that the tab is chosen.
+    def noticed(
+        self, seconds: float, stamp: Callable[..., object], inputs: Sequence[Block]
+    ) -> Callable[..., Any]:
+        """The event that something has changed.
 
         Args:
             seconds: Time between two looks.
+            stamp: What is looked at, given the values of the inputs: drawn anew where it changes.
+            inputs: The inputs.
         """
+        last = gr.State(None)
+
+        def look(*values: Any) -> Any:
+            now = repr(stamp(*values[:-1]))
+            return gr.skip() if now == values[-1] else now
+
+        for event in self._events(seconds):
+            event(look, [*inputs, last], last, **ALL_AT_ONCE)
+        return last.change
+
+    def _events(self, seconds: float) -> list[Callable[..., Any]]:
+        """The events at which to look: the ticks of a timer, and that the tab is chosen."""
         if self._tab is None:
             return [gr.Timer(seconds).tick]
         tab = str(self._tab.id)

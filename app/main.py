@@ -88,7 +88,24 @@ def build_page(options: Options) -> gr.Blocks:
                     tab.build(page)
         _remember(blocks, page, tabs, last_run)
         add_endpoints(page)
+        _leave_alone(blocks, gr.State())
     return blocks
+
+
+def _leave_alone(blocks: gr.Blocks, nothing: gr.State) -> None:
+    """Have looks show no sign of waiting anywhere.
+
+    For each part of the page that can show one, Gradio's script walks through all parts, three
+    times for each event: with the outputs of all looks among them, a page that only waits keeps a
+    processor busy.
+
+    Args:
+        blocks: The page.
+        nothing: What the browser does not show.
+    """
+    for function in blocks.fns.values():
+        if function.show_progress == "hidden":
+            function.show_progress_on = [nothing]
 
 
 def _remember(blocks: gr.Blocks, page: Page, tabs: gr.Tabs, last_run: gr.BrowserState) -> None:

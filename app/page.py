@@ -3,7 +3,7 @@
 import html
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -12,10 +12,12 @@ from manticore.views.wording import explain
 
 from .components import Components
 from .known import Known
-from .looks import Looks
 from .open_runs import OpenRuns
 from .texts import Texts
 from .users import Users, not_theirs
+
+if TYPE_CHECKING:
+    from .looks import Looks
 
 QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """For events that need no sign of waiting."""
@@ -51,7 +53,7 @@ class Page:
     at_once: int
     tab_of: Callable[[str], str]
     takes_runs: bool
-    looks: Looks
+    looks: "Looks"
 
 
 def user_of(request: gr.Request | None) -> str | None:

@@ -221,6 +221,19 @@ def look(
     ]
 
 
+def stamp(opened: OpenRuns, run_id: str | None) -> object:
+    """What `look` depends on, besides the form.
+
+    Args:
+        opened: The runs.
+        run_id: Id of the run that is shown.
+    """
+    run = opened.find(run_id)
+    if run is None or run.config.stage != "program":
+        return _changed(opened.root)
+    return run.status.state, len(run.events())
+
+
 def _changed(root: Path) -> int:
     """When a run was made or deleted last."""
     return root.stat().st_mtime_ns if root.is_dir() else 0

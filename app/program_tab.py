@@ -13,7 +13,7 @@ from manticore.runs.programmed import keep_weights, programmed_before, search_mo
 from . import next_steps
 from .code import code_of_form
 from .page import ALL_AT_ONCE, QUIETLY, Page, user_of, warn
-from .playing import TELL_DIAGRAM, TICK, Played, kept_name, look, play
+from .playing import TELL_DIAGRAM, TICK, Played, kept_name, look, play, stamp
 from .program_form import Form, config_from, lay_out
 from .run_panel import RunPanel, View, start
 from .skills import Cards, skill_cards, weights_of
@@ -84,7 +84,8 @@ def _follow(page: Page, form: Form, cards: Cards, told: list[Block], seen: gr.St
     inputs = [page.shown, *hybrid, seen, *cards.sliders]
     outputs = [*hybrid, *cards.sliders, *cards.states, *told, seen]
     changed = (page.shown.change, form.components.change, form.n_blocks.change)
-    for event in (*changed, *page.looks.again(TICK)):
+    noticed = page.looks.noticed(TICK, partial(stamp, page.runs), [page.shown])
+    for event in (*changed, noticed):
         event(follow, inputs, outputs, **ALL_AT_ONCE)
 
 

@@ -91,7 +91,12 @@ class RunPanel:
             return draw(run, before, view, page.tab_of, user, pictures)
 
         outputs = [*drawn, *buttons, seen]
-        for event in (page.shown.change, *page.looks.again(TICK)):
+
+        def stamp(run_id: str | None) -> object:
+            run = page.runs.find(run_id)
+            return pictures.of(run).seen if run and view.shows(run.config.stage) else run_id
+
+        for event in (page.shown.change, page.looks.noticed(TICK, stamp, [page.shown])):
             event(look, [page.shown, seen], outputs, **ALL_AT_ONCE)
         resume = partial(Run.resume, at_once=page.at_once)
         for button, do in zip(buttons, (Run.stop, Run.kill, resume), strict=True):

@@ -74,8 +74,11 @@ def build(page: Page) -> None:
     compare.build(page)
     listed, deleted, drawn = gr.State([]), gr.State(""), gr.State(None)
 
+    def list_of(text: str) -> dict[str, list[str]]:
+        return matching(page.runs, text, page.users)
+
     def look(text: str, before: Any) -> Any:
-        found = matching(page.runs, text, page.users)
+        found = list_of(text)
         rows = list(found.values())
         if rows == before:
             return gr.skip(), gr.skip(), gr.skip(), gr.skip()
@@ -111,7 +114,7 @@ def build(page: Page) -> None:
 
     drawing = [table, listed, drawn, hint]
     gr.on(
-        [wanted.change, page.shown.change, *page.looks.again(TICK)],
+        [wanted.change, page.shown.change, page.looks.noticed(TICK, list_of, [wanted])],
         look,
         [wanted, drawn],
         drawing,

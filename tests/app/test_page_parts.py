@@ -11,6 +11,7 @@ from app import catalogue, run_panel, search_tab
 from app.after_search import settings_of
 from app.cards import cards_html, toggled
 from app.hybrid_form import strategy_choices
+from app.looks import Looks
 from app.open_runs import OpenRuns
 from app.presets import PRESETS, filled, usable_presets
 from app.shared import Shared
@@ -160,6 +161,20 @@ def test_another_run_redraws_everything(tmp_path, run_id):
     seen = draw(opened.find(run_id), None)[-1]
     assert figure_of(draw(opened.find(other.name), seen)[2])["layout"]["uirevision"] == other.name
     assert "No run yet" in draw(None, seen)[0]
+
+
+def test_a_tab_is_looked_at_only_while_it_is_seen():
+    looks = Looks("first")
+    with gr.Blocks():
+        looks.noticed(1, str, [])  # above the tabs, always
+        with gr.Tabs():
+            for name in ("first", "second"):
+                with gr.Tab(name, id=name) as tab, looks.within(tab):
+                    looks.noticed(1, str, [])
+    assert [timer.active for timer in looks.timers] == [True, False]
+    assert [timer.active for timer in looks.seen({"tab": "second"})] == [False, True]
+    for told in (None, {}, {"tab": "no such tab"}):
+        assert [timer.active for timer in looks.seen(told)] == [True, True]
 
 
 @pytest.mark.parametrize(
