@@ -3,7 +3,7 @@
     python -m benchmarks.clients --clients 8 --seconds 120
 
 starts the page in a process of its own, a search, and clients that look once a second as browsers
-do: half of them at the running search, half at a finished run.
+do, and draw what has changed: half of them at the running search, half at a finished run.
 """
 
 import argparse
@@ -17,10 +17,12 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 
+from benchmarks.harness import save_results
 from manticore.runs import RunConfig, runs, start_run
 from manticore.runs.gallery import gallery_names, open_gallery
 
@@ -44,21 +46,31 @@ class Client(threading.Thread):
     def run(self) -> None:
         """Look until it is time to end."""
         config = self.http.get("/config").json()
-        ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
-        followers = [
-            called["id"]
-            for called in config["dependencies"]
-            if [ids["run"], "change"] in called["targets"] and len(called["inputs"]) == 2
+        parts, called = config["components"], config["dependencies"]
+        shown = next(part["id"] for part in parts if part["props"].get("elem_id") == "run")
+        timers = [p["id"] for p in parts if p["type"] == "timer" and p["props"]["active"]]
+        looks = [
+            look
+            for look in called
+            if shown in look["inputs"] and any([t, "tick"] in look["targets"] for t in timers)
         ]
+        draws = {
+            look["id"]: [d for d in called if [look["outputs"][0], "change"] in d["targets"]]
+            for look in looks
+        }
         while time.monotonic() < self.until:
             begun = time.monotonic()
-            for called in followers:
-                self._call(called)
+            for look in looks:
+                if self._call(look, shown):
+                    for draw in draws[look["id"]]:
+                        self._call(draw, shown)
             self.looks.append(time.monotonic() - begun)
             time.sleep(max(0.0, begun + 1 - time.monotonic()))
 
-    def _call(self, called: int) -> None:
-        body = {"data": [self.run_id, None], "fn_index": called, "session_hash": self.session}
+    def _call(self, called: dict[str, Any], shown: int) -> bool:
+        """Call a function of the page; says whether it has changed a state."""
+        data = [self.run_id if part == shown else None for part in called["inputs"]]
+        body = {"data": data, "fn_index": called["id"], "session_hash": self.session}
         self.http.post("/gradio_api/queue/join", json=body).raise_for_status()
         address = f"/gradio_api/queue/data?session_hash={self.session}"
         with self.http.stream("GET", address) as lines:
@@ -66,7 +78,8 @@ class Client(threading.Thread):
                 message = json.loads(line[5:]) if line.startswith("data:") else {}
                 if message.get("msg") == "process_completed":
                     self.largest = max(self.largest, len(line))
-                    return
+                    return bool(message["output"].get("changed_state_ids"))
+        raise RuntimeError(f"The page did not answer {called['id']}.")
 
 
 def measure(clients: int, seconds: float, root: Path) -> dict[str, float]:
@@ -130,4 +143,6 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=120)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(measure(given.clients, given.seconds, Path(folder) / "runs"), indent=1))
+        measured = measure(given.clients, given.seconds, Path(folder) / "runs")
+    print(json.dumps(measured, indent=1))
+    print(save_results("clients", {"setup": vars(given), "rows": [measured]}))
