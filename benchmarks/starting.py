@@ -27,9 +27,14 @@ from rich.table import Table
 
 import manticore as mc
 from app import search_tab
+from app.components import Components
+from app.known import Known
+from app.looks import Looks
+from app.open_runs import OpenRuns
+from app.page import Page
 from app.texts import Texts
 from benchmarks.harness import save_results
-from manticore.runs import Run, RunConfig, start_run
+from manticore.runs import Run, RunConfig, runs_root, start_run
 from manticore.runs.spare import SPARE
 
 STRATEGIES, WORKERS = ("routed", "darts"), ("new", "spare")
@@ -85,9 +90,22 @@ def _first_step(strategy: str, worker: str, repeats: int) -> dict[str, Any]:
 
 def _page_config(strategy: str) -> RunConfig:
     """The run that the page's form describes when only the strategy is chosen."""
-    texts = Texts()
+    texts, components = Texts(), Components()
     with gr.Blocks():
-        form = search_tab.lay_out(gr.Button(render=False), texts)
+        page = Page(
+            runs=OpenRuns(runs_root()),
+            shown=gr.Dropdown(),
+            asking=gr.State(),
+            texts=texts,
+            components=components,
+            known=Known(components),
+            users=None,
+            at_once=1,
+            tab_of=str,
+            takes_runs=False,
+            looks=Looks(""),
+        )
+        form = search_tab.lay_out(gr.Button(render=False), gr.HTML(render=False), page)
     values = {name: field.value for name, field in vars(form).items()}
     return search_tab.config_from(texts, **{**values, "strategy": strategy})
 
