@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from manticore.runs import Run
 from manticore.views.plots import outcome_figure, perplexity_figure
 
 from .beginnings import beginnings_for, how_it_reads, label_of
@@ -271,9 +272,12 @@ def _follow_run(page: Page, parts: Parts) -> None:
         ]
         return how_it_reads(run), gr.Chatbot(examples=examples)
 
+    def measured_of(run: Run | None) -> list[dict[str, Any]]:
+        return [] if run is None else [e for e in run.events() if e["kind"] == "eval"]
+
     def show_outcome(run_id: str | None, before: Any) -> Any:
         run = page.runs.find(run_id)
-        measured = [] if run is None else [e for e in run.events() if e["kind"] == "eval"]
+        measured = measured_of(run)
         now = (run and run.id, len(measured))
         if before == now:
             return gr.skip()
@@ -285,8 +289,7 @@ def _follow_run(page: Page, parts: Parts) -> None:
     seen = gr.State(None)
 
     def stamp(run_id: str | None) -> int:
-        run = page.runs.find(run_id)
-        return 0 if run is None else sum(event["kind"] == "eval" for event in run.events())
+        return len(measured_of(page.runs.find(run_id)))
 
     for event in (page.shown.change, page.looks.noticed(5, stamp, [page.shown])):
         event(show_outcome, [page.shown, seen], [named["bars"], seen], **ALL_AT_ONCE)

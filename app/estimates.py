@@ -111,9 +111,9 @@ def estimate_line(
         except (ValueError, LookupError, OSError) as error:
             return _faint(explain(error))
 
-    changes = [event for item in inputs if (event := getattr(item, "change", None))]
-    shown.value = write(*(getattr(item, "value", None) for item in inputs))
-    gr.on([*changes, page.shown.change], write, inputs, shown, **ALL_AT_ONCE)
+    # When the page is opened, not when it is laid out: a server answers before it reads runs.
+    gr.on(None, write, inputs, shown, **ALL_AT_ONCE)
+    page.shown.change(write, inputs, shown, **ALL_AT_ONCE)
 
 
 def _behind(config: RunConfig, said: Estimate, speed: Speed | None, machine: Machine) -> str:

@@ -14,7 +14,6 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from manticore.components.admission import input_rows
 from manticore.components.facts import Facts
-from manticore.components.families import UnknownFamilyError
 from manticore.components.inspection import family_spec
 from manticore.components.loading import explain_failure, read_config
 from manticore.components.own_tokenizer import fit_tokenizer, load_tokenizer
@@ -69,8 +68,6 @@ def examine(source: str, folder: Path | None = None) -> Examined:
         tokenizer = _tokenizer(source, place, where, model, needed=folder is None)
     except ComponentError:
         raise
-    except UnknownFamilyError as error:
-        raise ComponentError(f"'{source}' cannot be cut into blocks. {error}") from error
     except Exception as error:  # A strange configuration can make Transformers raise anything.
         raise ComponentError(explain_failure(source, place, family, error)) from error
     return Examined(facts, tokenizer)

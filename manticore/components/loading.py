@@ -119,8 +119,6 @@ def load_component(
         spec = family_spec(model)
     except ComponentError:
         raise
-    except UnknownFamilyError as error:
-        raise ComponentError(f"'{source}' cannot be cut into blocks. {error}") from error
     except Exception as error:  # A strange configuration can make Transformers raise anything.
         raise ComponentError(explain_failure(source, place, family, error)) from error
     component = Component(component_name(source), source, model, tokenizer, spec)
@@ -244,6 +242,8 @@ def explain_failure(source: str, place: Place, family: str | None, error: Except
         family: Its family, if that is known.
         error: What went wrong.
     """
+    if isinstance(error, UnknownFamilyError):
+        return f"'{source}' cannot be cut into blocks. {error}"
     if isinstance(error, SafetensorError):
         return (
             f"A safetensors file of '{source}' is damaged or cut short ({error}): copy or download "

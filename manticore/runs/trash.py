@@ -22,7 +22,12 @@ def discard(run: Run) -> None:
         OSError: The folder cannot be moved.
     """
     run.check_deletable()
-    run.folder.rename(run.folder.with_name(f"{_DELETED}{run.id}"))
+    run.folder.rename(_in_trash(run.folder))
+
+
+def _in_trash(folder: Path) -> Path:
+    """Where the folder of a run is while the run is deleted."""
+    return folder.with_name(f"{_DELETED}{folder.name}")
 
 
 def restore(run_id: str, root: str | os.PathLike[str] | None = None) -> Run:
@@ -38,7 +43,7 @@ def restore(run_id: str, root: str | os.PathLike[str] | None = None) -> Run:
         OSError: The folder cannot be moved.
     """
     folder = run_folder(run_id, root)
-    deleted = folder.with_name(f"{_DELETED}{run_id}")
+    deleted = _in_trash(folder)
     if not deleted.is_dir():
         raise KeyError(
             f"There is no deleted run {run_id!r} in {folder.parent}: it was cleared away."
@@ -57,8 +62,7 @@ def is_in_trash(run_id: str, root: str | os.PathLike[str] | None = None) -> bool
     Raises:
         ValueError: `run_id` does not have the form of an id.
     """
-    folder = run_folder(run_id, root)
-    return folder.with_name(f"{_DELETED}{run_id}").is_dir()
+    return _in_trash(run_folder(run_id, root)).is_dir()
 
 
 def clear_trash(root: str | os.PathLike[str] | None = None) -> int:
