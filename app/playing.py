@@ -187,8 +187,8 @@ def look(
         values: The task weights.
 
     Returns:
-        Updates of components, blocks, sliders, cards' states, notice, the button that offers
-        results, the picture, and the buttons to search and to keep; and what was seen.
+        Updates of components, blocks, sliders, cards' states, notice, and the button that offers
+        results; and what was seen.
     """
     run = opened.find(run_id)
     shown = run if run is not None and run.config.stage == "program" else None
@@ -216,7 +216,6 @@ def look(
         *(skill_html(_skill(task, skills)) for task in TASKS),
         _notice(played, shown, offered),
         gr.Button(visible=offered is not None),
-        *play(opened, run_id, components, n_blocks, *values)[:-1],
         now,
     ]
 

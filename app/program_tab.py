@@ -54,8 +54,8 @@ def build(page: Page) -> None:
 
     shown = [page.shown, form.components, form.n_blocks]
     changed = [picture, begin, keep]
-    _follow(page, form, cards, [notice, offer, *changed, block, words, text], seen)
-    _play(page, shown, cards, changed)
+    _follow(page, form, cards, [notice, offer, block, words, text], seen)
+    _play(page, shown, cards, changed, seen)
 
     # Gradio hands the request to the parameter that is annotated so.
     def search_now(run_id: str | None, request: gr.Request, *values: Any) -> Any:
@@ -89,11 +89,17 @@ def _follow(page: Page, form: Form, cards: Cards, told: list[Block], seen: gr.St
         event(follow, inputs, outputs, **ALL_AT_ONCE)
 
 
-def _play(page: Page, shown: list[Component], cards: Cards, changed: list[Component]) -> None:
-    """Have the sliders change the mixture weights at once, here and in the diagram."""
+def _play(
+    page: Page, shown: list[Component], cards: Cards, changed: list[Component], seen: gr.State
+) -> None:
+    """Have the sliders change the mixture weights at once, here and in the diagram.
+
+    What is new of the run comes in by the same event: a look that began before a slider moved would
+    otherwise take the movement back when it ends.
+    """
     mixed = gr.JSON(visible=False)
     gr.on(
-        [slider.change for slider in cards.sliders],
+        [*(slider.change for slider in cards.sliders), seen.change],
         partial(play, page.runs),
         [*shown, *cards.sliders],
         [*changed, mixed],

@@ -26,6 +26,11 @@ START_FRESH = launch.start_fresh_process
 WARM = Spare.warm
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First what takes longest: the other process has tests left to steal meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE of 600 entries: restores every text."""

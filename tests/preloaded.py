@@ -3,21 +3,24 @@
 from importlib import import_module
 
 import accelerate  # noqa: F401
-import numba  # noqa: F401
-import peft  # noqa: F401
+import datasets  # noqa: F401  (by accelerate, where there are two processes)
+import peft.utils.transformers_weight_conversion  # noqa: F401
 import pytest  # noqa: F401
-import torch  # noqa: F401
+import torch.distributed.checkpoint  # noqa: F401
+import torch.distributed.fsdp  # noqa: F401
 import transformers  # noqa: F401
 
 import manticore.components.mixers.fast
 import manticore.data
 import manticore.hybrid.build
+import manticore.ops.cpu.recurrence
+import manticore.ops.cpu.scan
 import manticore.runs.stages
 import manticore.runs.worker  # noqa: F401
-from manticore.names import STAGES
+from manticore.names import STAGES, STRATEGIES
 from tests.tiny import FAMILY_NAMES
 
-for stage in STAGES.values():
-    stage.load()
+for entry in (*STAGES.values(), *STRATEGIES.values()):
+    entry.load()
 for family in FAMILY_NAMES:
     import_module(f"transformers.models.{family}.modeling_{family}")

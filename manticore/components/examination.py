@@ -13,6 +13,7 @@ from huggingface_hub import metadata_load
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from manticore.components.admission import input_rows
+from manticore.components.building import one_at_a_time
 from manticore.components.facts import Facts
 from manticore.components.inspection import family_spec
 from manticore.components.loading import explain_failure, read_config
@@ -62,8 +63,7 @@ def examine(source: str, folder: Path | None = None) -> Examined:
     try:
         config = read_config(source, place, where)
         family = config.model_type
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
+        model = _without_weights(config)
         facts = _facts(model, family_spec(model), _languages(Path(place.root)))
         tokenizer = _tokenizer(source, place, where, model, needed=folder is None)
     except ComponentError:
@@ -80,6 +80,12 @@ def _untrained(source: str) -> Examined:
     except ValueError as error:
         raise ComponentError(f"'{source}' is not available. {error}") from error
     return Examined(_facts(model, family_spec(model), ()), tokenizer)
+
+
+@one_at_a_time
+def _without_weights(config: PreTrainedConfig) -> PreTrainedModel:
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
 
 
 def _facts(model: PreTrainedModel, spec: FamilySpec, languages: tuple[str, ...]) -> Facts:

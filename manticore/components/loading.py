@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from manticore.components.admission import check_causal, check_kind, check_weights, input_rows
+from manticore.components.building import one_at_a_time
 from manticore.components.damage import Damage
 from manticore.components.families import UnknownFamilyError
 from manticore.components.inspection import family_spec
@@ -152,6 +153,7 @@ def _inflict_damage(component: Component) -> None:
             raise ComponentError(f"'{component.source}' cannot be damaged so. {error}") from error
 
 
+@one_at_a_time
 def _load_model(
     source: str,
     place: Place,

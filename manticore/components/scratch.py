@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from manticore.components.building import one_at_a_time
 from manticore.names import choose
 
 SCRATCH_PREFIX = "scratch:"
@@ -74,6 +75,7 @@ def is_scratch(source: str) -> bool:
     return source.startswith(SCRATCH_PREFIX)
 
 
+@one_at_a_time
 def make_scratch(scratch: Scratch) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model, in evaluation mode, and its tokenizer of numbers."""
     config = AutoConfig.for_model(
@@ -91,6 +93,7 @@ def make_scratch(scratch: Scratch) -> tuple[PreTrainedModel, PreTrainedTokenizer
     return model, number_tokenizer(scratch.vocabulary)
 
 
+@one_at_a_time
 def untrained(model: PreTrainedModel) -> PreTrainedModel:
     """A model of the same configuration with new random weights, in evaluation mode.
 

@@ -17,6 +17,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from manticore.components.building import one_at_a_time
 from manticore.components.inspection import family_spec
 from manticore.components.mixers.fast import use_fast_mixers
 from manticore.components.runner import BlockRunner
@@ -48,6 +49,7 @@ class ManticoreForCausalLM(MixingHybrid):
             place; models with fresh weights if not given.
     """
 
+    @one_at_a_time
     def __init__(
         self, config: ManticoreConfig, components: Sequence[PreTrainedModel] | None = None
     ) -> None:

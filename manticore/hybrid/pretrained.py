@@ -14,6 +14,7 @@ from torch import nn
 from transformers import AutoTokenizer, GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
+from manticore.components.building import one_at_a_time
 from manticore.components.own_tokenizer import fit_tokenizer
 from manticore.components.places import ComponentError
 from manticore.hybrid.cache import own_cache
@@ -60,6 +61,7 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
     # Loading and saving -------------------------------------------------------------------------
 
     @classmethod
+    @one_at_a_time
     def from_pretrained(cls, source: str | PathLike[str] | None, *args: Any, **kwargs: Any) -> Self:
         """As in Transformers, but only from safetensors that hold every tensor of the hybrid.
 

@@ -104,6 +104,7 @@ def test_build_search_watch_refresh_and_chat(app, page):
     visitor.locator(".manticore-walk", has_text="Pick components").wait_for()
     visitor.get_by_role("button", name="Next", exact=True).click()
     visitor.locator(".manticore-walk", has_text="Look at a hybrid").wait_for()
+    visitor.locator("#mixture .js-plotly-plot").wait_for()  # until then Gradio shows its own
     assert barriers(visitor) == []
     visitor.keyboard.press("Escape")
     visitor.reload()
@@ -113,7 +114,7 @@ def test_build_search_watch_refresh_and_chat(app, page):
 
     page.locator("#text input").fill(str(text))
     page.locator("#text input").press("Enter")
-    page.locator("#steps input[type=number]").fill("400")
+    page.locator("#steps input[type=number]").fill("200")
     page.get_by_text("Advanced").click()
     page.get_by_label("Tokens per sequence").first.fill("16")
     page.get_by_label("Mixture learning rate").fill("0.3")
@@ -146,7 +147,7 @@ def test_build_search_watch_refresh_and_chat(app, page):
     page.locator(f'.status[data-run="{run.id}"]').wait_for()
     page.locator('.status[data-state="done"]').wait_for()
     page.locator("#outcome .bartext").first.wait_for()
-    page.locator("#probe").get_by_text("Held-out text at step 400").wait_for()
+    page.locator("#probe").get_by_text("Held-out text at step 200").wait_for()
     assert "block 4: " in page.locator("#probe p span[title]").first.get_attribute("title")
 
     # A second browser sees its figures as well.
@@ -162,7 +163,7 @@ def test_build_search_watch_refresh_and_chat(app, page):
     page.locator("#steps input[type=number]").press("Tab")
     page.locator("#search-again").click()
     page.wait_for_function(
-        "() => document.querySelector('#steps input[type=number]').value === '400'"
+        "() => document.querySelector('#steps input[type=number]').value === '200'"
     )
 
     # The diagram is mixed by hand: by the keyboard, by dragging, and back.

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,13 @@ def test_settings_come_with_the_tokenizer(component: Component, tmp_path: Path) 
     hybrid = _build([component("gpt2", width=24), folder])
     default = GenerationConfig().repetition_penalty
     assert hybrid.generation_config.repetition_penalty == default
+
+
+def test_threads_that_load_at_the_same_time_load_whole_hybrids(
+    component: Component, tmp_path: Path
+) -> None:
+    build_hybrid([component("gpt_neo"), component("mamba")], n_blocks=1).save_pretrained(tmp_path)
+    with ThreadPoolExecutor(4) as threads:
+        for hybrid in threads.map(ManticoreForCausalLM.from_pretrained, [tmp_path] * 12):
+            for model in hybrid.components:
+                assert model.get_output_embeddings().weight is model.get_input_embeddings().weight

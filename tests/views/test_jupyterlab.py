@@ -119,9 +119,17 @@ class Notebook:
             self.page.wait_for_timeout(200)
 
     def run_cell(self, index: int) -> None:
-        """Run a cell, without waiting for its end."""
-        self.page.locator(".jp-CodeCell .cm-content").nth(index).click()
-        self.page.keyboard.press("Shift+Enter")
+        """Run a cell, without waiting for its end.
+
+        A click misses where an output above grew meanwhile: the cell's number tells.
+        """
+        cell = self.page.locator(".jp-CodeCell").nth(index)
+        number = cell.locator(".jp-InputPrompt")
+        before = number.inner_text()
+        while number.inner_text() == before:
+            cell.locator(".cm-content").click()
+            self.page.keyboard.press("Shift+Enter")
+            self.page.wait_for_timeout(1000)
 
     def saved_kinds(self) -> list[set[str]]:
         """Save it, and tell the MIME types of its outputs."""
