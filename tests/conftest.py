@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,11 @@ WARM = Spare.warm
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """First what takes longest: the other process has tests left to steal meanwhile."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: each training collects garbage, and would look through it all."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Imported once by the server that forks workers for the tests: all that their work needs."""
 
+import gc
 from importlib import import_module
 
 import accelerate  # noqa: F401
@@ -24,3 +25,4 @@ for entry in (*STAGES.values(), *STRATEGIES.values()):
     entry.load()
 for family in FAMILY_NAMES:
     import_module(f"transformers.models.{family}.modeling_{family}")
+gc.freeze()  # as the spare worker does it
