@@ -7,7 +7,7 @@ import accelerate  # noqa: F401
 import datasets  # noqa: F401  (by accelerate, where there are two processes)
 import peft.utils.transformers_weight_conversion  # noqa: F401
 import pytest  # noqa: F401
-import torch.distributed.checkpoint  # noqa: F401
+import torch.distributed.checkpoint
 import torch.distributed.fsdp  # noqa: F401
 import transformers  # noqa: F401
 

@@ -10,7 +10,12 @@ from typing import Any
 
 import torch
 from huggingface_hub import metadata_load
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from manticore.components.admission import input_rows
 from manticore.components.building import one_at_a_time
