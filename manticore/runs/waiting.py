@@ -1,7 +1,8 @@
 """The process of a spare worker: `python -m manticore.runs.waiting`; see `spare`.
 
-It imports what runs need, waits for one line on its standard input, and is then the worker of the
-run that the line names. At the end of its input, without a line, it ends.
+It imports what runs need, tokenizes the bundled stories once per machine, waits for one line on its
+standard input, and is then the worker of the run that the line names. At the end of its input,
+without a line, it ends.
 """
 
 import gc
@@ -9,6 +10,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +28,7 @@ def main() -> int:
     listening = threading.Thread(target=_listen, args=(lines,))
     listening.start()
     import_for_runs()
+    prepare_texts(lambda: bool(lines))
     listening.join()
     job = json.loads(lines[0])
     _write_to(Path(job["log"]))
@@ -63,6 +66,33 @@ def import_for_runs() -> None:
         if scan_backend("cpu") == "numba":
             import manticore.ops.cpu.recurrence  # noqa: F401
     gc.freeze()  # what was imported stays: no collection of the run looks through it
+
+
+def prepare_texts(is_wanted: Callable[[], bool]) -> None:
+    """Put the bundled stories' tokens and floors into the cache, unless a run is waiting.
+
+    What cannot be prepared is left to the run, as above.
+
+    Args:
+        is_wanted: Whether a run is waiting; asked before each text.
+    """
+    from manticore.components.own_tokenizer import load_tokenizer
+    from manticore.components.places import locate
+    from manticore.components.zoo import zoo_names
+    from manticore.data import load_text
+    from manticore.data.resolve import STORIES
+    from manticore.data.token_ids import tokenizer_fingerprint
+
+    with suppress(Exception):
+        sources = [f"zoo:{name}" for name in zoo_names()]
+        loaded = [load_tokenizer(source, locate(source), {}) for source in sources]
+        different = {tokenizer_fingerprint(tokenizer): tokenizer for tokenizer in loaded}
+        # What the page begins with comes first.
+        for text in sorted(STORIES, key="stories-mixed".__ne__):
+            for tokenizer in different.values():
+                if is_wanted():
+                    return
+                _ = load_text(f"bundled:{text}", tokenizer=tokenizer, seq_len=2).floor
 
 
 def _write_to(log: Path) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import psutil
 import pytest
 
+from manticore import build_hybrid, load_text
 from manticore.names import PLUGINS_VARIABLE
-from manticore.runs import Run, launch, spare, start_run
+from manticore.runs import Run, launch, spare, start_run, waiting
 from manticore.runs.spare import SPARE
 from manticore.store.folder import LOG_FILE
 from manticore.store.status import process_started
@@ -88,6 +89,21 @@ def test_a_run_of_the_spare_equals_that_of_another_process(config, root):
     both = zip(*(run.hybrid().state_dict().values() for run in (warm, cold)), strict=True)
     assert all((one == other).all() for one, other in both)
     until(lambda: is_gone(pid))
+
+
+def test_while_it_waits_the_bundled_stories_are_tokenized(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("MANTICORE_CACHE", str(tmp_path))
+    waiting.prepare_texts(lambda: True)
+    assert list(tmp_path.iterdir()) == []
+    waiting.prepare_texts(lambda: False)
+    kept = set(tmp_path.rglob("*"))
+    caplog.set_level("INFO", "manticore.data")
+    hybrid = build_hybrid(["zoo:tales-neox", "zoo:novelas-mamba"], n_blocks=2)
+    for text in ("stories-mixed", "stories-en", "stories-es"):
+        data = load_text(f"bundled:{text}", tokenizer=hybrid.tokenizer, seq_len=128)
+        assert data.floor is not None
+    assert set(tmp_path.rglob("*")) == kept
+    assert "Tokenizing" not in caplog.text
 
 
 def test_a_killed_or_stopped_run_of_the_spare_is_resumed(config, root):
