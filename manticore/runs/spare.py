@@ -25,6 +25,8 @@ from manticore.paths import worker_environment
 
 REFILL_AFTER = 20.0
 """Seconds after which a spare that was taken is replaced: the run's first steps come first."""
+TEXTS = "texts"
+"""Argument with which a spare prepares texts as well."""
 _PACKAGE = Path(__file__).resolve().parent.parent
 _NOTED = {"TORCHINDUCTOR_CACHE_DIR"}
 """Variables that torch sets when it is imported, here as in the spare."""
@@ -54,12 +56,19 @@ class Spare:
                 return
             with suppress(OSError):
                 self._made_in = _surroundings()
+                # Where runs are expected again and again, and not within seconds.
+                texts = [] if self._refill_after is None else [TEXTS]
                 self._process = start_worker_process(
-                    "manticore.runs.waiting", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+                    "manticore.runs.waiting",
+                    *texts,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
                 )
 
     def keep(self, refill_after: float = REFILL_AFTER) -> None:
         """Make a spare, and another one a while after each launch, as long as this process lives.
+
+        These spares also tokenize the bundled stories, once per machine.
 
         Args:
             refill_after: Seconds between a launch and the next spare.

@@ -1,8 +1,8 @@
-"""The process of a spare worker: `python -m manticore.runs.waiting`; see `spare`.
+"""The process of a spare worker: `python -m manticore.runs.waiting [texts]`; see `spare`.
 
-It imports what runs need, tokenizes the bundled stories once per machine, waits for one line on its
-standard input, and is then the worker of the run that the line names. At the end of its input,
-without a line, it ends.
+It imports what runs need, waits for one line on its standard input, and is then the worker of the
+run that the line names. At the end of its input, without a line, it ends. With `texts` it puts the
+bundled stories into the cache of tokens before it waits.
 """
 
 import gc
@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from manticore.importing import without_collecting
+from manticore.runs.spare import TEXTS
 
 
 def main() -> int:
@@ -28,7 +29,8 @@ def main() -> int:
     listening = threading.Thread(target=_listen, args=(lines,))
     listening.start()
     import_for_runs()
-    prepare_texts(lambda: bool(lines))
+    if TEXTS in sys.argv[1:]:
+        prepare_texts(lambda: bool(lines))
     listening.join()
     job = json.loads(lines[0])
     _write_to(Path(job["log"]))
