@@ -3,8 +3,8 @@
 The first step after the click on Start on the page, with its defaults, and the first words in the
 color of their component in `manticore demo`: with a new worker, which must import everything, and
 with a spare one, which has done so, and for the page has tokenized the bundled stories. Medians, in
-seconds, with an empty cache. Whatever else the machine does slows both. The bars on two quiet cores:
-8 s and 15 s.
+seconds, with an empty cache. Whatever else the machine does slows both. The bars on two quiet
+cores: 8 s and 15 s.
 
     python -m benchmarks.starting
 """
