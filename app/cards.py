@@ -116,7 +116,8 @@ class _Words:
 
 def _card(name: str, title: str, words: _Words, color: str | None = None) -> str:
     """The card of a component; one without a color is not chosen, and says less."""
-    detail = "" if color is None or not words.facts else f"<span>{html.escape(words.facts)}</span>"
+    facts = words.facts if color else " · ".join(words.facts.split(" · ")[:2])
+    detail = f"<span>{html.escape(facts)}</span>" if facts else ""
     problem = f'<span class="problem">{html.escape(words.problem)}</span>' if words.problem else ""
     return (
         f'<button type="button" class="card{"" if color is None else " chosen"}" '

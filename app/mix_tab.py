@@ -13,7 +13,7 @@ from .measuring import PROMPT, asked_text, text_choices
 from .page import ALL_AT_ONCE, QUIETLY, Page
 
 HOW = (
-    "Mix by hand: drag a divider in the picture above, or click anywhere on a landscape below. A "
+    "Mix by hand: drag below the blocks of the picture above, or click anywhere on a landscape. A "
     "landscape shows the perplexity (lower is better) at every mixture: of all blocks together, "
     "and of one block while the others stay as found."
 )

@@ -15,11 +15,12 @@ HINTS = {
     "queued": "The hybrid is being built.",
     "running": "The lanes move as the mixture weights are searched.",
 }
-BY_HAND = "Drag a divider to mix by hand, or point at a part to read what it is."
+BY_HAND = "Drag {handle} to mix by hand, or point at a part to read what it is."
 ROUTED = (
     "Every token has mixture weights of its own, and the lanes show their mean: play the text, or "
-    "point at a word. Drag a divider to give all tokens the same."
+    "point at a word. Drag {handle} to give all tokens the same."
 )
+ALONE = "Point at a part to read what it is."
 
 
 def scene_of_run(seen: Snapshot, state: str = "done") -> dict[str, Any] | None:
@@ -38,7 +39,9 @@ def scene_of_run(seen: Snapshot, state: str = "done") -> dict[str, Any] | None:
     tokens = [] if probe is None else _played(probe)
     reading = Reading(sample["prompt"] if sample else "", tokens=tokens)
     task = (mixture or {}).get("task") or None
-    hint = HINTS.get(state, ROUTED if tokens else BY_HAND)
+    handle = "the point in a triangle" if K == 3 else "a divider"
+    by_hand = (ROUTED if tokens else BY_HAND).format(handle=handle)
+    hint = HINTS.get(state, by_hand if K > 1 else ALONE)
     if task and state == "running":
         hint = f"The hybrid learns the task {task}."
     return scene_of(

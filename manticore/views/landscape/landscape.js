@@ -254,16 +254,16 @@ class Curve extends Chart {
 class Triangle extends Chart {
   draw() {
     const { svg, chart, large, components } = this;
-    const edge = Math.min(this.width - 30, large ? 300 : 170);
-    const high = (edge * Math.sqrt(3)) / 2;
-    const left = large ? (this.width - edge) / 2 : 15;
-    const top = 16;
-    this.corners = [[left + edge / 2, top], [left, top + high], [left + edge, top + high]];
-    svg.setAttribute("height", top + high + 30);
-    const { shade } = this.scaled(high);
-    // Cells of a grid that is as coarse as what is measured so far.
+    // Cells of a grid that is as coarse as what is measured so far; half a cell is beyond each edge.
     const steps = Math.round(1 / Math.min(...chart.points.flatMap((p) => p.row).filter((share) => share > NEAR)));
+    const edge = Math.min(this.width, large ? 340 : 185) / (1 + 1 / steps);
     const radius = edge / steps / Math.sqrt(3);
+    const high = (edge * Math.sqrt(3)) / 2;
+    const left = (large ? this.width - edge : edge / steps) / 2;
+    const top = radius + (large ? 20 : 2);
+    this.corners = [[left + edge / 2, top], [left, top + high], [left + edge, top + high]];
+    svg.setAttribute("height", top + high + radius + (large ? 24 : 6));
+    const { shade } = this.scaled(high);
     for (const point of chart.points) {
       const [x, y] = this.spot(point.row);
       const cell = Array.from({ length: 6 }, (_, i) => {
@@ -280,9 +280,8 @@ class Triangle extends Chart {
     for (const [k, [x, y]] of this.corners.entries()) {
       make("circle", { cx: x, cy: y, r: 5, fill: components[k].color }, svg);
       if (!large) continue;
-      const anchor = ["middle", "end", "start"][k];
-      const shift = [[0, -10], [-10, 5], [10, 5]][k];
-      make("text", { x: x + shift[0], y: y + shift[1], "text-anchor": anchor }, svg).textContent = components[k].name;
+      const beyond = k === 0 ? -radius - 8 : radius + 18;
+      make("text", { x, y: y + beyond, "text-anchor": "middle" }, svg).textContent = components[k].name;
     }
   }
 
