@@ -17,13 +17,21 @@ from .page import ALL_AT_ONCE, Page
 from .shared import Shared
 
 TICK = 1.0
+SOON = (
+    "The picture of the hybrid appears here as soon as it is built. At the first visit a finished "
+    "one is unpacked, which takes some seconds."
+)
 _Scene = tuple[tuple[str, str, int], dict[str, Any] | None]
 DRAW = """
 let drawn = null;
+const soon = document.createElement("p");
+soon.className = "soon faint";
+soon.textContent = props.soon;
 const draw = () => {
   const scene = props.value;
-  if (!scene) { drawn?.destroy(); drawn = null; return; }
+  if (!scene) { drawn?.destroy(); drawn = null; place.replaceChildren(soon); return; }
   if (drawn) { drawn.update(scene); return; }
+  soon.remove();
   drawn = mount(place, scene, (weights) =>
     server.measure_by_hand({ run: props.value.id, weights, ...props.value.asking }));
 };
@@ -55,7 +63,7 @@ def build(page: Page) -> None:
         except (OSError, ValueError, RuntimeError, TypeError) as error:
             return {"error": explain(error)}
 
-    shown = hosted(MODULE, DRAW, measure_by_hand, elem_id="diagram")
+    shown = hosted(MODULE, DRAW, measure_by_hand, elem_id="diagram", soon=SOON)
     seen = gr.State(None)
 
     scenes = Shared(_scene_of, fresh_for=TICK)

@@ -40,6 +40,8 @@ MASTHEAD = (
     "read what the hybrid writes.</p>"
 )
 
+WHO = "Mix pretrained language models in your browser. Whoever runs this page has a name for you."
+
 
 def build_page(options: Options) -> gr.Blocks:
     """The whole page.
@@ -182,6 +184,7 @@ def launch(page: gr.Blocks, options: Options, **more: Any) -> None:
         server_port=options.port,
         share=options.share,
         auth=options.users.may_enter if options.users else None,
+        auth_message=WHO,
         theme=THEME,
         css=CSS,
         footer_links=[],

@@ -30,8 +30,9 @@ const say = (sentence) => {
 const look = async () => {
   clearTimeout(timer);
   const asked = JSON.stringify(props.value);
-  if (!props.value?.run || !visible) return;
-  if (begun !== asked) say("");
+  if (!visible) return;
+  if (!props.value?.run) return say("Choose a run above, or start one: its landscape appears here.");
+  if (begun !== asked) say("The hybrid is loaded …");
   begun = asked;
   const scene = await server.measure_landscape(props.value);
   if (asked !== JSON.stringify(props.value)) return look();

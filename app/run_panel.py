@@ -69,18 +69,17 @@ class RunPanel:
     def _plots(self) -> list[Component]:
         """A plot for each panel of the stage; those that are not wide stand side by side."""
         plots = []
-        before = Snapshot.before(self.view.stage)
         for wide, panels in groupby(panels_for(self.view.stage), key=lambda panel: panel.wide):
             with gr.Column() if wide else gr.Row():
-                plots += [self._place(panel, panel.figure(before)) for panel in panels]
+                plots += [self._place(panel) for panel in panels]
         return plots
 
-    def _place(self, panel: Panel, figure: Any) -> Component:
-        """Where a panel's figure or HTML is shown, with what there is before the run."""
-        shared = {"visible": figure is not None, "elem_id": f"{self.view.prefix}{panel.name}"}
+    def _place(self, panel: Panel) -> Component:
+        """Where a panel's figure or HTML is shown, once there is a run."""
+        shared = {"visible": False, "elem_id": f"{self.view.prefix}{panel.name}"}
         if panel.is_html:
-            return gr.HTML(figure, padding=False, **shared)
-        return gr.Plot(figure, label=panel.title, show_label=False, min_width=360, **shared)
+            return gr.HTML(padding=False, **shared)
+        return gr.Plot(label=panel.title, show_label=False, min_width=360, **shared)
 
     def _follow(self, buttons: list[gr.Button], drawn: list[Component]) -> None:
         page, view, seen = self.page, self.view, gr.State(None)
@@ -242,8 +241,7 @@ def _idle(run: Run | None, before: Any, view: View, tab_of: Callable[[str], str]
     now = None if run is None else run.id
     if before == now:
         return gr.skip()
-    empty = Snapshot.before(view.stage)
-    figures = [_plot(panel.figure(empty)) for panel in panels_for(view.stage)]
+    figures = [_plot(None) for _ in panels_for(view.stage)]
     off = gr.Button(visible=False)
     status = idle_html(view.button)
     if run is not None:

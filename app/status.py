@@ -36,7 +36,7 @@ def idle_html(button: str) -> str:
         button: Label of the button that starts one.
     """
     return _line(
-        f"<b>No run yet.</b> Choose components on the left and press {button}. The run continues "
+        f"<b>No run yet.</b> Choose components and press {button}. The run continues "
         "in the background, even if you close this page."
     )
 

@@ -70,6 +70,7 @@ footer { display: none !important; }
 .estimate { font-size: 0.9rem; }
 .estimate summary { cursor: pointer; }
 .estimate p { margin: 4px 0 0; font-size: 0.85rem; color: var(--body-text-color-subdued); }
+#diagram .soon { margin: 0; padding: 5rem 1rem; text-align: center; }
 .faint { color: var(--body-text-color-subdued); }
 .dot { display: inline-block; width: 10px; height: 10px; border-radius: 50%; margin-right: 7px; }
 .status { padding: 4px 2px 0; }

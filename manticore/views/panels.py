@@ -35,11 +35,6 @@ class Snapshot:
         """The snapshot of a run, taken now."""
         return cls(run.id, run.config.stage, run.events())
 
-    @classmethod
-    def before(cls, stage: str) -> "Snapshot":
-        """The snapshot of a run of this stage that has not started."""
-        return cls("", stage, [])
-
     def last(self, kind: str) -> Mapping[str, Any] | None:
         """The last event of a kind; None if there is none yet."""
         return next((event for event in reversed(self.events) if event["kind"] == kind), None)

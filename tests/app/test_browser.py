@@ -104,7 +104,6 @@ def test_build_search_watch_refresh_and_chat(app, page):
     visitor.locator(".manticore-walk", has_text="Pick components").wait_for()
     visitor.get_by_role("button", name="Next", exact=True).click()
     visitor.locator(".manticore-walk", has_text="Look at a hybrid").wait_for()
-    visitor.locator("#mixture .js-plotly-plot").wait_for()  # until then Gradio shows its own
     assert barriers(visitor) == []
     visitor.keyboard.press("Escape")
     visitor.reload()

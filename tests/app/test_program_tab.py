@@ -103,7 +103,7 @@ def test_each_tab_shows_its_own_runs_and_names_the_other(tmp_path):
     assert axis["ticktext"] == ["recall", "memorization", "combined"]
     elsewhere = draw(programmed, None, search_tab)
     assert "tab <b>Program</b>" in elsewhere[0]
-    assert not json.loads(elsewhere[2]["value"].plot)["data"]
+    assert not elsewhere[2]["visible"]
     config = RunConfig(components=["zoo:a"], n_blocks=1, data={"source": "x"})
     searched = type(programmed)(make_run_folder(config, root=tmp_path))
     assert "tab <b>Build and search</b>" in draw(searched, None)[0]

@@ -146,7 +146,7 @@ def test_a_narrow_terminal_loses_no_word() -> None:
 def test_the_panel_is_there_for_routed_runs_alone(run: Run) -> None:
     draw = PANELS["probe"].figure
     assert Words(str(draw(Snapshot.of(run)))).words == WORDS
-    assert draw(Snapshot.before("search")) is None
+    assert draw(Snapshot("", "search", [])) is None
     static = [event for event in run.events() if event["kind"] != "probe"]
     assert draw(Snapshot("x", "search", static)) is None
     assert "probe" not in [panel.name for panel in panels_for("program")]
