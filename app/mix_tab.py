@@ -31,7 +31,7 @@ const look = async () => {
   clearTimeout(timer);
   const asked = JSON.stringify(props.value);
   if (!visible) return;
-  if (!props.value?.run) return say("Choose a run above, or start one: its landscape appears here.");
+  if (!props.value?.run) return say("The landscape of the run that is chosen above appears here.");
   if (begun !== asked) say("The hybrid is loaded …");
   begun = asked;
   const scene = await server.measure_landscape(props.value);
