@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from manticore.views.colored_text import ColoredText
-from manticore.views.plots import loss_figure, mixture_figure, mixture_heatmap, outcome_figure
+from manticore.views.plots import (
+    loss_figure,
+    mixture_figure,
+    mixture_heatmap,
+    outcome_figure,
+    path_figure,
+)
 
 if TYPE_CHECKING:
     from manticore.runs import Run
@@ -124,6 +130,13 @@ register_panel(
     )
 )
 register_panel(Panel("mixture-now", "Mixture weights now", _mixture_now, wide=True))
+register_panel(
+    Panel(
+        "path",
+        "Way of the mixture weights of three components",
+        lambda seen: path_figure(seen.events, seen.id),
+    )
+)
 register_panel(Panel("loss", "Training loss", _loss))
 register_panel(
     Panel(

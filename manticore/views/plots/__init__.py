@@ -2,6 +2,7 @@
 
 from manticore.views.plots.loss import loss_figure
 from manticore.views.plots.mixture import mixture_figure, mixture_heatmap
+from manticore.views.plots.path import path_figure
 from manticore.views.plots.perplexity import outcome_figure, perplexity_figure, perplexity_label
 from manticore.views.plots.tasks import task_accuracies, task_figure
 from manticore.views.plots.theme import (
@@ -17,6 +18,7 @@ __all__ = [
     "mixture_figure",
     "mixture_heatmap",
     "outcome_figure",
+    "path_figure",
     "perplexity_figure",
     "perplexity_label",
     "short_names",
