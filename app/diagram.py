@@ -1,6 +1,5 @@
 """The diagram of the hybrid on the page: live while a run works, and mixed by hand."""
 
-from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
@@ -113,14 +112,9 @@ def measured(run: Run, asked: dict[str, Any]) -> dict[str, Any]:
     hybrid = hybrid_of(run)
     # Here, because torch takes seconds to import and the page must open at once; and after the
     # hybrid, which one thread at a time imports and loads.
-    from manticore.evaluate.by_hand import try_mixture_weights
+    from manticore.views.diagram.by_hand import answer
 
     text, prompt = asked_text(asked), prompt_of(run, asked)
-    tried = try_mixture_weights(hybrid, held_out(run.folder, text), prompt, asked.get("weights"))
-    return {
-        **asdict(tried),
-        "next": [{"text": text, "probability": share} for text, share in tried.next],
-        "prompt": prompt,
-        "compared": compared(run, text),
-        "about": f"measured on {text_label(run, text)}",
-    }
+    ids, ends = held_out(run.folder, text), compared(run, text)
+    about = f"measured on {text_label(run, text)}"
+    return answer(hybrid, ids, prompt, asked.get("weights"), ends, about)

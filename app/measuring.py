@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manticore.runs import Run
-from manticore.views.plots import short_names
 
 from .catalogue import TEXTS
 from .open_runs import hybrid_of
@@ -13,8 +12,6 @@ from .open_runs import hybrid_of
 if TYPE_CHECKING:
     import torch
 
-READ_SEQUENCES, READ_TOKENS = 4, 96
-"""Held-out text that is measured on, so little that an answer comes within a second."""
 PROMPT = "Once upon a time"
 LONGEST_PROMPT = 2000
 NO_TEXT = "bundled:stories-mixed"
@@ -71,9 +68,8 @@ def held_out(folder: Path, text: str) -> "torch.Tensor":
         OSError, ValueError: The text or the hybrid cannot be read.
     """
     # Here, because torch takes seconds to import and the page must open at once.
-    import torch
-
     from manticore.data import TextData
+    from manticore.views.diagram.by_hand import READ_TOKENS, beginnings
 
     run = Run(folder)
     tokenizer = hybrid_of(run).tokenizer
@@ -81,9 +77,7 @@ def held_out(folder: Path, text: str) -> "torch.Tensor":
     spec = {"source": text, "seq_len": READ_TOKENS} if text else run.config.data
     if not spec:
         spec = {"source": NO_TEXT, "seq_len": READ_TOKENS}
-    valid: Any = TextData.from_spec(spec, tokenizer).valid
-    n = min(READ_SEQUENCES, len(valid))
-    return torch.stack([valid[i]["input_ids"][:READ_TOKENS] for i in range(n)])
+    return beginnings(TextData.from_spec(spec, tokenizer))
 
 
 def compared(run: Run, text: str) -> list[tuple[str, float]]:
@@ -99,12 +93,6 @@ def compared(run: Run, text: str) -> list[tuple[str, float]]:
 
 @lru_cache(maxsize=64)
 def _compared(folder: Path, text: str, _source: Path, _changed: int) -> list[tuple[str, float]]:
-    from manticore.evaluate.by_hand import perplexity_at
+    from manticore.views.diagram.by_hand import ends_of
 
-    hybrid, ids = hybrid_of(Run(folder)), held_out(folder, text)
-    names = short_names(hybrid.component_names)
-    rows = [("as found", perplexity_at(hybrid, ids))]
-    for k, name in enumerate(names):
-        alone = [[float(i == k) for i in range(len(names))]] * hybrid.config.n_blocks
-        rows.append((f"{name} alone", perplexity_at(hybrid, ids, alone)))
-    return rows
+    return ends_of(hybrid_of(Run(folder)), held_out(folder, text))

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from manticore.registry import Entry, NameIn, Registry, UnknownNameError, choose
 
 __all__ = [
+    "HANDS",
     "PROJECTORS",
     "STAGES",
     "STRATEGIES",
@@ -276,6 +277,17 @@ VIEWS: Registry[Entry] = Registry(
     },
 )
 """Where a run can be watched. `home` is a function of a run."""
+
+HANDS: Registry[Entry] = Registry(
+    "way to mix by hand",
+    {
+        "notebook": Entry(
+            home="manticore.views.notebook.mixing:mix",
+            about="The diagram in a cell; dragging changes the hybrid.",
+        ),
+    },
+)
+"""Where a hybrid can be mixed by hand. `home` is a function of a hybrid, a text and a prompt."""
 
 PLUGINS_VARIABLE = "MANTICORE_PLUGINS"
 

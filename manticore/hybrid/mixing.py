@@ -1,12 +1,17 @@
 """The mixture weights of a hybrid, as its owner sees and sets them."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from manticore.hybrid.mixture import FixedMixture, check_mixture_weights
 from manticore.hybrid.pretrained import PretrainedHybrid
 from manticore.hybrid.routing import RoutedMixture, RouterSettings
+from manticore.names import HANDS
+
+if TYPE_CHECKING:
+    from manticore.data import TextData
 
 
 class MixingHybrid(PretrainedHybrid):
@@ -25,6 +30,24 @@ class MixingHybrid(PretrainedHybrid):
     def is_routed(self) -> bool:
         """Whether every token has mixture weights of its own."""
         return isinstance(self.mixture, RoutedMixture)
+
+    def mix(self, text: "TextData | str | None" = None, prompt: str = "Once upon a time") -> Any:
+        """The diagram of this hybrid in a notebook, whose dividers set its mixture weights.
+
+        Args:
+            text: What perplexity is measured on, or its source as for `load_text`; the bundled
+                stories in English and Spanish if None.
+            prompt: Beginning that is continued.
+
+        Returns:
+            The widget (`manticore.views.notebook.mixing.HybridWidget`).
+
+        Raises:
+            ModuleNotFoundError: The packages for notebooks are not installed.
+            ValueError: The hybrid has no tokenizer, or the prompt is empty.
+            OSError: The text cannot be read.
+        """
+        return HANDS.load("notebook")(self, text, prompt)
 
     def set_mixture_weights(self, alpha: torch.Tensor | Sequence) -> None:
         """Fix the mixture weights; a router is given up.

@@ -240,3 +240,30 @@ def test_a_page_that_is_reloaded_and_a_cell_that_is_run_again_show_the_run(
     colored = [text for text in words if "<Once>" in text]
     assert [text.split()[0] for text in words if text not in colored] == ["running", "done"]
     assert len(colored) == 2
+
+
+def test_a_hybrid_is_mixed_in_a_cell_and_by_a_cell(lab: Lab, page: "playwright.Page") -> None:
+    build = """
+import manticore as mc
+hybrid = mc.build_hybrid(["zoo:first", "zoo:second"], n_blocks=2)
+hybrid.set_mixture_weights([[0.5, 0.5], [0.5, 0.5]])
+hybrid.mix("bundled:stories-en?n_stories=40", prompt="The fox")
+"""
+    make_components(lab.folder / "zoo", build)
+    setting = "hybrid.set_mixture_weights([[0.25, 0.75], [1.0, 0.0]])"
+    notebook = Notebook(lab, page, "mix.ipynb", build.strip(), "hybrid.mixture_weights", setting)
+    notebook.run_cell(0)
+    page.locator(".mc-diagram .now", has_text="perplexity as found").wait_for()
+    page.locator(".mc-diagram .written", has_text="The fox").wait_for()
+    # A key on a divider changes the kernel's hybrid.
+    page.get_by_role("slider", name="Mixture weights of block 2").press("Home")
+    page.locator(".mc-diagram .now", has_text="mixed by hand").wait_for()
+    notebook.run_cell(1)
+    shown = page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea-output pre")
+    shown.get_by_text(re.compile(r"\[(1|0)\.0000, (1|0)\.0000\]")).wait_for()
+    # A cell moves the lanes.
+    notebook.run_cell(2)
+    first = page.get_by_role("slider", name="Mixture weights of block 1")
+    playwright.expect(first).to_have_attribute("aria-valuetext", re.compile("25%.*75%"))
+    page.get_by_role("button", name="Back to what was found").click()
+    page.locator(".mc-diagram .now", has_text="perplexity as found").wait_for()

@@ -39,9 +39,7 @@ def scene_of_run(seen: Snapshot, state: str = "done") -> dict[str, Any] | None:
     tokens = [] if probe is None else _played(probe)
     reading = Reading(sample["prompt"] if sample else "", tokens=tokens)
     task = (mixture or {}).get("task") or None
-    handle = "the point in a triangle" if K == 3 else "a divider"
-    by_hand = (ROUTED if tokens else BY_HAND).format(handle=handle)
-    hint = HINTS.get(state, by_hand if K > 1 else ALONE)
+    hint = HINTS.get(state, by_hand(K, plays=bool(tokens)))
     if task and state == "running":
         hint = f"The hybrid learns the task {task}."
     return scene_of(
@@ -53,6 +51,19 @@ def scene_of_run(seen: Snapshot, state: str = "done") -> dict[str, Any] | None:
         hint=hint,
         history=_history(seen, task),
     )
+
+
+def by_hand(n_components: int, plays: bool = False) -> str:
+    """What can be done with the diagram of a hybrid that is at rest.
+
+    Args:
+        n_components: Number of components.
+        plays: Whether it plays a text with routed mixture weights.
+    """
+    if n_components == 1:
+        return ALONE
+    handle = "the point in a triangle" if n_components == 3 else "a divider"
+    return (ROUTED if plays else BY_HAND).format(handle=handle)
 
 
 def _history(seen: Snapshot, task: str | None) -> list[tuple[str, Sequence[Sequence[float]]]]:
