@@ -9,6 +9,7 @@ from manticore.components.damage import Damage
 from manticore.components.facts import Facts
 from manticore.config.run import MAX_COMPONENTS
 from manticore.views.plots import component_colour, short_names
+from manticore.views.wording import count_label, family_label
 
 from .catalogue import card_of, component_choices, knowledge
 from .known import Known
@@ -19,27 +20,6 @@ element.addEventListener("click", (event) => {
   if (card) trigger("click", { component: card.dataset.component });
 });
 """
-FAMILIES = {
-    "bloom": "BLOOM",
-    "falcon_mamba": "Falcon Mamba",
-    "gemma2": "Gemma 2",
-    "gpt2": "GPT-2",
-    "gpt_neo": "GPT-Neo",
-    "gpt_neox": "GPT-NeoX",
-    "gptj": "GPT-J",
-    "llama": "Llama",
-    "mamba": "Mamba",
-    "mamba2": "Mamba-2",
-    "mistral": "Mistral",
-    "olmo2": "OLMo 2",
-    "opt": "OPT",
-    "phi": "Phi",
-    "qwen2": "Qwen2",
-    "qwen3": "Qwen3",
-    "recurrent_gemma": "RecurrentGemma",
-    "stablelm": "StableLM",
-}
-"""Families as people write them; others as Transformers does."""
 LANGUAGES = {
     "ar": "Arabic",
     "de": "German",
@@ -150,8 +130,8 @@ def _facts(facts: Facts, spoken: bool) -> str:
     """The facts in words, with the languages where the card does not tell them in a sentence."""
     context = f"context of {facts.context:,} tokens" if facts.context else "context of any length"
     said = [
-        FAMILIES.get(facts.family, facts.family),
-        f"{_count(facts.parameters)} parameters",
+        family_label(facts.family),
+        f"{count_label(facts.parameters)} parameters",
         f"{facts.depth} layers of width {facts.width:,}",
         context,
         f"vocabulary of {facts.vocabulary:,}",
@@ -159,13 +139,6 @@ def _facts(facts: Facts, spoken: bool) -> str:
     if spoken and facts.languages:
         said.append(", ".join(LANGUAGES.get(code, code) for code in facts.languages[:_MOST_SPOKEN]))
     return " · ".join(said)
-
-
-def _count(parameters: int) -> str:
-    """A number of parameters as people say it: `5.8 M`, `1.24 B`."""
-    if parameters >= 1e9:
-        return f"{parameters / 1e9:.2f} B"
-    return f"{parameters / 1e6:.1f} M" if parameters >= 1e5 else f"{parameters:,}"
 
 
 def _harm(name: str) -> tuple[str, str] | None:

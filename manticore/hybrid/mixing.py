@@ -31,6 +31,21 @@ class MixingHybrid(PretrainedHybrid):
         """Whether every token has mixture weights of its own."""
         return isinstance(self.mixture, RoutedMixture)
 
+    def __repr__(self) -> str:
+        """One line; `hybrid.components`, `.projectors` and `.mixture` tell of their modules."""
+        names, n_blocks = " + ".join(self.component_names), self.config.n_blocks
+        blocks = f"{n_blocks} block{'' if n_blocks == 1 else 's'}"
+        return (
+            f"{type(self).__name__}({names}, {blocks}, {self.config.projector} projectors, "
+            f"{'routed' if self.is_routed else 'static'} mixture weights)"
+        )
+
+    def _repr_html_(self) -> str:
+        # Here, as views stand on the engine.
+        from manticore.views.hybrid_html import hybrid_html
+
+        return hybrid_html(self)
+
     def mix(self, text: "TextData | str | None" = None, prompt: str = "Once upon a time") -> Any:
         """The diagram of this hybrid in a notebook, whose dividers set its mixture weights.
 

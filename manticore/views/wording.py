@@ -23,6 +23,28 @@ STATE_WORDS = {
 REACH = "anyone who can open the page can read its runs and start others"
 """What to know before the page is opened to others."""
 
+FAMILIES = {
+    "bloom": "BLOOM",
+    "falcon_mamba": "Falcon Mamba",
+    "gemma2": "Gemma 2",
+    "gpt2": "GPT-2",
+    "gpt_neo": "GPT-Neo",
+    "gpt_neox": "GPT-NeoX",
+    "gptj": "GPT-J",
+    "llama": "Llama",
+    "mamba": "Mamba",
+    "mamba2": "Mamba-2",
+    "mistral": "Mistral",
+    "olmo2": "OLMo 2",
+    "opt": "OPT",
+    "phi": "Phi",
+    "qwen2": "Qwen2",
+    "qwen3": "Qwen3",
+    "recurrent_gemma": "RecurrentGemma",
+    "stablelm": "StableLM",
+}
+"""Families as people write them; others as Transformers does."""
+
 
 def in_its_folder(run: "Run") -> str:
     """The flag that tells a command where a run is; "" where commands look by themselves."""
@@ -162,3 +184,19 @@ def _explain_value(problem: Mapping[str, Any]) -> str:
         return f"{where}: {text}" if where else text
     needed = re.sub("^[A-Z][a-z]+ should", "it should", problem["msg"])
     return f"{where} is {problem['input']!r:.60}: {needed}."
+
+
+def family_label(family: str) -> str:
+    """A family as people write it.
+
+    Args:
+        family: Its name in Transformers.
+    """
+    return FAMILIES.get(family, family)
+
+
+def count_label(parameters: int) -> str:
+    """A number of parameters as people say it: `5.8 M`, `1.24 B`."""
+    if parameters >= 1e9:
+        return f"{parameters / 1e9:.2f} B"
+    return f"{parameters / 1e6:.1f} M" if parameters >= 1e5 else f"{parameters:,}"
