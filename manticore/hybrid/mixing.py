@@ -1,7 +1,7 @@
 """The mixture weights of a hybrid, as its owner sees and sets them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -12,6 +12,7 @@ from manticore.names import HANDS
 
 if TYPE_CHECKING:
     from manticore.data import TextData
+    from manticore.hybrid.modeling import ManticoreForCausalLM
 
 
 class MixingHybrid(PretrainedHybrid):
@@ -33,7 +34,7 @@ class MixingHybrid(PretrainedHybrid):
 
     def __repr__(self) -> str:
         """One line; `hybrid.components`, `.projectors` and `.mixture` tell of their modules."""
-        names, n_blocks = " + ".join(self.component_names), self.config.n_blocks
+        names, n_blocks = " + ".join(self.config.component_names), self.config.n_blocks
         blocks = f"{n_blocks} block{'' if n_blocks == 1 else 's'}"
         return (
             f"{type(self).__name__}({names}, {blocks}, {self.config.projector} projectors, "
@@ -44,7 +45,7 @@ class MixingHybrid(PretrainedHybrid):
         # Here, as views stand on the engine.
         from manticore.views.hybrid_html import hybrid_html
 
-        return hybrid_html(self)
+        return hybrid_html(cast("ManticoreForCausalLM", self))
 
     def mix(self, text: "TextData | str | None" = None, prompt: str = "Once upon a time") -> Any:
         """The diagram of this hybrid in a notebook, whose dividers set its mixture weights.

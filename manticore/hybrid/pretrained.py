@@ -110,6 +110,7 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
             hybrid.tokenizer = tokenizer
         return loaded if with_report else hybrid
 
+    @one_at_a_time
     def save_pretrained(
         self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any
     ) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.utils import are_progress_bars_disabled
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+from transformers.utils import logging
 
 from manticore import ManticoreForCausalLM, build_hybrid
 from tests.tiny import FAMILY_NAMES, VOCAB_SIZE, make_tokenizer, save_component
@@ -229,3 +231,13 @@ def test_threads_that_load_at_the_same_time_load_whole_hybrids(
         for hybrid in threads.map(ManticoreForCausalLM.from_pretrained, [tmp_path] * 12):
             for model in hybrid.components:
                 assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def test_loading_and_saving_show_no_progress_bars_and_leave_those_of_others(
+    component: Component, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _build([component("gpt_neo"), component("mamba")]).save_pretrained(tmp_path)
+    ManticoreForCausalLM.from_pretrained(tmp_path)
+    assert "it/s" not in capfd.readouterr().err
+    assert logging.is_progress_bar_enabled()
+    assert not are_progress_bars_disabled()
