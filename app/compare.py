@@ -4,16 +4,10 @@ from typing import Any
 
 import gradio as gr
 
-from manticore.runs import Run
-from manticore.views.differences import differences, differences_html
+from manticore.views.comparison import MOST, compare
 from manticore.views.plots.comparing import comparison_figure
-from manticore.views.terminal.tables import outcome_label
 
 from .page import ALL_AT_ONCE, Page
-from .status import run_label
-
-MOST = 6
-"""Runs that can be told apart in one figure."""
 
 
 def build(page: Page) -> None:
@@ -38,26 +32,12 @@ def build(page: Page) -> None:
         chosen = before or ([run_id] if run_id else [])
         return gr.Dropdown(choices=page.runs.choices(), value=chosen)
 
-    def compare(ids: list[str]) -> Any:
+    def show(ids: list[str]) -> Any:
         found = [run for run_id in ids or () if (run := page.runs.find(run_id)) is not None]
-        return compared(found)
+        if len(found) < 2:
+            return comparison_figure([]), ""
+        comparison = compare(found)
+        return comparison.figure, comparison.to_html()
 
     panel.expand(offer, [page.shown, chosen], chosen, **ALL_AT_ONCE)
-    chosen.change(compare, chosen, [figure, table], **ALL_AT_ONCE)
-
-
-def compared(runs: list[Run]) -> tuple[Any, str]:
-    """The figure and the table of differences.
-
-    Args:
-        runs: The runs.
-    """
-    labels = [run_label(run) for run in runs]
-    figure = comparison_figure(
-        [(label, run.events()) for label, run in zip(labels, runs, strict=True)]
-    )
-    if len(runs) < 2:
-        return figure, ""
-    outcomes = [outcome_label(run, run.summary()["metrics"]) for run in runs]
-    rows = {"held-out perplexity": outcomes, **differences([run.config for run in runs])}
-    return figure, differences_html(labels, rows)
+    chosen.change(show, chosen, [figure, table], **ALL_AT_ONCE)

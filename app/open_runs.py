@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from manticore.runs import Run, get_run, runs
 from manticore.runs.gallery import is_gallery_run
-
-from .status import run_label
+from manticore.views.comparison import run_label
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM

@@ -3,30 +3,14 @@
 import html
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from manticore.config.programming import ProgramConfig
 from manticore.runs import Run, runs_root
-from manticore.views.plots import short_names
 from manticore.views.wording import facts, in_its_folder, short_task, state_words
 
 NEWEST = 3
 """Warnings shown without a click."""
-
-
-def run_label(run: Run) -> str:
-    """A run in one line, for the list: its name or its components, stage, blocks and date."""
-    config = run.config
-    what = " + ".join(short_names(config.components))
-    name = run.name
-    if name and name != config.stage:
-        # What a recipe called it; a name that somebody gave later is kept as it is.
-        what = name.removesuffix(config.stage).strip() if name == config.name else name
-    when = datetime.fromtimestamp(run.status.created).strftime("%m-%d %H:%M")
-    whose = f"{config.owner}: " if config.owner else ""
-    stage = config.stage.replace("-", " ")
-    return f"{whose}{what} · {stage} · {config.n_blocks} blocks · {when}"
 
 
 def idle_html(button: str) -> str:

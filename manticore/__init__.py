@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from manticore.recipes.sweeping import sweep
     from manticore.suite.mad import mad_suite
     from manticore.views.colored_text import show_text
+    from manticore.views.comparison import compare
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ _HOMES = {
     "Run": "manticore.api",
     "alignment_error": "manticore.evaluate",
     "build_hybrid": "manticore.hybrid",
+    "compare": "manticore.views.comparison",
     "evaluate": "manticore.api",
     "export_run": "manticore.archive",
     "finetune": "manticore.api",
@@ -72,6 +74,7 @@ __all__ = [
     "Run",
     "alignment_error",
     "build_hybrid",
+    "compare",
     "evaluate",
     "export_run",
     "finetune",

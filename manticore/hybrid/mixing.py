@@ -13,6 +13,7 @@ from manticore.names import HANDS
 if TYPE_CHECKING:
     from manticore.data import TextData
     from manticore.hybrid.modeling import ManticoreForCausalLM
+    from manticore.views.colored_text import ColoredText
 
 
 class MixingHybrid(PretrainedHybrid):
@@ -46,6 +47,19 @@ class MixingHybrid(PretrainedHybrid):
         from manticore.views.hybrid_html import hybrid_html
 
         return hybrid_html(cast("ManticoreForCausalLM", self))
+
+    def show_text(self, text: str) -> "ColoredText":
+        """A text in the colors of the components, as `mc.show_text` has it.
+
+        Args:
+            text: Any text.
+
+        Raises:
+            ValueError: The hybrid has no tokenizer, or the text is empty.
+        """
+        from manticore.views.colored_text import show_text
+
+        return show_text(cast("ManticoreForCausalLM", self), text)
 
     def mix(self, text: "TextData | str | None" = None, prompt: str = "Once upon a time") -> Any:
         """The diagram of this hybrid in a notebook, whose dividers set its mixture weights.

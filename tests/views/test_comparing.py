@@ -1,8 +1,14 @@
 """Runs next to each other: their perplexities, and what differs between them."""
 
+from pathlib import Path
 from typing import Any
 
-from manticore.runs import RunConfig
+import pytest
+
+import manticore as mc
+from manticore.runs import Run, RunConfig
+from manticore.runs.launch import make_run_folder
+from manticore.store.events import EventWriter
 from manticore.views.differences import differences, differences_html
 from manticore.views.plots.comparing import comparison_figure
 
@@ -54,3 +60,26 @@ def test_only_what_differs_is_listed() -> None:
     table = differences_html(["one", "<b>"], found)
     assert "zoo:&lt;c&gt;" in table
     assert "<b>" not in table
+
+
+def _searched(root: Path, steps: int, perplexity: float) -> Run:
+    config = RunConfig(
+        components=["zoo:a", "zoo:<b>"], n_blocks=2, data={"source": "x"}, options={"steps": steps}
+    )
+    folder = make_run_folder(config, root=root)
+    with EventWriter(folder) as events:
+        events.emit("eval", step=steps, metrics={"perplexity": perplexity})
+    return Run(folder)
+
+
+def test_runs_are_compared_in_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [_searched(tmp_path, 10, 9.0), _searched(tmp_path, 20, 8.0)]
+    found = mc.compare(runs)
+    assert found.rows == {"held-out perplexity": ["9.00", "8.00"], "options.steps": ["10", "20"]}
+    assert len(found.figure.data) == 2
+    assert "&lt;b&gt;" in found.to_html()
+    assert "options.steps: 10 | 20" in str(found)
+    found._ipython_display_()
+    assert "HTML object" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="Two to 6 runs can be compared, and not 1"):
+        mc.compare(runs[:1])

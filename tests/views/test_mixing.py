@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+import manticore as mc
 from manticore import ManticoreForCausalLM, build_hybrid, load_text
 from manticore.evaluate.by_hand import perplexity_at
 from manticore.hybrid.routing import RouterSettings
@@ -94,3 +95,8 @@ def test_the_text_is_the_beginning_of_the_held_out_part(widget, hybrid, tmp_path
     data = load_text(tmp_path / "text.txt", tokenizer=hybrid.tokenizer, seq_len=32)
     assert torch.equal(widget._ids, beginnings(data))
     assert torch.equal(widget._ids[0], data.valid[0]["input_ids"])
+
+
+def test_a_text_is_shown_in_colors(hybrid) -> None:
+    hybrid.set_mixture_weights(SOME)
+    assert hybrid.show_text("The fox").to_html() == mc.show_text(hybrid, "The fox").to_html()
