@@ -75,10 +75,10 @@ def _searched(root: Path, steps: int, perplexity: float) -> Run:
 def test_runs_are_compared_in_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [_searched(tmp_path, 10, 9.0), _searched(tmp_path, 20, 8.0)]
     found = mc.compare(runs)
-    assert found.rows == {"held-out perplexity": ["9.00", "8.00"], "options.steps": ["10", "20"]}
+    assert found.rows == {"held-out perplexity": ["9.00", "8.00"], "steps": ["10", "20"]}
     assert len(found.figure.data) == 2
     assert "&lt;b&gt;" in found.to_html()
-    assert "options.steps: 10 | 20" in str(found)
+    assert "steps: 10 | 20" in str(found)
     found._ipython_display_()
     assert "HTML object" in capsys.readouterr().out
     with pytest.raises(ValueError, match="Two to 6 runs can be compared, and not 1"):
