@@ -236,7 +236,10 @@ def test_threads_that_load_at_the_same_time_load_whole_hybrids(
 def test_loading_and_saving_show_no_progress_bars_and_leave_those_of_others(
     component: Component, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    _build([component("gpt_neo"), component("mamba")]).save_pretrained(tmp_path)
+    logging.enable_progress_bar()  # a command has turned them off, if one ran in this process
+    parts = [component("gpt_neo"), component("mamba")]
+    capfd.readouterr()  # what saving these has shown
+    _build(parts).save_pretrained(tmp_path)
     ManticoreForCausalLM.from_pretrained(tmp_path)
     assert "it/s" not in capfd.readouterr().err
     assert logging.is_progress_bar_enabled()
