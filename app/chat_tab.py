@@ -252,6 +252,13 @@ def _wire_what_follows(page: Page, parts: Parts, stops: Stops) -> None:
         **ALL_AT_ONCE,
     )
     coloring.then(show_components, inputs, outputs, **WRITING)
+    # Whoever takes an answer back while its words are colored is not to see them afterwards.
+    coloring.then(
+        lambda finished: "" if finished is None else gr.skip(),
+        named["answer"],
+        named["words"],
+        **ALL_AT_ONCE,
+    )
     named["compares"].change(show_components, inputs, outputs, **WRITING)
     named["stop_components"].click(stop, None, None, **ALL_AT_ONCE)
 
