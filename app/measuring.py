@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manticore.runs import Run
+from manticore.views.diagram.scene import PROMPT, TEXT
 
 from .catalogue import TEXTS
 from .open_runs import hybrid_of
@@ -12,10 +13,7 @@ from .open_runs import hybrid_of
 if TYPE_CHECKING:
     import torch
 
-PROMPT = "Once upon a time"
 LONGEST_PROMPT = 2000
-NO_TEXT = "bundled:stories-mixed"
-"""Text for the hybrid of a run that has none of its own, such as a program."""
 OWN_TEXT = ("The run's own text", "")
 
 
@@ -43,7 +41,7 @@ def text_label(run: Run, text: str) -> str:
         run: The run whose hybrid reads it.
         text: One of `text_choices`.
     """
-    source = text or run.config.data.get("source", NO_TEXT)
+    source = text or run.config.data.get("source", TEXT)
     known = {value: label for label, value in TEXTS}
     name = known.get(source, Path(str(source)).name)
     return f"{name[0].lower()}{name[1:]}, held out" if source in known else f"{name}, held out"
@@ -76,7 +74,7 @@ def held_out(folder: Path, text: str) -> "torch.Tensor":
     assert tokenizer is not None, "a run saves it with its hybrid"
     spec = {"source": text, "seq_len": READ_TOKENS} if text else run.config.data
     if not spec:
-        spec = {"source": NO_TEXT, "seq_len": READ_TOKENS}
+        spec = {"source": TEXT, "seq_len": READ_TOKENS}
     return beginnings(TextData.from_spec(spec, tokenizer))
 
 

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 RECENT = 30
 """Runs in the list."""
 LOADING = threading.Lock()
-"""One thread at a time: Transformers can neither be imported by two at once, nor load two models at
-once, which it builds in contexts that all threads share."""
+"""One thread at a time: Transformers cannot be imported by two at once, and a hybrid that several
+ask for is loaded once."""
 _KEPT = 64
 """Runs that stay open: in a workshop many pages look at different runs in turn."""
 

@@ -14,6 +14,8 @@ from manticore.hybrid.mixture import check_mixture_weights
 from manticore.hybrid.parts import evaluating
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from manticore.hybrid import ManticoreForCausalLM
 
 CONTINUED_TOKENS = 16
@@ -76,8 +78,7 @@ def try_mixture_weights(
     Raises:
         ValueError: Wrong mixture weights, an empty prompt, or a hybrid without a tokenizer.
     """
-    if hybrid.tokenizer is None or not prompt.strip():
-        raise ValueError("Nothing can be continued: give a prompt, and a hybrid with a tokenizer.")
+    tokenizer = continuing_tokenizer(hybrid, prompt)
     begun, most = fitting_prompt(hybrid, prompt, CONTINUED_TOKENS)
     with evaluating(hybrid):
         written = hybrid.generate(
@@ -89,14 +90,25 @@ def try_mixture_weights(
             **_options(hybrid, mixture_weights),
         )
     shares, tokens = written.logits[0][0].float().softmax(dim=-1).topk(LIKELIEST)
-    texts = [token_texts(hybrid.tokenizer, [token])[0] for token in tokens.tolist()]
+    texts = [token_texts(tokenizer, [token])[0] for token in tokens.tolist()]
     new = written.sequences[0, begun.shape[1] :]
-    after = str(hybrid.tokenizer.decode(new, skip_special_tokens=True))
+    after = str(tokenizer.decode(new, skip_special_tokens=True))
     return Tried(
         perplexity_at(hybrid, input_ids, mixture_weights),
         list(zip(texts, shares.tolist(), strict=True)),
         after,
     )
+
+
+def continuing_tokenizer(hybrid: "ManticoreForCausalLM", prompt: str) -> "PreTrainedTokenizerBase":
+    """The tokenizer that a prompt is read with; what cannot be continued is refused.
+
+    Raises:
+        ValueError: An empty prompt, or a hybrid without a tokenizer.
+    """
+    if hybrid.tokenizer is None or not prompt.strip():
+        raise ValueError("Nothing can be continued: give a prompt, and a hybrid with a tokenizer.")
+    return hybrid.tokenizer
 
 
 def _options(

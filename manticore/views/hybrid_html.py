@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from manticore.hybrid.outline import outline
 from manticore.views.plots.theme import MUTED, component_colour, short_names, translucent
+from manticore.views.skills import STRONGEST
 from manticore.views.wording import count_label, family_label
 
 if TYPE_CHECKING:
@@ -51,10 +52,8 @@ def _row(k: int, name: str, component: dict[str, Any], shares: list[float]) -> s
     for block, share in enumerate(shares):
         first, last = component["cuts"][block] + 1, component["cuts"][block + 1]
         layers = f"layer {first}" if first == last else f"layers {first} to {last}"
-        cells += (
-            f'<td title="{layers}" style="{CELL};background:{translucent(color, 0.6 * share)}">'
-            f"{share:.0%}</td>"
-        )
+        shade = translucent(color, STRONGEST * share)
+        cells += f'<td title="{layers}" style="{CELL};background:{shade}">{share:.0%}</td>'
     return f"<tr>{cells}</tr>"
 
 

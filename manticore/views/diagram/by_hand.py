@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 READ_SEQUENCES, READ_TOKENS = 4, 96
 """Held-out text that is measured on, so little that an answer comes within a second."""
-PROMPT = "Once upon a time"
 
 
 def beginnings(data: "TextData") -> torch.Tensor:

@@ -597,8 +597,10 @@ class Diagram {
 
   // Somebody else on the page mixes: all blocks, or those that have a row. `more` is one movement.
   mixTo({ weights, more }) {
-    const mixed = (now) => weights?.map((row, b) => row ?? now[b]) ?? copy(this.scene.weights);
-    this.change(mixed, !more);
+    const now = this.mine ?? this.scene.weights;
+    const wanted = weights?.map((row, b) => row ?? now[b]) ?? this.scene.weights;
+    // What is shown already needs no undo, and is measured already.
+    if (!same(wanted, this.wanted)) this.change(() => copy(wanted), !more);
   }
 
   announce() {

@@ -39,7 +39,7 @@ def scene_of_run(seen: Snapshot, state: str = "done") -> dict[str, Any] | None:
     tokens = [] if probe is None else _played(probe)
     reading = Reading(sample["prompt"] if sample else "", tokens=tokens)
     task = (mixture or {}).get("task") or None
-    hint = HINTS.get(state, by_hand(K, plays=bool(tokens)))
+    hint = HINTS.get(state, hint_at_rest(K, plays=bool(tokens)))
     if task and state == "running":
         hint = f"The hybrid learns the task {task}."
     return scene_of(
@@ -53,7 +53,7 @@ def scene_of_run(seen: Snapshot, state: str = "done") -> dict[str, Any] | None:
     )
 
 
-def by_hand(n_components: int, plays: bool = False) -> str:
+def hint_at_rest(n_components: int, plays: bool = False) -> str:
     """What can be done with the diagram of a hybrid that is at rest.
 
     Args:

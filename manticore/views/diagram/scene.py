@@ -7,6 +7,10 @@ from typing import Any
 from manticore.views.plots.theme import component_colour, short_names
 
 ROWS = Sequence[Sequence[float]]
+PROMPT = "Once upon a time"
+"""What a hybrid continues if nobody says otherwise."""
+TEXT = "bundled:stories-mixed"
+"""What a hybrid is measured on if it has no text of its own."""
 
 
 @dataclass(frozen=True)

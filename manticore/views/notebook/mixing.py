@@ -11,17 +11,17 @@ import traitlets
 from IPython import get_ipython
 
 from manticore.data import TextData, load_text
+from manticore.evaluate.by_hand import continuing_tokenizer
 from manticore.hybrid.outline import outline
 from manticore.views.diagram import MODULE, Reading, scene_of
-from manticore.views.diagram.by_hand import PROMPT, READ_TOKENS, answer, beginnings, ends_of
-from manticore.views.diagram.of_run import by_hand
+from manticore.views.diagram.by_hand import READ_TOKENS, answer, beginnings, ends_of
+from manticore.views.diagram.of_run import hint_at_rest
+from manticore.views.diagram.scene import PROMPT, TEXT
 from manticore.views.wording import explain
 
 if TYPE_CHECKING:
     from manticore.hybrid import ManticoreForCausalLM
 
-TEXT = "bundled:stories-mixed"
-"""What perplexity is measured on if nothing else is asked for."""
 Rows = list[list[float]]
 
 
@@ -43,12 +43,8 @@ class HybridWidget(anywidget.AnyWidget):
     """(N, K) mixture weights, if others than those that were found."""
 
     def __init__(self, hybrid: "ManticoreForCausalLM", data: TextData, prompt: str) -> None:
-        self.hybrid, self._prompt, self._about = (
-            hybrid,
-            prompt,
-            f"measured on {data.name}, held out",
-        )
-        self._ids = beginnings(data)
+        self.hybrid, self._prompt, self._ids = hybrid, prompt, beginnings(data)
+        self._about = f"measured on {data.name}, held out"
         self._found = hybrid.mixture, hybrid.config.router, _rows(hybrid)
         self._ends = ends_of(hybrid, self._ids)
         scene = scene_of(
@@ -57,7 +53,7 @@ class HybridWidget(anywidget.AnyWidget):
             Reading(prompt),
             scene_id=uuid.uuid4().hex,
             editable=True,
-            hint=by_hand(len(hybrid.components)),
+            hint=hint_at_rest(len(hybrid.components)),
         )
         super().__init__(scene=scene | {"measured": True})
         self.on_msg(self._answer)
@@ -130,10 +126,7 @@ def mix(
         ValueError: The hybrid has no tokenizer, or the prompt is empty.
         OSError: The text cannot be read.
     """
-    if hybrid.tokenizer is None or not prompt.strip():
-        raise ValueError(
-            "Nothing can be measured or continued: give a prompt, and a hybrid with a tokenizer."
-        )
+    tokenizer = continuing_tokenizer(hybrid, prompt)
     if not isinstance(text, TextData):
-        text = load_text(text or TEXT, tokenizer=hybrid.tokenizer, seq_len=READ_TOKENS)
+        text = load_text(text or TEXT, tokenizer=tokenizer, seq_len=READ_TOKENS)
     return HybridWidget(hybrid, text, prompt)
