@@ -212,7 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
         page = build_page(options)
         launch(page, options)
         # The page answers: what visitors start now need not import everything first.
-        SPARE.keep()
+        SPARE.keep(texts=True)
         page.block_thread()
 
 

@@ -113,7 +113,7 @@ def _page_config(strategy: str) -> RunConfig:
 
 def _warm() -> None:
     """Make a spare worker as the page does, and wait until it is ready."""
-    SPARE.keep(refill_after=3600)
+    SPARE.keep(refill_after=3600, texts=True)
     assert SPARE.pid is not None
     spare, spent = psutil.Process(SPARE.pid), -1.0
     while spent != (spent := spare.cpu_times().user):

@@ -39,6 +39,7 @@ class Spare:
         self._changing = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._made_in: object = None
+        self._arguments: tuple[str, ...] = ()
         self._refill_after: float | None = None
         self._refill: threading.Timer | None = None
 
@@ -56,23 +57,22 @@ class Spare:
                 return
             with suppress(OSError):
                 self._made_in = _surroundings()
-                # Where runs are expected again and again, and not within seconds.
-                texts = [] if self._refill_after is None else [TEXTS]
                 self._process = start_worker_process(
                     "manticore.runs.waiting",
-                    *texts,
+                    *self._arguments,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                 )
 
-    def keep(self, refill_after: float = REFILL_AFTER) -> None:
+    def keep(self, refill_after: float = REFILL_AFTER, *, texts: bool = False) -> None:
         """Make a spare, and another one a while after each launch, as long as this process lives.
-
-        These spares also tokenize the bundled stories, once per machine.
 
         Args:
             refill_after: Seconds between a launch and the next spare.
+            texts: Whether a spare also tokenizes the bundled stories, once per machine. It takes
+                all cores for seconds: for processes that wait for people.
         """
+        self._arguments = (TEXTS,) if texts else ()
         self._refill_after = refill_after
         self.warm()
 
@@ -105,7 +105,7 @@ class Spare:
         """End the spare, and make no more."""
         with self._changing:
             process, self._process = self._process, None
-            self._refill_after = None
+            self._refill_after, self._arguments = None, ()
             if self._refill is not None:
                 self._refill.cancel()
         if process is not None:
