@@ -6,9 +6,9 @@ writer of English last, so a search might give the early blocks to the Spanish c
 late ones to the English one.
 
 The hybrid, whose mixture weights are searched, is compared with each component alone after as many
-steps, with the English one after twice as many, which cost as much, and with the order that the idea
-asks for: blocks 1 and 2 all Spanish component, blocks 3 and 4 all English. Learning rates are those that were best for the same components and for their hybrid in
-`benchmarks.bilingual`.
+steps, with the English one after twice as many, which cost as much, and with the order that the
+idea asks for: blocks 1 and 2 all Spanish component, blocks 3 and 4 all English. Learning rates are
+those that were best for the same components and for their hybrid in `benchmarks.bilingual`.
 
     python -m benchmarks.translating
 

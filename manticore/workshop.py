@@ -1,0 +1,66 @@
+"""Exercises of the workshop's notebooks: a check that tells a right answer from a wrong one."""
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import EllipsisType
+from typing import Any, Literal
+
+NOT_ANSWERED = (
+    "Not answered yet: put your answer in the place of the three dots, run that cell, then this "
+    "one again."
+)
+_COLORS = {"right": "#17a07c", "wrong": "#c2453d", "open": "#8a94a3"}
+_MARKS = {"right": "✓", "wrong": "✗", "open": "…"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says of an answer; true where the answer is right.
+
+    Attributes:
+        state: `right`, `wrong`, or `open` where there is no answer yet.
+        text: What to tell the reader.
+    """
+
+    state: Literal["right", "wrong", "open"]
+    text: str
+
+    def __bool__(self) -> bool:
+        return self.state == "right"
+
+    def __repr__(self) -> str:
+        return f"{_MARKS[self.state]} {self.text}"
+
+    def _repr_html_(self) -> str:
+        color = _COLORS[self.state]
+        return (
+            f'<div role="status" style="border-left:4px solid {color};padding:4px 10px">'
+            f'<b style="color:{color}">{_MARKS[self.state]}</b> {html.escape(self.text)}</div>'
+        )
+
+
+def check(
+    answer: Any, is_right: Callable[[Any], Any], *, right: str, wrong: str | Callable[[Any], str]
+) -> Verdict:
+    """Judge the answer to an exercise.
+
+    Args:
+        answer: The answer; `...` if there is none yet.
+        is_right: Whether an answer is right.
+        right: What a right answer shows.
+        wrong: Hint after a wrong answer, or a function that makes it from the answer.
+
+    Returns:
+        The verdict, which a notebook shows as the last value of a cell. An answer that cannot be
+        judged, such as text where a number is expected, is a wrong one.
+    """
+    if isinstance(answer, EllipsisType):
+        return Verdict("open", NOT_ANSWERED)
+    try:
+        if is_right(answer):
+            return Verdict("right", right)
+        hint = wrong if isinstance(wrong, str) else wrong(answer)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        hint = f"The answer {answer!r:.60} could not be judged: {e}"
+    return Verdict("wrong", hint)

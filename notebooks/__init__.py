@@ -1,0 +1,1 @@
+"""The notebooks of the workshop; `manticore notebook NAME` copies one to work in."""
