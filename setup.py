@@ -1,12 +1,12 @@
 """The one thing that pyproject.toml cannot say: folders that are installed under another name.
 
-`app/` and `assets/` lie at the top of the tree, but names as common as these would collide with
-other people's folders, so they are installed as `manticore_app` and `manticore_assets`.
+`app/`, `assets/` and `notebooks/` lie at the top of the tree, but names as common as these would
+collide with other people's folders, so they are installed as `manticore_app` and so on.
 """
 
 from setuptools import find_packages, setup
 
-INSTALLED_AS = {"manticore_app": "app", "manticore_assets": "assets"}
+INSTALLED_AS = {f"manticore_{folder}": folder for folder in ("app", "assets", "notebooks")}
 
 packages = find_packages(include=["manticore", "manticore.*"])
 for name, folder in INSTALLED_AS.items():

@@ -1,7 +1,6 @@
 """One answer of the chat: the hybrid is loaded, reads the text so far, and writes until a stop."""
 
 import html
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from manticore.views.sampling import ended, seed_of, shortened
 from manticore.views.wording import explain
 
 from .open_runs import OpenRuns, hybrid_of
@@ -23,7 +23,6 @@ Update = dict[str, Any]
 
 LOADING = "Loading the hybrid …"
 WAITING = "…"
-LARGEST_SEED = 2**31 - 1
 NO_RUN = "Choose a run above, or start one, to chat with its hybrid."
 NO_TEXT = "The message is empty: write a beginning, or choose one of the examples."
 
@@ -47,9 +46,7 @@ class Sampling:
     @classmethod
     def of(cls, temperature: float, top_p: float, length: float, seed: float | None) -> "Sampling":
         """The sampling that the tab's inputs describe; seed 0 or none draws a seed."""
-        return cls(
-            temperature, top_p, int(length), int(seed or 0) or random.randint(1, LARGEST_SEED)
-        )
+        return cls(temperature, top_p, int(length), seed_of(seed))
 
 
 # Two equal answers are two answers: the page compares them to see whether there is a new one.
@@ -166,18 +163,9 @@ def authorship(opened: OpenRuns, finished: Answer | None) -> str:
 
 def _ended(written: "Continuation", sampling: Sampling, was_stopped: bool) -> str:
     """The status line once an answer has ended."""
-    facts = [
-        "Stopped" if was_stopped else "Done",
-        f"{len(written.ids)} tokens",
-        f"seed {sampling.seed} (set it under More to get the same text again)",
-    ]
-    shown = told(" · ".join(facts))
-    if written.left_out:
-        shown += note(
-            f"The text is longer than the hybrid can read: the first {written.left_out} tokens "
-            "were left out. Press New text to start again, or ask for fewer new tokens under More."
-        )
-    return shown
+    shown = told(ended(written, sampling.seed, was_stopped))
+    left_out = shortened(written)
+    return shown + note(left_out) if left_out else shown
 
 
 def _buttons(*, is_writing: bool) -> Update:

@@ -9,6 +9,7 @@ from gradio.components import Component
 
 from manticore.runs import Run
 from manticore.views.plots import outcome_figure, perplexity_figure
+from manticore.views.sampling import LENGTH, PRESETS, USUAL
 
 from .beginnings import beginnings_for, how_it_reads, label_of
 from .chat_session import Message, Sampling, answer, authorship, text_of
@@ -16,8 +17,6 @@ from .page import ALL_AT_ONCE, QUIETLY, Page
 from .side_by_side import compare
 from .stops import COMPONENTS, HYBRID, Stops
 
-PRESETS = {"Careful": (0.4, 0.9), "Balanced": (0.8, 0.95), "Wild": (1.2, 1.0)}
-"""Temperature and top-p by name."""
 EMPTY = "**Nothing written yet**<br>Choose a beginning here, or write your own below."
 WRITING: dict[str, Any] = {**QUIETLY, "concurrency_limit": 4}
 
@@ -123,16 +122,16 @@ def _lay_out_settings(parts: Parts) -> None:
     named = parts.named
     named["preset"] = gr.Radio(
         list(PRESETS),
-        value="Balanced",
+        value=USUAL,
         label="Sampling",
         info="How likely the words are that the hybrid chooses",
         elem_id="preset",
     )
     with gr.Accordion("More", open=False):
-        temperature, top_p = PRESETS["Balanced"]
+        temperature, top_p = PRESETS[USUAL]
         named["temperature"] = gr.Slider(0, 1.5, value=temperature, step=0.05, label="Temperature")
         named["top_p"] = gr.Slider(0.05, 1, value=top_p, step=0.05, label="Top-p")
-        named["length"] = gr.Slider(8, 256, value=96, step=8, label="Maximum new tokens")
+        named["length"] = gr.Slider(8, 256, value=LENGTH, step=8, label="Maximum new tokens")
         named["seed"] = gr.Number(
             0,
             precision=0,

@@ -21,13 +21,13 @@ from typing import Any, Literal
 from manticore.registry import Entry, NameIn, Registry, UnknownNameError, choose
 
 __all__ = [
-    "HANDS",
     "PROJECTORS",
     "STAGES",
     "STRATEGIES",
     "TASKS",
     "TRACKERS",
     "VIEWS",
+    "WIDGETS",
     "Entry",
     "NameIn",
     "Registry",
@@ -278,16 +278,20 @@ VIEWS: Registry[Entry] = Registry(
 )
 """Where a run can be watched. `home` is a function of a run."""
 
-HANDS: Registry[Entry] = Registry(
-    "way to mix by hand",
+WIDGETS: Registry[Entry] = Registry(
+    "widget",
     {
-        "notebook": Entry(
+        "mix": Entry(
             home="manticore.views.notebook.mixing:mix",
-            about="The diagram in a cell; dragging changes the hybrid.",
+            about="The diagram of a hybrid; dragging changes the hybrid.",
+        ),
+        "chat": Entry(
+            home="manticore.views.notebook.chatting:chat",
+            about="A hybrid continues what is written, and its words get their colors.",
         ),
     },
 )
-"""Where a hybrid can be mixed by hand. `home` is a function of a hybrid, a text and a prompt."""
+"""What a notebook shows of a hybrid. `home` is a function of a hybrid, and of what it is for."""
 
 PLUGINS_VARIABLE = "MANTICORE_PLUGINS"
 

@@ -7,24 +7,28 @@ from pathlib import Path
 
 ASSETS = "manticore_assets"
 """Name under which the tree's `assets/` is installed."""
+NOTEBOOKS = "manticore_notebooks"
+"""The same of `notebooks/`."""
 
 
-def bundled(folder: str) -> Path:
+def bundled(folder: str, package: str = ASSETS) -> Path:
     """One folder of the data that are installed with the package.
 
     Args:
         folder: `zoo` for the bundled components, `recipes` for the bundled recipes.
+        package: Name under which the data are installed.
 
     Raises:
         FileNotFoundError: The package is not installed, or was installed without its data.
     """
     try:
-        found = importlib.resources.files(ASSETS) / folder
+        found = importlib.resources.files(package) / folder
     except ModuleNotFoundError:
         found = None
     if not isinstance(found, Path) or not found.is_dir():
+        missing = folder or package.removeprefix("manticore_")
         raise FileNotFoundError(
-            f"The bundled {folder} folder is missing from this installation of Manticore: "
+            f"The bundled {missing} folder is missing from this installation of Manticore: "
             "reinstall the package, or run `pip install -e .` in a checkout."
         )
     return found

@@ -1,10 +1,16 @@
-"""Exercises of the workshop's notebooks: a check that tells a right answer from a wrong one."""
+"""The workshop's notebooks: copies to work in, and the check of an exercise."""
 
 import html
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import EllipsisType
 from typing import Any, Literal
+
+from manticore.names import choose
+from manticore.paths import NOTEBOOKS, bundled
 
 NOT_ANSWERED = (
     "Not answered yet: put your answer in the place of the three dots, run that cell, then this "
@@ -64,3 +70,45 @@ def check(
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
         hint = f"The answer {answer!r:.60} could not be judged: {e}"
     return Verdict("wrong", hint)
+
+
+def notebook_titles() -> dict[str, str]:
+    """Titles of the notebooks by name, in their order.
+
+    Raises:
+        FileNotFoundError: The package was installed without them.
+    """
+    return {path.stem: _title(path) for path in sorted(bundled("", NOTEBOOKS).glob("*.ipynb"))}
+
+
+def copy_notebook(name: str, folder: Path) -> Path:
+    """Copy a notebook into a folder, which is made if there is none.
+
+    Args:
+        name: Its name, or the number that its name begins with.
+        folder: Where to.
+
+    Returns:
+        The copy.
+
+    Raises:
+        UnknownNameError: There is no such notebook.
+        FileExistsError: The folder has a file of that name.
+        FileNotFoundError: The package was installed without notebooks.
+    """
+    names = list(notebook_titles())
+    numbered = {str(int(known.partition("-")[0])): known for known in names}
+    name = numbered.get(name.lstrip("0"), name.removesuffix(".ipynb"))
+    copy = folder / f"{choose(name, names, 'notebook')}.ipynb"
+    if copy.exists():
+        raise FileExistsError(
+            f"{copy} exists, and may hold your answers: rename it, or copy into another folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(bundled("", NOTEBOOKS) / copy.name, copy))
+
+
+def _title(path: Path) -> str:
+    """The first heading, without its number."""
+    first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+    return first.splitlines()[0].lstrip("# ").partition(" · ")[2]

@@ -114,6 +114,27 @@ def demo(
 
 
 @commands.command(rich_help_panel=PANEL)
+def notebook(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A notebook's name or its number; all are listed."),
+    ] = None,
+    to: Annotated[Path, typer.Option("--to", help="Folder to copy it into.")] = Path(),
+) -> None:
+    """Copy a notebook of the workshop, to work in, or list all of them."""
+    from manticore.workshop import copy_notebook, notebook_titles
+
+    if name is not None:
+        copied = copy_notebook(name, to)
+        Console().print(f"{copied}\nOpen it:  jupyter lab {copied}", highlight=False)
+        return
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for found, title in notebook_titles().items():
+        table.add_row(found, title)
+    Console().print(table)
+
+
+@commands.command(rich_help_panel=PANEL)
 def doctor() -> None:
     """Show what is installed, what will be used, and what would make it faster."""
     from manticore.views.terminal.doctor import examine

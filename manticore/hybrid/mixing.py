@@ -1,22 +1,15 @@
 """The mixture weights of a hybrid, as its owner sees and sets them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from manticore.hybrid.mixture import FixedMixture, check_mixture_weights
-from manticore.hybrid.pretrained import PretrainedHybrid
 from manticore.hybrid.routing import RoutedMixture, RouterSettings
-from manticore.names import HANDS
-
-if TYPE_CHECKING:
-    from manticore.data import TextData
-    from manticore.hybrid.modeling import ManticoreForCausalLM
-    from manticore.views.colored_text import ColoredText
+from manticore.hybrid.showing import ShownHybrid
 
 
-class MixingHybrid(PretrainedHybrid):
+class MixingHybrid(ShownHybrid):
     """What a hybrid says of its mixture weights, and how they are set or routed."""
 
     @property
@@ -32,52 +25,6 @@ class MixingHybrid(PretrainedHybrid):
     def is_routed(self) -> bool:
         """Whether every token has mixture weights of its own."""
         return isinstance(self.mixture, RoutedMixture)
-
-    def __repr__(self) -> str:
-        """One line; `hybrid.components`, `.projectors` and `.mixture` tell of their modules."""
-        names, n_blocks = " + ".join(self.config.component_names), self.config.n_blocks
-        blocks = f"{n_blocks} block{'' if n_blocks == 1 else 's'}"
-        return (
-            f"{type(self).__name__}({names}, {blocks}, {self.config.projector} projectors, "
-            f"{'routed' if self.is_routed else 'static'} mixture weights)"
-        )
-
-    def _repr_html_(self) -> str:
-        # Here, as views stand on the engine.
-        from manticore.views.hybrid_html import hybrid_html
-
-        return hybrid_html(cast("ManticoreForCausalLM", self))
-
-    def show_text(self, text: str) -> "ColoredText":
-        """A text in the colors of the components, as `mc.show_text` has it.
-
-        Args:
-            text: Any text.
-
-        Raises:
-            ValueError: The hybrid has no tokenizer, or the text is empty.
-        """
-        from manticore.views.colored_text import show_text
-
-        return show_text(cast("ManticoreForCausalLM", self), text)
-
-    def mix(self, text: "TextData | str | None" = None, prompt: str = "Once upon a time") -> Any:
-        """The diagram of this hybrid in a notebook, whose dividers set its mixture weights.
-
-        Args:
-            text: What perplexity is measured on, or its source as for `load_text`; the bundled
-                stories in English and Spanish if None.
-            prompt: Beginning that is continued.
-
-        Returns:
-            The widget (`manticore.views.notebook.mixing.HybridWidget`).
-
-        Raises:
-            ModuleNotFoundError: The packages for notebooks are not installed.
-            ValueError: The hybrid has no tokenizer, or the prompt is empty.
-            OSError: The text cannot be read.
-        """
-        return HANDS.load("notebook")(self, text, prompt)
 
     def set_mixture_weights(self, alpha: torch.Tensor | Sequence) -> None:
         """Fix the mixture weights; a router is given up.

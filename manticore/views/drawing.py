@@ -9,6 +9,10 @@ def module_source(name: str) -> str:
     Args:
         name: Name of the picture, which is the folder and the file, such as `diagram`.
     """
-    views = files("manticore.views")
-    parts = (views.joinpath("drawing.js"), views.joinpath(name, f"{name}.js"))
-    return "".join(part.read_text(encoding="utf-8") for part in parts)
+    own = files("manticore.views").joinpath(name, f"{name}.js").read_text(encoding="utf-8")
+    return drawing_source() + own
+
+
+def drawing_source() -> str:
+    """What all modules share; it stands before each."""
+    return files("manticore.views").joinpath("drawing.js").read_text(encoding="utf-8")

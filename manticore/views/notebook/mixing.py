@@ -2,10 +2,8 @@
 
 import uuid
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import torch
 import traitlets
 from IPython import get_ipython
@@ -17,6 +15,8 @@ from manticore.views.diagram import MODULE, Reading, scene_of
 from manticore.views.diagram.by_hand import READ_TOKENS, answer, beginnings, ends_of
 from manticore.views.diagram.of_run import hint_at_rest
 from manticore.views.diagram.scene import PROMPT, TEXT
+from manticore.views.hybrid_html import hybrid_html
+from manticore.views.notebook.widget import Widget, own_source
 from manticore.views.wording import explain
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Rows = list[list[float]]
 
 
-class HybridWidget(anywidget.AnyWidget):
+class HybridWidget(Widget):
     """The diagram of a hybrid, whose mixture weights are dragged: the hybrid changes with it.
 
     Mixture weights that a cell sets move the lanes when the cell has run. "Back to what was found"
@@ -37,7 +37,7 @@ class HybridWidget(anywidget.AnyWidget):
         prompt: Beginning that is continued; not empty.
     """
 
-    _esm = MODULE + (files("manticore.views.notebook") / "hybrid_widget.js").read_text("utf-8")
+    _esm = MODULE + own_source("hybrid_widget.js")
     scene = traitlets.Dict().tag(sync=True)
     mixed = traitlets.List(default_value=None, allow_none=True).tag(sync=True)
     """(N, K) mixture weights, if others than those that were found."""
@@ -59,6 +59,14 @@ class HybridWidget(anywidget.AnyWidget):
         self.on_msg(self._answer)
         if (shell := get_ipython()) is not None:
             shell.events.register("post_run_cell", self._look)
+
+    def describe(self) -> str:
+        """The widget in a line."""
+        return f"The diagram of {self.hybrid!r}"
+
+    def still(self) -> str:
+        """The hybrid's components and mixture weights as a table."""
+        return hybrid_html(self.hybrid)
 
     @property
     def mixture_weights(self) -> torch.Tensor:

@@ -1,22 +1,20 @@
 """The widget that draws a run in JupyterLab and Notebook 7."""
 
-from importlib.resources import files
-
-import anywidget
 import traitlets
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from manticore.views.notebook.picture import Picture
+from manticore.views.notebook.widget import Widget, own_source
 
 
-class RunWidget(anywidget.AnyWidget):
+class RunWidget(Widget):
     """A picture on the screen, drawn again whenever it changes.
 
     plotly.js travels with the widget, as the package plotly holds it: nothing is fetched from a
     network, and a page that was reloaded does not wait for a kernel that is busy.
     """
 
-    _esm = files("manticore.views.notebook").joinpath("run_widget.js").read_text(encoding="utf-8")
+    _esm = own_source("run_widget.js")
     status = traitlets.Unicode().tag(sync=True)
     sample = traitlets.Unicode().tag(sync=True)
     panels = traitlets.List(traitlets.Dict()).tag(sync=True)
@@ -25,6 +23,10 @@ class RunWidget(anywidget.AnyWidget):
 
     def __init__(self) -> None:
         super().__init__(plotly_js=get_plotlyjs(), plotly_version=get_plotlyjs_version())
+
+    def describe(self) -> str:
+        """The widget in a line."""
+        return "A run, live"
 
     def draw(self, picture: Picture) -> None:
         """Show `picture`."""
