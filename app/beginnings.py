@@ -8,8 +8,7 @@ from typing import Any
 
 from manticore.runs import Run
 from manticore.store.layout import HYBRID_FOLDER, RESULT_FOLDER, START_FOLDER
-
-from .catalogue import card_of
+from manticore.views.catalogue import card_of
 
 BEGINNINGS = {
     "en": [

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from manticore.components.damage import Damage
-from manticore.components.facts import Facts
 from manticore.config.run import MAX_COMPONENTS
+from manticore.views.catalogue import card_of, component_choices, facts_words, knowledge
 from manticore.views.plots import component_colour, short_names
-from manticore.views.wording import count_label, family_label
 
-from .catalogue import card_of, component_choices, knowledge
 from .known import Known
 
 CHOOSE = """
@@ -20,25 +18,6 @@ element.addEventListener("click", (event) => {
   if (card) trigger("click", { component: card.dataset.component });
 });
 """
-LANGUAGES = {
-    "ar": "Arabic",
-    "de": "German",
-    "en": "English",
-    "es": "Spanish",
-    "fr": "French",
-    "hi": "Hindi",
-    "it": "Italian",
-    "ja": "Japanese",
-    "ko": "Korean",
-    "nl": "Dutch",
-    "pl": "Polish",
-    "pt": "Portuguese",
-    "ru": "Russian",
-    "tr": "Turkish",
-    "zh": "Chinese",
-}
-"""Languages of model cards; others by their codes."""
-_MOST_SPOKEN = 6
 BUNDLED = Known()
 """Knows bundled components only."""
 
@@ -122,23 +101,8 @@ def _told(name: str, known: Known, wait: bool) -> _Words:
     card: dict[str, Any] | None = card_of(name)
     if card is None:
         measured = "What it knows is measured when the run starts."
-        return _Words(_facts(told.facts, spoken=True), measured)
-    return _Words(_facts(told.facts, spoken=False), *(_harm(name) or knowledge(card)))
-
-
-def _facts(facts: Facts, spoken: bool) -> str:
-    """The facts in words, with the languages where the card does not tell them in a sentence."""
-    context = f"context of {facts.context:,} tokens" if facts.context else "context of any length"
-    said = [
-        family_label(facts.family),
-        f"{count_label(facts.parameters)} parameters",
-        f"{facts.depth} layers of width {facts.width:,}",
-        context,
-        f"vocabulary of {facts.vocabulary:,}",
-    ]
-    if spoken and facts.languages:
-        said.append(", ".join(LANGUAGES.get(code, code) for code in facts.languages[:_MOST_SPOKEN]))
-    return " · ".join(said)
+        return _Words(facts_words(told.facts, spoken=True), measured)
+    return _Words(facts_words(told.facts, spoken=False), *(_harm(name) or knowledge(card)))
 
 
 def _harm(name: str) -> tuple[str, str] | None:

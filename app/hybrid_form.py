@@ -9,8 +9,8 @@ from manticore.components.damage import Damage
 from manticore.components.zoo import zoo_path
 from manticore.config.run import MAX_COMPONENTS, ProjectorInit
 from manticore.names import PROJECTORS, STRATEGIES
+from manticore.views import catalogue
 
-from . import catalogue
 from .cards import CHOOSE, cards_html, toggled
 from .known import Known
 from .page import ALL_AT_ONCE, QUIETLY

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 from manticore.components.facts import Facts
 from manticore.components.zoo import zoo_path
 from manticore.names import UnknownNameError
+from manticore.views.catalogue import bundled_facts, max_blocks
 
-from .catalogue import bundled_facts, max_blocks
 from .components import Components, OnDisk
 from .open_runs import LOADING
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manticore.runs import Run
+from manticore.views.catalogue import TEXTS
 from manticore.views.diagram.scene import PROMPT, TEXT
 
-from .catalogue import TEXTS
 from .open_runs import hybrid_of
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from manticore.runs import Run, RunError
+from manticore.views import catalogue
 from manticore.views.skills import trust_html
 from manticore.views.wording import explain
 
-from . import catalogue
 from .open_runs import hybrid_of
 from .page import ALL_AT_ONCE, QUIETLY, Page, user_of, warn
 from .status import continuing_html

@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from .catalogue import component_choices
+from manticore.views.catalogue import component_choices
+
 from .page import QUIETLY
 
 

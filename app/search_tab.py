@@ -10,8 +10,9 @@ from gradio.components import Component
 from manticore.config.search import SearchConfig
 from manticore.names import STRATEGIES
 from manticore.runs import RunConfig
+from manticore.views import catalogue
 
-from . import after_search, catalogue, hybrid_form
+from . import after_search, hybrid_form
 from .code import code_of_form
 from .estimates import estimate_line
 from .page import Page

@@ -7,23 +7,11 @@ import gradio as gr
 
 from manticore.names import TASKS
 from manticore.tasks.task import find_task
-from manticore.views.skills import skill_html
+from manticore.views.skills import MIXES, SKILLS, skill_html
 from manticore.views.wording import short_task
 from manticore.views.worked_example import worked_example_html
 
 from .page import QUIETLY
-
-SKILLS = {"in-context-recall": 1.0, "memorization": 0.5}
-"""Weights at first; of the other tasks 0."""
-_RECALL = ("in-context-recall", "fuzzy-in-context-recall", "noisy-in-context-recall")
-MIXES = {
-    "All equal": tuple(TASKS),
-    "Recall": _RECALL,
-    "Copy and compress": ("selective-copying", "compression"),
-    "Memorize": ("memorization",),
-    "All off": (),
-}
-"""Task weights at one press: the tasks that count, all alike."""
 
 
 @dataclass(frozen=True)

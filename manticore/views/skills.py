@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from manticore.config.programming import NOTHING_LEARNED
+from manticore.names import TASKS
 from manticore.store.events import last_per_step_by_task
 from manticore.views.plots.theme import component_colour, short_names, translucent
 from manticore.views.wording import short_task
@@ -17,6 +18,17 @@ LEARNED = "#17a07c"
 CHANCE = "#c2453d"
 STRONGEST = 0.6
 """Opacity of a weight of 1: text on it is read on light and on dark pages."""
+SKILLS = {"in-context-recall": 1.0, "memorization": 0.5}
+"""Weights at first; of the other tasks 0."""
+_RECALL = ("in-context-recall", "fuzzy-in-context-recall", "noisy-in-context-recall")
+MIXES = {
+    "All equal": tuple(TASKS),
+    "Recall": _RECALL,
+    "Copy and compress": ("selective-copying", "compression"),
+    "Memorize": ("memorization",),
+    "All off": (),
+}
+"""Task weights at one press: the tasks that count, all alike."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import gradio as gr
 import pytest
 from gradio.blocks import postprocess_update_dict
 
-from app import catalogue, run_panel, search_tab
+from app import run_panel, search_tab
 from app.after_search import settings_of
 from app.cards import cards_html, toggled
 from app.hybrid_form import strategy_choices
@@ -23,6 +23,7 @@ from manticore.runs import Run, RunConfig
 from manticore.runs.launch import make_run_folder
 from manticore.store.events import EventWriter
 from manticore.store.status import write_status
+from manticore.views import catalogue
 from manticore.views.wording import duration, explain
 from tests.app.zoo import make_zoo
 

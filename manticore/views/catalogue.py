@@ -1,4 +1,4 @@
-"""What the page offers to choose from: bundled components with their cards, and bundled texts."""
+"""What there is to choose from, in words: bundled components and texts."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -8,6 +8,7 @@ from manticore.components.facts import Facts, zoo_facts
 from manticore.components.zoo import zoo_card, zoo_names
 from manticore.names import UnknownNameError
 from manticore.stories import LANGUAGES
+from manticore.views.wording import count_label, family_label
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +17,25 @@ TEXTS = [
     *((f"Stories in {name}", f"bundled:stories-{code}") for code, name in LANGUAGES.items()),
     ("Code of Python's standard library", "bundled:python"),
 ]
+SPOKEN = {
+    "ar": "Arabic",
+    "de": "German",
+    "en": "English",
+    "es": "Spanish",
+    "fr": "French",
+    "hi": "Hindi",
+    "it": "Italian",
+    "ja": "Japanese",
+    "ko": "Korean",
+    "nl": "Dutch",
+    "pl": "Polish",
+    "pt": "Portuguese",
+    "ru": "Russian",
+    "tr": "Turkish",
+    "zh": "Chinese",
+}
+"""Languages of model cards; others by their codes."""
+MOST_SPOKEN = 6
 KNOWN, UNKNOWN = 20.0, 200.0
 """Perplexities up to which a component knows a text, and from which it does not."""
 
@@ -101,6 +121,26 @@ def knowledge(card: dict[str, Any]) -> tuple[str, str]:
         sentences.append(f"Does not know {' or '.join(unknown)}.")
     numbers = ", ".join(f"{name} {_perplexity(value)}" for name, value in measured.items())
     return " ".join(sentences), f"Held-out perplexity: {numbers}" if numbers else ""
+
+
+def facts_words(facts: Facts, *, spoken: bool) -> str:
+    """Facts of a component in words.
+
+    Args:
+        facts: The facts.
+        spoken: Whether to name its languages, where nothing else tells what it knows.
+    """
+    context = f"context of {facts.context:,} tokens" if facts.context else "context of any length"
+    said = [
+        family_label(facts.family),
+        f"{count_label(facts.parameters)} parameters",
+        f"{facts.depth} layers of width {facts.width:,}",
+        context,
+        f"vocabulary of {facts.vocabulary:,}",
+    ]
+    if spoken and facts.languages:
+        said.append(", ".join(SPOKEN.get(code, code) for code in facts.languages[:MOST_SPOKEN]))
+    return " · ".join(said)
 
 
 def _perplexity(value: float) -> str:
