@@ -69,7 +69,7 @@ def examine(source: str, folder: Path | None = None) -> Examined:
         config = read_config(source, place, where)
         family = config.model_type
         model = _without_weights(config)
-        facts = _facts(model, family_spec(model), _languages(Path(place.root)))
+        facts = facts_of(model, family_spec(model), _languages(Path(place.root)))
         tokenizer = _tokenizer(source, place, where, model, needed=folder is None)
     except ComponentError:
         raise
@@ -84,7 +84,7 @@ def _untrained(source: str) -> Examined:
             model, tokenizer = make_scratch(Scratch.parse(source))
     except ValueError as error:
         raise ComponentError(f"'{source}' is not available. {error}") from error
-    return Examined(_facts(model, family_spec(model), ()), tokenizer)
+    return Examined(facts_of(model, family_spec(model), ()), tokenizer)
 
 
 @one_at_a_time
@@ -93,7 +93,14 @@ def _without_weights(config: PreTrainedConfig) -> PreTrainedModel:
         return AutoModelForCausalLM.from_config(config)
 
 
-def _facts(model: PreTrainedModel, spec: FamilySpec, languages: tuple[str, ...]) -> Facts:
+def facts_of(model: PreTrainedModel, spec: FamilySpec, languages: tuple[str, ...] = ()) -> Facts:
+    """Family, shape and size of a model.
+
+    Args:
+        model: The model; its weights may be on the meta device.
+        spec: Where the parts of its family are.
+        languages: Codes of the languages that its model card names.
+    """
     config: Any = model.config.get_text_config(decoder=True)
     limits = (spec.length_limit, *_CONTEXTS)
     found = (getattr(config, name, None) for name in limits if name)

@@ -20,6 +20,7 @@ from transformers import (
 from manticore.components.admission import check_causal, check_kind, check_weights, input_rows
 from manticore.components.building import one_at_a_time
 from manticore.components.damage import Damage
+from manticore.components.facts import Facts
 from manticore.components.families import UnknownFamilyError
 from manticore.components.inspection import family_spec
 from manticore.components.mixers.fast import use_fast_mixers
@@ -49,7 +50,7 @@ _TEXT_PART = {
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Component:
     """One pretrained causal language model with its tokenizer.
 
@@ -71,6 +72,23 @@ class Component:
     def runner(self) -> BlockRunner:
         """Runs this component's parts."""
         return BlockRunner(self.model, self.spec)
+
+    @property
+    def facts(self) -> Facts:
+        """Its family, shape and size."""
+        from manticore.components.examination import facts_of  # it loads components by this module
+
+        return facts_of(self.model, self.spec)
+
+    def __repr__(self) -> str:
+        facts = self.facts
+        size = f"{facts.parameters:,} parameters, {facts.depth} layers of width {facts.width}"
+        return f"Component({self.name!r}, {facts.family}, {size})"
+
+    def _repr_html_(self) -> str:
+        from manticore.views.objects_html import component_html  # views stand on the engine
+
+        return component_html(self)
 
 
 def load_component(

@@ -117,11 +117,31 @@ class TextData:
         return floor
 
     def __repr__(self) -> str:
-        if isinstance(self.train, StreamedTokens) or isinstance(self.valid, StreamedTokens):
+        if self.is_streamed:
             size = "streamed"
         else:
             size = f"{self.n_tokens:,} tokens: {len(self.train):,} + {len(self.valid):,} sequences"
         return f"TextData({self.name!r}, {size} of {self.seq_len})"
+
+    def _repr_html_(self) -> str:
+        from manticore.views.objects_html import text_html  # views stand on the engine
+
+        return text_html(self)
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether it is read as it is needed, so that nobody knows how long it is."""
+        return isinstance(self.train, StreamedTokens) or isinstance(self.valid, StreamedTokens)
+
+    def beginning(self, n_tokens: int = 64) -> str:
+        """How the held-out part begins.
+
+        Args:
+            n_tokens: Number of tokens.
+        """
+        first = next(iter(self.valid), None)
+        ids = [] if first is None else first["input_ids"][:n_tokens].tolist()
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
 
 def load_text(

@@ -130,6 +130,17 @@ class Recipe(HybridConfig, frozen=True):
             )
         return recipe
 
+    def __repr__(self) -> str:
+        parts = " + ".join(self.components)
+        return f"Recipe({self.name!r}, {parts}, stages: {', '.join(self.stages)})"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        from manticore.views.objects_html import recipe_html  # views stand on the engine
+
+        return recipe_html(self)
+
     @property
     def stage_names(self) -> list[str]:
         """Names of the stages, in their order."""

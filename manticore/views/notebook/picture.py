@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from manticore.views.panels import Snapshot, panels_for
+from manticore.views.still import mixture_svg
 from manticore.views.wording import phrases, state_words, warning_text
 
 if TYPE_CHECKING:
@@ -23,12 +24,14 @@ class Drawn:
         title: Its title.
         wide: Whether it takes the whole width.
         figure: The figure, or its HTML; None where there is nothing to show yet.
+        still: The same as SVG, for places that draw no figures; "" if there is none.
     """
 
     name: str
     title: str
     wide: bool
     figure: go.Figure | str | None
+    still: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The panel for the widget: a figure as `data` and `layout`, HTML as it is, or None."""
@@ -63,10 +66,23 @@ def picture_of(run: "Run") -> Picture:
         status=status_line(run.summary()) + notes,
         sample=f"<i>{html.escape(sample['text'])}</i>" if sample else "",
         panels=[
-            Drawn(panel.name, panel.title, panel.wide, panel.figure(seen))
+            Drawn(
+                panel.name,
+                panel.title,
+                panel.wide,
+                panel.figure(seen),
+                _still(seen) if panel.name == "mixture" else "",
+            )
             for panel in panels_for(seen.stage)
         ],
     )
+
+
+def _still(seen: Snapshot) -> str:
+    """The mixture weights so far, of the task that was searched last where there are several."""
+    moments = [event for event in seen.events if event["kind"] == "mixture"]
+    task = moments[-1].get("task") if moments else None
+    return mixture_svg([event for event in moments if event.get("task") == task])
 
 
 def status_line(row: dict[str, Any]) -> str:
