@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +10,7 @@ import gradio as gr
 from manticore.config.programming import ProgramConfig
 from manticore.names import TASKS
 from manticore.runs import Run
-from manticore.runs.programmed import programmed_before, results_of
+from manticore.runs.programmed import Played, programmed_before
 from manticore.views.plots import short_names
 from manticore.views.skills import Skill, mixture_html, skill_html, skills_of
 from manticore.views.wording import short_task
@@ -28,52 +27,11 @@ TELL_DIAGRAM = """
 """The diagram above the tabs shows the same mixture weights, and measures the hybrid at them."""
 
 
-@dataclass(frozen=True)
-class Played:
-    """A run whose results the sliders play.
-
-    Attributes:
-        run: The run, done.
-        found: Result of each of its searches, by name.
-    """
-
-    run: Run
-    found: Mapping[str, Mapping[str, Any]]
-
-    @classmethod
-    def of(cls, run: Run | None, components: Sequence[str], n_blocks: float) -> "Played | None":
-        """The run, if it has results for the hybrid that the form describes."""
-        if run is None or (tuple(components), n_blocks) != hybrid_of_form(run):
-            return None
-        found = results_of(run)
-        return None if found is None else cls(run, found)
-
-    @property
-    def options(self) -> ProgramConfig:
-        """Its options."""
-        return cast("ProgramConfig", self.run.config.options)
-
-    @property
-    def searched(self) -> set[str]:
-        """The tasks that it has results for."""
-        return {result["setting"]["task"] for result in self.found.values()}
-
-    def missing(self, weights: Mapping[str, float]) -> list[str]:
-        """The tasks that have a weight and no result."""
-        return [task for task, weight in weights.items() if weight and task not in self.searched]
-
-    def mixture(self, weights: Mapping[str, float]) -> list[list[float]]:
-        """The mixture weights (N, K) that the run would have made with these task weights.
-
-        Raises:
-            ValueError: All tasks that were searched have the weight 0.
-        """
-        # Here, because they need torch, which takes seconds to import.
-        from manticore.programming.combining import combine
-        from manticore.programming.recombining import with_weights
-
-        options = with_weights(self.options, self.found, weights)
-        return combine(options, self.found)["mixture_weights"]
+def played_for(run: Run | None, components: Sequence[str], n_blocks: float) -> Played | None:
+    """The run to play, if it has results for the hybrid that the form describes."""
+    if run is None or (tuple(components), n_blocks) != hybrid_of_form(run):
+        return None
+    return Played.of(run)
 
 
 def hybrid_of_form(run: Run) -> tuple[tuple[str, ...], int]:
@@ -98,7 +56,7 @@ def play(
         told.
     """
     weights = weights_of(values)
-    played = Played.of(opened.find(run_id), components, n_blocks)
+    played = played_for(opened.find(run_id), components, n_blocks)
     search = search_button(played, weights)
     off = gr.Button(interactive=False)
     if played is None:
@@ -206,7 +164,7 @@ def look(
     now = (run_id, tuple(components), n_blocks, state, seen)
     if before == now:
         return gr.skip()
-    played = Played.of(shown, components, n_blocks)
+    played = played_for(shown, components, n_blocks)
     skills = skills_of(events, played.found if played else {}, state)
     offered = None if shown else programmed_before(components, int(n_blocks), opened.root)
     return [

@@ -13,7 +13,7 @@ from manticore.runs.programmed import keep_weights, programmed_before, search_mo
 from . import next_steps
 from .code import code_of_form
 from .page import ALL_AT_ONCE, QUIETLY, Page, user_of, warn
-from .playing import TELL_DIAGRAM, TICK, Played, kept_name, look, play, stamp
+from .playing import TELL_DIAGRAM, TICK, kept_name, look, play, played_for, stamp
 from .program_form import Form, config_from, lay_out
 from .run_panel import RunPanel, View, start
 from .skills import Cards, skill_cards, weights_of
@@ -112,7 +112,7 @@ def _start(page: Page, run_id: str | None, user: str | None, *values: Any) -> An
     """Search what the form describes; of a hybrid that is played, only the skills that it lacks."""
     try:
         config = config_from(*values)
-        played = Played.of(page.runs.find(run_id), list(config.components), config.n_blocks)
+        played = played_for(page.runs.find(run_id), list(config.components), config.n_blocks)
         weights = weights_of(values[-len(TASKS) :])
         if played is not None and played.missing(weights):
             run = search_more(played.run, weights, user, page.at_once)
@@ -133,7 +133,7 @@ def _keep(
     *values: float,
 ) -> Any:
     """Make a finished run with the mixture weights of the sliders."""
-    played = Played.of(page.runs.find(run_id), components, n_blocks)
+    played = played_for(page.runs.find(run_id), components, n_blocks)
     try:
         if played is None:
             raise LookupError("There are no results to keep: search the skills first.")

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,65 @@ from manticore.store.status import write_status
 
 COMBINED = "combined"
 """The task of the event with what all tasks come to."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """A finished programming run, whose results are combined again for other task weights.
+
+    Nothing is searched again, so that mixture weights follow task weights at once.
+
+    Attributes:
+        run: The run, done.
+        found: Result of each of its searches, by name.
+    """
+
+    run: Run
+    found: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, run: Run) -> "Played | None":
+        """The run to play; None if it is not one of programming, or is not done.
+
+        Args:
+            run: Any run.
+        """
+        found = results_of(run)
+        return None if found is None else cls(run, found)
+
+    @property
+    def options(self) -> ProgramConfig:
+        """Its options."""
+        return _options(self.run)
+
+    @property
+    def searched(self) -> set[str]:
+        """The tasks that it has results for."""
+        return {result["setting"]["task"] for result in self.found.values()}
+
+    def missing(self, weights: Mapping[str, float]) -> list[str]:
+        """The tasks that have a weight and no result.
+
+        Args:
+            weights: Weight of each task.
+        """
+        return [task for task, weight in weights.items() if weight and task not in self.searched]
+
+    def mixture(self, weights: Mapping[str, float]) -> list[list[float]]:
+        """The mixture weights (N, K) that the run would have made with these task weights.
+
+        Args:
+            weights: Weight of each task.
+
+        Raises:
+            ValueError: All tasks that were searched have the weight 0.
+        """
+        # Here, because they need torch, which takes seconds to import.
+        from manticore.programming.combining import combine
+        from manticore.programming.recombining import with_weights
+
+        options = with_weights(self.options, self.found, weights)
+        return combine(options, self.found)["mixture_weights"]
 
 
 def results_of(run: Run) -> dict[str, dict[str, Any]] | None:

@@ -76,7 +76,8 @@ def recipe_html(recipe: "Recipe") -> str:
 def _table(title: str, rows: Mapping[str, str]) -> str:
     """A table of named facts; those that are empty are left out."""
     shown = "".join(
-        f'<tr><th style="{_CELL};font-weight:400;white-space:nowrap;{MUTED}">{html.escape(name)}</th>'
+        f'<tr><th style="{_CELL};font-weight:400;white-space:nowrap;{MUTED}">'
+        f"{html.escape(name)}</th>"
         f'<td style="{_CELL}">{html.escape(value)}</td></tr>'
         for name, value in rows.items()
         if value

@@ -12,15 +12,15 @@ from app.known import Known
 from app.looks import Looks
 from app.open_runs import OpenRuns
 from app.page import Page
-from app.playing import Played, kept_name, look, play
-from app.skills import MIXES, example_html
+from app.playing import kept_name, look, play, played_for
+from app.skills import example_html
 from app.texts import Texts
 from manticore.names import TASKS
 from manticore.programming.trust import Trust
 from manticore.runs import Run
 from manticore.store.files import write_json
 from manticore.store.layout import METRICS_FILE, RESULT_FOLDER
-from manticore.views.skills import mixture_html, skill_html, skills_of, trust_html
+from manticore.views.skills import MIXES, mixture_html, skill_html, skills_of, trust_html
 from tests.tiny_runs import PROGRAMMED, programming_run
 
 FOUND = {PROGRAMMED[0]: [[1.0, 0.0], [0.5, 0.5]], PROGRAMMED[1]: [[0.2, 0.8], [0.5, 0.5]]}
@@ -88,7 +88,7 @@ def test_another_hybrid_is_searched_anew(run: Run) -> None:
     other = play(opened, run.id, ["zoo:a", "zoo:c"], 2, *values(memorization=1.0))
     assert other[1].value == "Search 1 skill"
     assert other[-1] is None
-    assert Played.of(run, ["zoo:a", "zoo:b"], 3) is None
+    assert played_for(run, ["zoo:a", "zoo:b"], 3) is None
 
 
 def test_the_tab_follows_the_run_that_is_shown(run: Run) -> None:
@@ -151,7 +151,7 @@ def test_mixture_weights_are_kept_as_a_run(run: Run, monkeypatch: pytest.MonkeyP
 
 
 def test_a_long_name_is_cut(run: Run) -> None:
-    found = Played.of(run, *HYBRID)
+    found = played_for(run, *HYBRID)
     assert found is not None
     assert len(kept_name(found, dict.fromkeys(TASKS, 1.0))) <= 120
 
