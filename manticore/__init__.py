@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from manticore.suite.mad import mad_suite
     from manticore.views.colored_text import show_text
     from manticore.views.comparison import compare
+    from manticore.views.notebook.explorer import explorer
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ _HOMES = {
     "build_hybrid": "manticore.hybrid",
     "compare": "manticore.views.comparison",
     "evaluate": "manticore.api",
+    "explorer": "manticore.views.notebook.explorer",
     "export_run": "manticore.archive",
     "finetune": "manticore.api",
     "get_run": "manticore.api",
@@ -76,6 +78,7 @@ __all__ = [
     "build_hybrid",
     "compare",
     "evaluate",
+    "explorer",
     "export_run",
     "finetune",
     "get_run",

@@ -289,6 +289,10 @@ WIDGETS: Registry[Entry] = Registry(
             home="manticore.views.notebook.chatting:chat",
             about="A hybrid continues what is written, and its words get their colors.",
         ),
+        "explorer": Entry(
+            home="manticore.views.notebook.explorer:explorer",
+            about="All of it: pick, mix by hand, program, search, watch and chat.",
+        ),
     },
 )
 """What a notebook shows of a hybrid. `home` is a function of a hybrid, and of what it is for."""

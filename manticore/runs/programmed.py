@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,7 +39,7 @@ class Played:
     """
 
     run: Run
-    found: Mapping[str, Mapping[str, Any]]
+    found: Mapping[str, Mapping[str, Any]] = field(repr=False)
 
     @classmethod
     def of(cls, run: Run) -> "Played | None":

@@ -28,11 +28,15 @@ function render({ model, el }) {
     const detail = { id: model.get("scene").id, weights };
     document.dispatchEvent(new CustomEvent("manticore:mix", { detail }));
   };
+  // A run has moved on.
+  const moved = () => drawn.update(model.get("scene"));
   model.on("change:mixed", mixed);
+  model.on("change:scene", moved);
   mixed();
   return () => {
     model.off("msg:custom", said);
     model.off("change:mixed", mixed);
+    model.off("change:scene", moved);
     drawn.destroy();
   };
 }

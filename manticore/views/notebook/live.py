@@ -9,7 +9,7 @@ from pathlib import Path
 from IPython import get_ipython
 
 from manticore.runs import Run
-from manticore.views.notebook.outputs import make_outputs
+from manticore.views.notebook.outputs import Outputs, make_outputs
 from manticore.views.notebook.picture import Picture, picture_of
 
 TICK = 0.5
@@ -26,12 +26,13 @@ class LiveView:
 
     Args:
         run: The run, running or ended.
+        outputs: Where it is shown; outputs of the cell that is being run if None.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, outputs: Outputs | None = None) -> None:
         self.run = run
         self._cell = _current_cell()
-        self._outputs = make_outputs(moving=run.is_alive)
+        self._outputs = outputs or make_outputs(moving=run.is_alive)
         # Before the picture: what comes in between is drawn at the next look.
         self._seen = self._mark()
         self.picture: Picture = picture_of(run)

@@ -35,6 +35,7 @@ class HybridWidget(Widget):
         hybrid: The hybrid with its tokenizer.
         data: Text in its tokens; perplexity is measured on the beginning of the held-out part.
         prompt: Beginning that is continued; not empty.
+        scene: Scene of the run that made the hybrid, with its way there; a plain one if None.
     """
 
     _esm = MODULE + own_source("hybrid_widget.js")
@@ -42,20 +43,25 @@ class HybridWidget(Widget):
     mixed = traitlets.List(default_value=None, allow_none=True).tag(sync=True)
     """(N, K) mixture weights, if others than those that were found."""
 
-    def __init__(self, hybrid: "ManticoreForCausalLM", data: TextData, prompt: str) -> None:
+    def __init__(
+        self,
+        hybrid: "ManticoreForCausalLM",
+        data: TextData,
+        prompt: str,
+        scene: dict[str, Any] | None = None,
+    ) -> None:
         self.hybrid, self._prompt, self._ids = hybrid, prompt, beginnings(data)
         self._about = f"measured on {data.name}, held out"
         self._found = hybrid.mixture, hybrid.config.router, _rows(hybrid)
         self._ends = ends_of(hybrid, self._ids)
-        scene = scene_of(
+        scene = scene or scene_of(
             outline(hybrid),
             self._found[-1],
             Reading(prompt),
-            scene_id=uuid.uuid4().hex,
             editable=True,
             hint=hint_at_rest(len(hybrid.components)),
         )
-        super().__init__(scene=scene | {"measured": True})
+        super().__init__(scene=scene | {"id": uuid.uuid4().hex, "measured": True})
         self.on_msg(self._answer)
         if (shell := get_ipython()) is not None:
             shell.events.register("post_run_cell", self._look)

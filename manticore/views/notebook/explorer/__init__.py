@@ -1,0 +1,5 @@
+"""The explorer in a cell: pick, mix by hand, program, search, watch and chat."""
+
+from manticore.views.notebook.explorer.explorer import Explorer, explorer
+
+__all__ = ["Explorer", "explorer"]
