@@ -36,6 +36,8 @@ const NUMBERS = [
 function render({ model, el }) {
   const root = html("div", "mc-chat", el);
   html("style", "", root, STYLE);
+  // What is typed here are letters, and not JupyterLab's shortcuts.
+  root.dataset.lmSuppressShortcuts = "true";
   const said = html("div", "said", root);
   said.setAttribute("role", "log");
   said.setAttribute("aria-label", "What you and the hybrid have written");
@@ -71,7 +73,7 @@ function render({ model, el }) {
 
   const showSaid = () => {
     said.replaceChildren();
-    for (const [role, text] of model.get("messages")) html("p", role, said, text);
+    for (const [role, text] of model.get("messages")) html("p", role, said, text.trim());
     if (!said.children.length) html("p", "empty", said, "Nothing written yet: write a beginning.");
     said.scrollTop = said.scrollHeight;
   };
