@@ -51,11 +51,11 @@ class ChatWidget(Widget):
     """Random seed; 0 = another one each time."""
 
     def __init__(self, hybrid: "ManticoreForCausalLM", beginning: str = PROMPT) -> None:
-        continuing_tokenizer(hybrid, beginning)
-        super().__init__(beginning=beginning)
-        self.hybrid = hybrid
-        self._stop = threading.Event()
+        self._stop = threading.Event()  # before all that may fail: `close` needs it
         self._thread = threading.Thread()
+        continuing_tokenizer(hybrid, beginning)
+        self.hybrid = hybrid
+        super().__init__(beginning=beginning)
         self.on_msg(self._heard)
 
     def describe(self) -> str:

@@ -1,5 +1,5 @@
 """The explorer in a cell: pick, mix by hand, program, search, watch and chat."""
 
-from manticore.views.notebook.explorer.explorer import Explorer, explorer
+from manticore.views.notebook.explorer.cell import Explorer, explorer
 
 __all__ = ["Explorer", "explorer"]

@@ -21,7 +21,7 @@ from manticore.views.catalogue import (
 from manticore.views.plots.theme import component_colour, short_names
 
 if TYPE_CHECKING:
-    from manticore.views.notebook.explorer.explorer import Explorer
+    from manticore.views.notebook.explorer.cell import Explorer
 
 
 class BuildTab(ipywidgets.VBox):

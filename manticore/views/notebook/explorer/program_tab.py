@@ -17,7 +17,7 @@ from manticore.views.wording import short_task
 from manticore.views.worked_example import worked_example_html
 
 if TYPE_CHECKING:
-    from manticore.views.notebook.explorer.explorer import Explorer
+    from manticore.views.notebook.explorer.cell import Explorer
 
 SKILLS_RUN = "all-skills"
 """Entry of the gallery that has searched all tasks with the bundled pair."""

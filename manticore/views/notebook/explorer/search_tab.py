@@ -14,7 +14,7 @@ from manticore.views.notebook.picture import Picture
 from manticore.views.notebook.run_widget import RunWidget
 
 if TYPE_CHECKING:
-    from manticore.views.notebook.explorer.explorer import Explorer
+    from manticore.views.notebook.explorer.cell import Explorer
 
 ROUTER: dict[str, Any] = {"fit_sequences": 96}
 """Fewer sequences than by default: somebody waits for the fit."""
