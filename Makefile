@@ -10,17 +10,22 @@ INSTALL := $(BIN)/pip install --quiet --no-compile --constraint $(LOCK)
 PACKAGING := pyproject.toml setup.py $(LOCK)
 # One environment; a stamp says what it has.
 APP := $(VENV)/.ready-app
+NOTEBOOKS := $(VENV)/.ready-notebooks
 TEST := $(VENV)/.ready-test
 # The version that torch 2.13.0 pins where it is built for CUDA: one lock serves both builds.
 TRITON := triton==3.7.1
 
-.PHONY: app demo test lint types lock
+.PHONY: app demo notebooks test lint types lock
 
 app: $(APP)
 	$(BIN)/manticore app
 
 demo: $(APP)
 	$(BIN)/manticore demo
+
+# The notebooks of the workshop in JupyterLab. Their runs go to notebooks/runs.
+notebooks: $(NOTEBOOKS)
+	cd notebooks && ../$(BIN)/jupyter lab
 
 test: $(TEST)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations 30
@@ -47,6 +52,10 @@ $(APP): $(PACKAGING) | $(BIN)/pip
 	$(INSTALL) --editable ".[app]"
 	touch $(APP)
 
+$(NOTEBOOKS): $(PACKAGING) | $(BIN)/pip
+	$(INSTALL) --editable ".[app,lora,notebook]"
+	touch $(APP) $(NOTEBOOKS)
+
 $(TEST): $(PACKAGING) | $(BIN)/pip
 	$(INSTALL) --editable ".[test]"
-	touch $(APP) $(TEST)
+	touch $(APP) $(NOTEBOOKS) $(TEST)

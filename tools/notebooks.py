@@ -12,6 +12,7 @@ that has the solution, as a block of Python.
 """
 
 import argparse
+import json
 import os
 import re
 import tempfile
@@ -25,6 +26,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 SOURCES = NOTEBOOKS / "source"
+STATE = "application/vnd.jupyter.widget-state+json"
 SOLUTION = re.compile(r"```python\n(.*?)```", re.DOTALL)
 TIMEOUT = 600
 """Seconds that a cell may take."""
@@ -153,6 +155,21 @@ def execute(notebook: nbformat.NotebookNode) -> None:
             resources={"metadata": {"path": folder}},
             record_timing=False,
         ).execute(env=environment)
+    _keep_shown_widgets(notebook)
+
+
+def _keep_shown_widgets(notebook: nbformat.NotebookNode) -> None:
+    """Forget the state of widgets that no output shows any more, such as of runs that ended."""
+    kept = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
+    wanted, seen = json.dumps([cell.get("outputs", []) for cell in notebook.cells]), set()
+    while found := {name for name in kept.keys() - seen if name in wanted}:
+        seen |= found
+        # Widgets name their children.
+        wanted += json.dumps([kept[name] for name in found])
+    for name in kept.keys() - seen:
+        del kept[name]
+    if not kept:
+        notebook.metadata.pop("widgets", None)
 
 
 if __name__ == "__main__":

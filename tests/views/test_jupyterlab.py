@@ -19,6 +19,7 @@ from manticore.runs.launch import make_run_folder
 from manticore.store.events import EventWriter
 from manticore.store.status import write_status
 from manticore.views.notebook.outputs import MIMETYPE
+from tests.app.zoo import make_zoo
 from tests.browsing import IN_A_BROWSER, PATIENCE, chromium, free_port, wait_for_server
 from tests.tiny import save_component
 
@@ -76,6 +77,12 @@ class Lab:
         for session in self._sessions():
             address = f"{self.url}/api/sessions/{session['id']}"
             urllib.request.urlopen(urllib.request.Request(address, method="DELETE")).close()
+
+    def restart_kernel(self, notebook: str) -> None:
+        """Begin with a new kernel, which knows nothing of the one before."""
+        (kernel,) = [s["kernel"]["id"] for s in self._sessions() if s["path"] == notebook]
+        address = f"{self.url}/api/kernels/{kernel}/restart"
+        urllib.request.urlopen(urllib.request.Request(address, method="POST")).close()
 
     def kill(self) -> None:
         """End it, its kernels and their runs."""
@@ -185,8 +192,9 @@ def test_the_example_of_the_readme_moves_and_stays(lab: Lab, page: "playwright.P
 
     # At the end plain figures stand there, to each of which JupyterLab adds an image.
     page.locator(".jp-RenderedPlotly .barlayer .point").nth(2).wait_for()
-    while notebook.saved_kinds().count({MIMETYPE, "image/png"}) < 4:
+    while sum({MIMETYPE, "image/png"} <= kinds for kinds in notebook.saved_kinds()) < 4:
         page.wait_for_timeout(200)
+    assert any("image/svg+xml" in kinds for kinds in notebook.saved_kinds()), "for code hosts"
     # They are still there for those who open the notebook without the kernel that drew them.
     lab.end_kernels()
     notebook.open()
@@ -267,3 +275,56 @@ hybrid.mix("bundled:stories-en?n_stories=40", prompt="The fox")
     playwright.expect(first).to_have_attribute("aria-valuetext", re.compile("25%.*75%"))
     page.get_by_role("button", name="Back to what was found").click()
     page.locator(".mc-diagram .now", has_text="perplexity as found").wait_for()
+
+
+def test_the_explorer_searches_live_and_a_new_kernel_finds_the_run(
+    lab: Lab, page: "playwright.Page"
+) -> None:
+    make_zoo(lab.folder / "pair")
+    explore = f"""
+import os
+os.environ["MANTICORE_ZOO"] = {str(lab.folder / "pair")!r}
+import manticore as mc
+from manticore.views.notebook.explorer import cell
+cell.TEXT = "bundled:stories-en?n_stories=40"
+e = mc.explorer()
+e.build_tab.n_blocks.value = 2
+e.search_tab.text.value, e.search_tab.strategy.value = cell.TEXT, "darts"
+e.search_tab.steps.max = e.search_tab.steps.value = 3000
+e
+"""
+    attach = "import manticore as mc; mc.runs()[0].watch()"
+    stop = "mc.runs()[0].stop(); mc.runs()[0].wait()"
+    notebook = Notebook(lab, page, "explorer.ipynb", explore.strip(), attach, stop)
+    notebook.run_cell(0)
+    page.get_by_role("button", name="Build", exact=True).click()
+    page.locator(".mc-diagram .now", has_text="perplexity as found").wait_for()
+
+    # Letters go into the chat, and are not JupyterLab's shortcuts.
+    tab = page.locator(".mc-explorer .lm-TabBar-tab")
+    tab.filter(has_text="Chat").click()
+    page.locator(".mc-chat textarea").fill("")
+    page.locator(".mc-chat textarea").press_sequentially("Add xxx")
+    page.locator(".mc-chat textarea").press("Enter")
+    page.locator(".mc-chat .note", has_text="Done").wait_for()
+    page.locator(".mc-chat .words-of .word").first.wait_for()
+    assert page.locator(".mc-chat .user").inner_text() == "Add xxx"
+    assert page.locator(".jp-CodeCell").count() == 3
+
+    # The lanes of the diagram move while the run works.
+    tab.filter(has_text="Search").click()
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.locator(f"{LIVE} [data-panel=mixture] .js-fill").first.wait_for(state="attached")
+    lanes = page.locator(".mc-diagram svg").first
+    seen = set()
+    while len(seen) < 3:
+        seen.add(lanes.inner_html())
+        page.wait_for_timeout(300)
+
+    lab.restart_kernel("explorer.ipynb")
+    notebook.open()
+    notebook.run_cell(1)
+    shown = page.locator(".jp-CodeCell").nth(1).locator(f"{LIVE} .status")
+    shown.get_by_text(re.compile(r"step \d+ of 3000")).wait_for()
+    notebook.run_cell(2)
+    page.locator(LIVE).first.wait_for(state="detached")
