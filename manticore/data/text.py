@@ -20,6 +20,7 @@ from manticore.data.token_ids import (
 )
 from manticore.paths import absolute
 from manticore.stories.entropy import Entropy
+from manticore.telling import telling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +118,7 @@ class TextData:
         return floor
 
     def __repr__(self) -> str:
-        if self.is_streamed:
+        if isinstance(self.train, StreamedTokens) or isinstance(self.valid, StreamedTokens):
             size = "streamed"
         else:
             size = f"{self.n_tokens:,} tokens: {len(self.train):,} + {len(self.valid):,} sequences"
@@ -127,11 +128,6 @@ class TextData:
         from manticore.views.objects_html import text_html  # views stand on the engine
 
         return text_html(self)
-
-    @property
-    def is_streamed(self) -> bool:
-        """Whether it is read as it is needed, so that nobody knows how long it is."""
-        return isinstance(self.train, StreamedTokens) or isinstance(self.valid, StreamedTokens)
 
     def beginning(self, n_tokens: int = 64) -> str:
         """How the held-out part begins.
@@ -242,9 +238,10 @@ def _tokenize(
     counts = cache.read()
     if counts is None:
         logger.info("Tokenizing %s into %s.", source.name, cache.folder)
-        counts = cache.write(
-            {part: token_blocks(source.pieces(part), tokenizer, limits[part]) for part in PARTS}
-        )
+        with telling(f"Tokenizing {source.name}, once per machine"):
+            counts = cache.write(
+                {part: token_blocks(source.pieces(part), tokenizer, limits[part]) for part in PARTS}
+            )
     _check_length(source.name, counts, spec["seq_len"])
     pad = end_of_text_id(tokenizer)
     return [

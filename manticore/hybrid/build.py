@@ -20,6 +20,7 @@ from manticore.hybrid.configuration import GateKind, HeadKind, ManticoreConfig
 from manticore.hybrid.modeling import ManticoreForCausalLM
 from manticore.names import PROJECTORS, choose
 from manticore.stories import generate_stories
+from manticore.telling import telling
 
 ALIGNMENT_TOKENS = 4096
 _ALIGNMENT_LENGTH = 128
@@ -28,6 +29,7 @@ _LARGEST_SHARE = 0.5
 """Share of one token above which a text tells nothing about the others: often the unknown token."""
 
 
+@telling("Building the hybrid: loading components, aligning projectors")
 def build_hybrid(
     components: Sequence[str | Path | Component],
     n_blocks: int | None = None,

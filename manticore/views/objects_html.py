@@ -38,7 +38,7 @@ def text_html(data: "TextData") -> str:
     Args:
         data: A text.
     """
-    if data.is_streamed:
+    if data.n_tokens is None:
         rows = {"to train on": f"sequences of {data.seq_len} tokens, read as they are needed"}
     else:
         train = f"{data.n_tokens:,} tokens, {_sequences(data.train, data.seq_len)}"

@@ -36,7 +36,6 @@ def test_a_text_tells_its_size_and_how_it_begins(tmp_path, component) -> None:
     assert f"{len(data.valid)} sequence" in shown
     assert data.beginning(8)[:10] in shown
     streamed = mc.load_text(text, tokenizer=tokenizer, seq_len=32, streaming=True)
-    assert streamed.is_streamed
     assert "read as they are needed" in words_of(streamed._repr_html_())
 
 

@@ -165,8 +165,8 @@ class ChatWidget(Widget):
         tokenizer = continuing_tokenizer(hybrid, messages[-1][1])
         plain = [{"role": role, "content": text} for role, text in messages]
         prompt = conversation_prompt(tokenizer, plain)
-        numbers = {"temperature": self.temperature, "top_p": self.top_p}
-        pieces = stream(hybrid, prompt, max_new_tokens=self.length, seed=seed, stop=stop, **numbers)
+        given: dict[str, Any] = {"temperature": self.temperature, "top_p": self.top_p}
+        pieces = stream(hybrid, prompt, max_new_tokens=self.length, seed=seed, stop=stop, **given)
         pause, written = threading.Event(), None
         with closing(pieces):
             for written in pieces:

@@ -13,6 +13,7 @@ import traitlets
 import manticore as mc
 from manticore.evaluate.by_hand import continuing_tokenizer
 from manticore.hybrid import ManticoreForCausalLM
+from manticore.hybrid.generation import tokenizer_of
 from manticore.runs import Run
 from manticore.runs.gallery import gallery_names, open_gallery
 from manticore.views.diagram.by_hand import READ_TOKENS
@@ -130,7 +131,7 @@ class Explorer(ipywidgets.VBox):
         """
         hybrid = self._needed()
         with self.doing("Reading the text, and starting the run"):
-            data = mc.load_text(text, tokenizer=hybrid.tokenizer, seq_len=128)
+            data = mc.load_text(text, tokenizer=tokenizer_of(hybrid), seq_len=128)
             run = mc.search(hybrid, data, strategy, steps, root=self.root, **options)
         self._done.searched(text, strategy, steps, options, self._mixed())
         self._follow(run)

@@ -1,8 +1,10 @@
 """The tab that programs a hybrid: a slider for each MAD task, which moves the lanes at once."""
 
 import html
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -131,7 +133,7 @@ class ProgramTab(ipywidgets.VBox):
         if find_task(task).tokens:
             shown = ipywidgets.HTML(worked_example_html(task))
             fold = ipywidgets.Accordion([shown], titles=("Example",))
-            fold.observe(partial(_another, shown, task), "selected_index")
+            fold.observe(partial(_another, shown, task, count()), "selected_index")
             parts.append(fold)
         card = ipywidgets.VBox(parts)
         card.add_class("mc-skill")
@@ -153,8 +155,9 @@ def _slider(task: str) -> ipywidgets.FloatSlider:
     )
 
 
-def _another(shown: ipywidgets.HTML, task: str, change: dict[str, Any]) -> None:
+def _another(
+    shown: ipywidgets.HTML, task: str, seeds: Iterator[int], change: dict[str, Any]
+) -> None:
     """Draw another example whenever the fold is opened."""
     if change["new"] is not None:
-        shown.seed = getattr(shown, "seed", -1) + 1
-        shown.value = worked_example_html(task, shown.seed)
+        shown.value = worked_example_html(task, next(seeds))

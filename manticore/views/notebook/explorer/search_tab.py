@@ -58,10 +58,14 @@ class SearchTab(ipywidgets.VBox):
     def search(self) -> None:
         """Start the search that the tab describes; what is wrong is told."""
         options: dict[str, Any] = {"eval_every": max(1, self.steps.value // 5)}
-        if self.strategy.value == "routed":
+        if self._strategy == "routed":
             options["router"] = ROUTER
         with suppress(ValueError, OSError):  # which the explorer has told
-            self._explorer.search(self.text.value, self.strategy.value, self.steps.value, **options)
+            self._explorer.search(self.text.value, self._strategy, self.steps.value, **options)
+
+    @property
+    def _strategy(self) -> str:
+        return str(self.strategy.value)
 
     def follow(self, run: Run) -> None:
         """Show a run until it ends, and then its hybrid.
@@ -92,7 +96,7 @@ class SearchTab(ipywidgets.VBox):
             self._explorer.run.stop()
 
     def _tell(self) -> None:
-        self._about.value = f"<i>{html.escape(STRATEGIES[self.strategy.value].about)}</i>"
+        self._about.value = f"<i>{html.escape(STRATEGIES[self._strategy].about)}</i>"
 
 
 class _Shown:
