@@ -82,7 +82,11 @@ class Client(threading.Thread):
         raise RuntimeError(f"The page did not answer {called['id']}.")
 
 
-def measure(clients: int, seconds: float, root: Path) -> dict[str, float]:
+SAMPLED_EVERY = 300.0
+"""Seconds between looks at the server's memory."""
+
+
+def measure(clients: int, seconds: float, root: Path) -> dict[str, Any]:
     """Seconds of a look, bytes of the largest update, and megabytes of the server.
 
     Args:
@@ -112,6 +116,10 @@ def measure(clients: int, seconds: float, root: Path) -> dict[str, float]:
         readers = [Client(url, (running, finished)[i % 2].id, until) for i in range(clients)]
         for reader in readers:
             reader.start()
+        memory = []
+        while time.monotonic() < until:
+            memory.append(round(process.memory_info().rss / 1e6))
+            time.sleep(min(SAMPLED_EVERY, max(0.0, until - time.monotonic())))
         for reader in readers:
             reader.join()
         looks = [look for reader in readers for look in reader.looks]
@@ -122,6 +130,7 @@ def measure(clients: int, seconds: float, root: Path) -> dict[str, float]:
             "largest_update_bytes": max(reader.largest for reader in readers),
             "memory_before_mb": round(before / 1e6),
             "memory_after_mb": round(process.memory_info().rss / 1e6),
+            "memory_mb": memory,
             "steps_of_the_search": int(running.mixture_steps[-1]),
         }
     finally:

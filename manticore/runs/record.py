@@ -1,6 +1,5 @@
 """What a run's folder tells: everything is read from it, and no process is asked."""
 
-import html
 import json
 import os
 import threading
@@ -205,12 +204,9 @@ class RunRecord:
         )
 
     def _repr_html_(self) -> str:
-        row = self.summary()
-        mixed = " + ".join(row["components"])
-        return (
-            f"<div><b>{html.escape(self.id)}</b> &middot; {html.escape(_progress(row))}<br>"
-            f"{html.escape(mixed)}, {row['n_blocks']} blocks</div>"
-        )
+        from manticore.views.objects_html import run_html  # views stand on the engine
+
+        return run_html(self.summary(), self.events())
 
 
 def state_message(status: Status) -> str:

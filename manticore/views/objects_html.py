@@ -1,11 +1,13 @@
-"""Components, texts and recipes as a notebook shows them: small tables, styled by themselves."""
+"""Components, texts, runs and recipes as a notebook shows them: small tables."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from manticore.views.catalogue import card_of, facts_words, knowledge
-from manticore.views.plots.theme import MUTED
+from manticore.views.plots.theme import MUTED, short_names
+from manticore.views.still import mixture_svg, of_last_task
+from manticore.views.wording import phrases, state_words
 
 if TYPE_CHECKING:
     from manticore.components.loading import Component
@@ -50,6 +52,23 @@ def text_html(data: "TextData") -> str:
 def _sequences(part: Any, seq_len: int) -> str:
     n = len(part)
     return f"{n:,} sequence{'' if n == 1 else 's'} of {seq_len} tokens"
+
+
+def run_html(row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> str:
+    """How far a run is, what it mixes, and the way of its mixture weights.
+
+    Args:
+        row: `Run.summary()`.
+        events: Its events.
+    """
+    names = " + ".join(short_names(row["components"]))
+    about = f"{names}, {row['n_blocks']} blocks"
+    rows = {
+        row["stage"]: about,
+        "state": ", ".join([state_words(row), *phrases(row)]),
+        "next": "run.watch() shows it live; run.hybrid() is what it has made",
+    }
+    return _table(row["id"], rows) + mixture_svg(of_last_task(events))
 
 
 def recipe_html(recipe: "Recipe") -> str:

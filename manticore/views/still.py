@@ -45,6 +45,17 @@ def mixture_svg(events: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def of_last_task(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The `mixture` events among others; where there are several tasks, those of the last one.
+
+    Args:
+        events: Events of a run.
+    """
+    moments = [event for event in events if event["kind"] == "mixture"]
+    task = moments[-1].get("task") if moments else None
+    return [event for event in moments if event.get("task") == task]
+
+
 def _row(b: int, moments: Sequence[Mapping[str, Any]]) -> str:
     """A block: areas from the first component's at the bottom to the last one's at the top."""
     top = TOP + b * (ROW + GAP)

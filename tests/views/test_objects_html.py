@@ -6,8 +6,9 @@ from xml.etree import ElementTree
 import pytest
 
 import manticore as mc
-from manticore.views.still import mixture_svg
+from manticore.views.still import mixture_svg, of_last_task
 from tests.tiny import TEXT, save_component
+from tests.tiny_runs import programming_run
 
 
 def words_of(markup: str) -> str:
@@ -75,3 +76,14 @@ def test_mixture_weights_are_a_picture_that_needs_no_script(n: int) -> None:
 
 def test_without_mixture_weights_there_is_no_picture() -> None:
     assert mixture_svg([]) == ""
+
+
+def test_a_run_tells_its_state_and_the_way_of_its_mixture_weights(tmp_path) -> None:
+    run = programming_run(tmp_path)
+    shown = run._repr_html_()
+    assert run.id in shown
+    assert run.status.state in words_of(shown)
+    assert "<svg" in shown
+    of_task = of_last_task(run.events())
+    assert {event.get("task") for event in of_task} == {of_task[-1].get("task")}
+    assert len(of_task) < sum(event["kind"] == "mixture" for event in run.events())

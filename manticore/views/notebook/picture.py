@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from manticore.views.panels import Snapshot, panels_for
-from manticore.views.still import mixture_svg
+from manticore.views.still import mixture_svg, of_last_task
 from manticore.views.wording import phrases, state_words, warning_text
 
 if TYPE_CHECKING:
@@ -71,18 +71,11 @@ def picture_of(run: "Run") -> Picture:
                 panel.title,
                 panel.wide,
                 panel.figure(seen),
-                _still(seen) if panel.name == "mixture" else "",
+                mixture_svg(of_last_task(seen.events)) if panel.name == "mixture" else "",
             )
             for panel in panels_for(seen.stage)
         ],
     )
-
-
-def _still(seen: Snapshot) -> str:
-    """The mixture weights so far, of the task that was searched last where there are several."""
-    moments = [event for event in seen.events if event["kind"] == "mixture"]
-    task = moments[-1].get("task") if moments else None
-    return mixture_svg([event for event in moments if event.get("task") == task])
 
 
 def status_line(row: dict[str, Any]) -> str:
