@@ -195,7 +195,7 @@ check(
 # while the components stay frozen. It starts from the aligned hybrid and runs in a process of its own.
 
 # %%
-options = {"projector_lr": 3e-3, "warmup_steps": 10, "eval_every": 10, "eval_batches": 2}
+options = {"warmup_steps": 0, "eval_every": 10, "eval_batches": 2}
 run = mc.pretrain_projectors(aligned, text, STEPS, **options)
 run.watch()
 
@@ -231,12 +231,12 @@ check(
 # ```
 #
 # Training follows the loss of the whole hybrid, and the loss does not care whether a block gets what
-# it was used to. The projectors give up the faithful translation for one that is of use. The warnings
-# above the run's figures, of states far from a block's own, are about just this.
+# it was used to. The projectors give up the faithful translation for one that is of use. A warning
+# in the view of the run, of states far from a block's own, is about just this.
 # </details>
 
 # %%
-for prompt in ["Once upon a time", "Había una vez"]:
+for prompt in ["Once upon a time", "Hace muchos años"]:
     print(repr(sample_text(trained, prompt, 20, temperature=0)))
 
 # %% [markdown]
@@ -265,8 +265,9 @@ star = {"symbol": "star", "size": 13, "color": "#7c5cd6"}
 figure.add_scatter(
     x=[STEPS * 8 * 128], y=[perplexities[1]], name="your run", mode="markers", marker=star
 )
+dashed = {"color": "#8a94a3", "dash": "dash", "width": 1.5}
 for level, words in {before["identity"]: "no translation", 1.5: "lowest possible"}.items():
-    figure.add_hline(y=level, line_dash="dash", line_color="#8a94a3", annotation_text=words)
+    figure.add_scatter(x=[10, 5_000_000], y=[level] * 2, name=words, mode="lines", line=dashed)
 figure.update_xaxes(type="log", title="tokens that the projectors have seen")
 figure.update_yaxes(type="log", title="perplexity, lower is better", dtick=1)
 figure

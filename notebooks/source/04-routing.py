@@ -79,7 +79,7 @@ run.watch()
 # %% [markdown]
 # ## Exercise 1: what is the router alone worth?
 #
-# What is the perplexity at step 0, nearest to: 100, 20 or 2?
+# With the fitted router, before any step of training: is the perplexity about 100, 20 or 2?
 
 # %% tags=["exercise"]
 fitted = ...  # 100, 20 or 2
@@ -101,8 +101,8 @@ check(
 # fitted = 2
 # ```
 #
-# Nothing had to be learned but whose word comes next: each component knows its own language already,
-# and at one-hot mixture weights it is undisturbed by the other one.
+# All that had to be learned is whose turn it is. Each component knows its own language already, and
+# where it has all of the mixture weight, the other one does not disturb it.
 # </details>
 
 # %%
@@ -113,8 +113,10 @@ figure.add_bar(
     y=list(measured.values()),
     text=[f"{value:,.2f}" if value < 100 else f"{value:,.0f}" for value in measured.values()],
     marker_color=["#8a94a3"] * 3 + ["#0d7a5b"] * 2,
+    showlegend=False,
 )
-figure.add_hline(y=1.5, line_dash="dash", annotation_text="lowest possible: 1.50")
+lowest = {"x": list(measured), "y": [1.5] * 5, "mode": "lines", "line_dash": "dash"}
+figure.add_scatter(**lowest, name="lowest possible: 1.50", showlegend=True)
 figure.update_yaxes(type="log", title="perplexity, lower is better")
 figure
 
@@ -127,7 +129,7 @@ routed.show_text(SWITCHING)
 
 # %% [markdown]
 # The stronger the color, the greater the mixture weight; point at a word for the numbers. The same
-# hybrid writes both languages, and each word has the color of the component that wrote it:
+# hybrid also writes, and stays in the language that it was given:
 
 # %%
 routed.show_text(sample_text(routed, "Once upon a time", 40))
@@ -156,7 +158,7 @@ def stretches(words):
 check(
     mine,
     lambda words: len(stretches(words)) >= 3 and stretches(words)[0][0] == "tales-neox",
-    right="It switches there and back. How many words did it take each time?",
+    right=f"It switches there and back: {stretches(mine) if isinstance(mine, str) else ''}.",
     wrong=lambda words: f"The stretches are {stretches(words)}: make both languages longer.",
 )
 
@@ -200,8 +202,9 @@ check(
 # late
 # ```
 #
-# A capital letter after a full stop is weak evidence, and the router remembers the Spanish before it. It
-# cannot look ahead. At the start of the Spanish sentence, `H` is enough.
+# One English word does not outweigh the Spanish that the router remembers, and it cannot look ahead.
+# The Spanish sentence is quicker: its first token, ` H`, could be English, but the next one, `abía`,
+# decides.
 # </details>
 
 # %%
@@ -243,7 +246,7 @@ check(
 # running = 1.0
 # ```
 #
-# Where the router is sure, a token costs about what it costs one component.
+# At nearly every token one component is enough, and the other one sleeps.
 # </details>
 
 # %% [markdown]
@@ -256,9 +259,9 @@ check(
 # %% [markdown]
 # ## What was seen
 #
-# - A router that is fitted in seconds, with no other weight changed, is worth more here than all that
-#   static mixture weights can do: the components know their languages, and it finds out whose turn it
-#   is.
+# - The components know their languages, and a router finds out whose turn it is. Fitted in less than a
+#   minute, with no other weight changed, it is worth more than 200 steps of a static search that trains
+#   everything ([2.03 against 2.11](../docs/results/routing-stories-mixed.md)).
 # - It reads the words so far, and so it is late by a word or two where the language changes.
 # - Where a text is of one kind there is nothing to route: on English alone, such a hybrid is [level with
 #   its English component after the same number of

@@ -253,9 +253,9 @@ print(type(again).__name__, "·", hybrid.tokenizer.decode(written[0]))
 # %% [markdown]
 # ## Exercise 2: adapters of peft
 #
-# LoRA trains two thin matrices next to each linear map, and leaves the rest alone. `lora_targets` names the
-# maps of all components on which an adapter acts. What is the greatest rank at which the adapters have less
-# than 5% of all parameters?
+# LoRA trains two thin matrices next to each linear map, and leaves the rest alone; it comes with
+# `pip install "manticore-hybrids[lora]"`. `lora_targets` names the maps of all components on which an
+# adapter acts. What is the greatest rank at which the adapters have less than 5% of all parameters?
 
 # %%
 from peft import LoraConfig, get_peft_model

@@ -25,7 +25,35 @@ SOURCES = notebooks.sources()
 NAMES = [source.stem for source in SOURCES]
 ROOT = Path(__file__).resolve().parents[2]
 TAUGHT: dict[str, str] = {
-    "01-first-hybrid": "assert measured['even'] < measured['tales-neox']",
+    "01-first-hybrid": """
+assert measured["even"] < measured["tales-neox"] < measured["novelas-mamba"]
+assert furthest([1, 0]) < 1e-4 < furthest([0.9, 0.1])""",
+    "02-projectors": """
+assert before["aligned"] < before["identity"] < before["random"]
+assert better.mixture_weights.tolist() != aligned.mixture_weights.tolist()""",
+    "03-mixture-weights": """
+assert min(map(min, curves.values())) > 70, "no single line finds it"
+assert trace(run)[0] > 100 > 3 > min(trace(run).values()), "alpha decides"
+assert ends["probe"] < 2.3 < ends["darts"]""",
+    "04-routing": """
+assert found[0] < 4 < measured["even"] / 10, "the router alone is worth it"
+assert [name for name, _ in stretches(SWITCHING)].count("novelas-mamba") >= 1""",
+    "05-mad-and-programming": """
+assert set(run.metrics()["tasks"]) == set(SEARCHED)
+assert accuracy(rule, recall) == 1 > chance_accuracy(recall)""",
+    "06-does-a-hybrid-win": """
+assert 1.5 < cost["hybrid"] / cost["tales-neox"] < 2.5
+assert set(who for who, _ in judged.values()) == {"hybrid", "level", "rival"}""",
+    "07-more-components": """
+for kind, specialist in zip(kinds, names, strict=True):
+    assert measured[specialist][kind] == min(row[kind] for row in measured.values())
+    assert measured["routed"][kind] < measured["even"][kind]""",
+    "08-bring-your-own": """
+assert cost["as it was"] < cost["transplanted"], "a new vocabulary costs something"
+assert torch.equal(again(ids).logits, hybrid(ids).logits)""",
+    "09-lab": """
+assert min(pairs.values()) < pairs[1, 4]
+assert curve[max(curve)] < curve[min(curve)]""",
 }
 """What must hold in each notebook's kernel after its last cell, for it to teach what it says."""
 SETUP = f"""

@@ -87,7 +87,7 @@ def test_summary_and_faces(run):
     assert row["metrics"] == {"perplexity": 8.5}
     assert row["eta_s"] is None, "nobody is at work"
     assert "step 3 of 9" in repr(run)
-    assert "hub/b&lt;i&gt;" in run._repr_html_()
+    assert "b&lt;i&gt;" in run._repr_html_()
 
 
 def test_a_failed_run_says_why(run):
