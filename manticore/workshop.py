@@ -46,16 +46,18 @@ class Verdict:
         )
 
 
-def check(
-    answer: Any, is_right: Callable[[Any], Any], *, right: str, wrong: str | Callable[[Any], str]
-) -> Verdict:
+Said = str | Callable[[Any], str]
+"""What to say of an answer, or a function that makes it from the answer."""
+
+
+def check(answer: Any, is_right: Callable[[Any], Any], *, right: Said, wrong: Said) -> Verdict:
     """Judge the answer to an exercise.
 
     Args:
         answer: The answer; `...` if there is none yet.
         is_right: Whether an answer is right.
         right: What a right answer shows.
-        wrong: Hint after a wrong answer, or a function that makes it from the answer.
+        wrong: Hint after a wrong answer.
 
     Returns:
         The verdict, which a notebook shows as the last value of a cell. An answer that cannot be
@@ -65,7 +67,7 @@ def check(
         return Verdict("open", NOT_ANSWERED)
     try:
         if is_right(answer):
-            return Verdict("right", right)
+            return Verdict("right", right if isinstance(right, str) else right(answer))
         hint = wrong if isinstance(wrong, str) else wrong(answer)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
         hint = f"The answer {answer!r:.60} could not be judged: {e}"

@@ -59,6 +59,7 @@ assert curve[max(curve)] < curve[min(curve)]""",
 SETUP = f"""
 import os, sys, torch
 sys.path.insert(0, {str(ROOT)!r})
+sys.modules["__main__"].__spec__ = None  # which multiprocessing asks for, and %reset takes away
 from manticore.runs import launch
 from tests import forked
 launch.start_process = launch.start_fresh_process = forked.start_process
