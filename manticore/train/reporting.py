@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from manticore.components.tokenizers import token_texts
+from manticore.config.training import PretrainConfig, TrainConfig
 from manticore.evaluate import alignment_error, measure_text
 from manticore.hybrid.generation import sample_text
 from manticore.hybrid.routing import RoutedMixture
@@ -16,7 +17,6 @@ from manticore.store.events import Events, last_per_step
 from manticore.train.signs import collapsed, misaligned, rising, worse
 
 if TYPE_CHECKING:
-    from manticore.config.training import TrainConfig
     from manticore.hybrid import ManticoreForCausalLM
 
 _ALIGNMENT_SEQUENCES = 16
@@ -88,7 +88,7 @@ class Reporter:
         self,
         hybrid: "ManticoreForCausalLM",
         data: Data,
-        options: "TrainConfig",
+        options: TrainConfig,
         events: Events,
         baselines: Mapping[str, float],
         *,
@@ -242,8 +242,11 @@ class Reporter:
 
         Components that have learned with the hybrid have other states of their own than they had,
         so where they learn the start is looked at, and elsewhere the end. Identity projectors
-        cannot be trained or aligned.
+        cannot be trained or aligned, and where they are being pretrained they have followed the
+        loss: what a block is handed then is of use, whatever it would have seen alone.
         """
+        if isinstance(self.options, PretrainConfig):
+            return {}
         if (self.options.component_lr > 0) != learning or not self.whole:
             return {}
         if not sum(parameter.numel() for parameter in self.hybrid.projectors.parameters()):

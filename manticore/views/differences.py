@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manticore.config.run import RunConfig
+from manticore.names import STRATEGIES
 from manticore.views.as_code import given_hybrid, given_text
 
 _ALIKE = {"start", "recipe", "name"}
@@ -53,6 +54,11 @@ def _given(config: RunConfig) -> dict[str, Any]:
         values["data"] = given_text(config)
     if "mixture_weights" not in given_hybrid(config):
         del values["mixture_weights"]
+    strategy = values["options"].get("strategy")
+    if strategy in STRATEGIES:
+        known = set().union(*(entry.options for entry in STRATEGIES.values()))
+        for name in known - STRATEGIES[strategy].options:  # they mean nothing to it
+            values["options"].pop(name, None)
     return values
 
 

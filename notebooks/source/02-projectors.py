@@ -231,8 +231,7 @@ check(
 # ```
 #
 # Training follows the loss of the whole hybrid, and the loss does not care whether a block gets what
-# it was used to. The projectors give up the faithful translation for one that is of use. A warning
-# in the view of the run, of states far from a block's own, is about just this.
+# it was used to. The projectors give up the faithful translation for one that is of use.
 # </details>
 
 # %%

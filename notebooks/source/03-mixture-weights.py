@@ -12,7 +12,7 @@
 #   manticore:
 #     minutes: 3
 #     quick:
-#       STEPS: 8
+#       STEPS: 6
 #       POINTS: 3
 # ---
 

@@ -38,6 +38,7 @@ def warned(component: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
         baseline: float = 1e9,
         first: list[float] | None = None,
         projector: str = "linear",
+        stage: type[TrainConfig] = SearchConfig,
         **options: object,
     ) -> str:
         start = alpha if first is None else first
@@ -54,9 +55,10 @@ def warned(component: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
         )
         folder = Path(mkdtemp(dir=tmp_path))
         with EventWriter(folder) as events:
-            settings = SearchConfig(batch_size=4, eval_batches=1, sample_prompt="", **options)
+            settings = stage(batch_size=4, eval_batches=1, sample_prompt="", **options)
             components = dict.fromkeys(hybrid.component_names, baseline)
-            gradient = STRATEGIES[settings.strategy].gradient
+            strategy = getattr(settings, "strategy", "fixed")
+            gradient = STRATEGIES[strategy].gradient
             reporter = Reporter(hybrid, data, settings, events, components, by_gradient=gradient)
             reporter.watch(0)
             hybrid.set_mixture_weights(alpha)
@@ -105,6 +107,8 @@ def test_projectors_that_carry_nothing(warned: Callable[..., str]) -> None:
         assert "states far from its own" in warned([0.6, 0.4], init="random", component_lr=rate)
         assert warned([0.6, 0.4], init="aligned", component_lr=rate) == ""
     assert warned([0.6, 0.4], init="random", first=[1.0, 0.0], component_lr=1e-3) == ""
+    # Projectors that are being trained are not told to be trained.
+    assert warned([0.6, 0.4], init="random", stage=PretrainConfig) == ""
     # Nothing could be trained or aligned.
     assert warned([0.6, 0.4], projector="identity", component_lr=0) == ""
 

@@ -57,6 +57,9 @@ def test_only_what_differs_is_listed() -> None:
     assert found["mixture_lr"] == ["0.1", "0.02"]
     assert not found.keys() & {"steps", "name", "n_blocks"}
     assert differences([one, one]) == {}
+    probed = differences([one, config(options={"steps": 10, "strategy": "probe"})])
+    assert probed["mixture_lr"] == ["0.1", ""], "a probe has no learning rate of mixture weights"
+    assert probed["probe_every"] == ["", "10"]
     table = differences_html(["one", "<b>"], found)
     assert "zoo:&lt;c&gt;" in table
     assert "<b>" not in table
