@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import manticore as mc
+from manticore.config.training import PretrainConfig, TrainConfig
 from manticore.names import STRATEGIES
 from manticore.runs import Run
 from manticore.runs.launch import make_run_folder
