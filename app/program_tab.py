@@ -12,6 +12,7 @@ from manticore.runs.programmed import keep_weights, programmed_before, search_mo
 
 from . import next_steps
 from .code import code_of_form
+from .estimates import estimate_line
 from .page import ALL_AT_ONCE, QUIETLY, Page, user_of, warn
 from .playing import TELL_DIAGRAM, TICK, kept_name, look, play, played_for, stamp
 from .program_form import Form, config_from, lay_out
@@ -47,7 +48,9 @@ def build(page: Page) -> None:
                 interactive=False,
                 elem_id="keep",
             )
+            estimate = gr.HTML(elem_id="program-estimate", padding=False)
             form = lay_out(cards, page.known)
+            estimate_line(page, estimate, form.inputs, config_from)
             code_of_form(form.inputs, config_from, "program-form-code")
     block, words, text = next_steps.lay_out(page)
     RunPanel(page, VIEW)

@@ -28,7 +28,8 @@ import pytest
 from tests.browsing import free_port
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("LICENSE", "README.md", "app", "assets", "manticore", "pyproject.toml", "setup.py")
+PACKAGED = ("app", "assets", "manticore", "notebooks")
+SOURCES = ("LICENSE", "README.md", *PACKAGED, "pyproject.toml", "setup.py")
 PART_OF = {
     "IPython": "jupyterlab",
     "llvmlite": "numba",
@@ -161,6 +162,7 @@ def test_the_wheel_has_all_files_of_the_packages_and_takes_no_common_name(wheel:
         "manticore",
         "manticore_app",
         "manticore_assets",
+        "manticore_notebooks",
     }
     expected = {f"manticore/{file}" for file in _files(ROOT / "manticore")}
     expected |= {f"manticore_app/{file}" for file in _files(ROOT / "app")}
@@ -169,12 +171,23 @@ def test_the_wheel_has_all_files_of_the_packages_and_takes_no_common_name(wheel:
         for file in _files(ROOT / "assets")
         if file.startswith(("gallery/", "recipes/", "zoo/")) or file == "__init__.py"
     }
+    expected |= {
+        f"manticore_notebooks/{file}"
+        for file in _files(ROOT / "notebooks")
+        if file.endswith(".ipynb") or file == "__init__.py"
+    }
     assert names == expected
     assert "manticore/py.typed" in names
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert fields["License-Expression"] == "Apache-2.0"
     assert fields.get_all("License-File") == ["LICENSE"]
     assert set(fields.get_all("Provides-Extra")) == set(project["optional-dependencies"])
+
+
+def test_a_notebook_is_copied_from_the_installed_package(installed: Path, elsewhere: Path) -> None:
+    subprocess.run([installed / "manticore", "notebook", "3"], cwd=elsewhere, check=True)
+    (copied,) = elsewhere.glob("03-*.ipynb")
+    assert copied.read_bytes() == (ROOT / "notebooks" / copied.name).read_bytes()
 
 
 def test_the_demo_runs_from_any_folder(installed: Path, elsewhere: Path) -> None:

@@ -299,6 +299,7 @@ def test_program_by_skill_watch_refresh_and_go_on(app, page):
     page.locator("#program-top").get_by_text("More", exact=True).click()
     page.locator("#program-steps input[type=number]").fill("20")
     page.locator("#program-steps input[type=number]").press("Tab")
+    page.locator("#program-estimate summary", has_text="About").wait_for()
     page.locator("#program").click()
 
     # It starts, and a refresh finds it on its tab again.
