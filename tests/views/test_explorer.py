@@ -83,7 +83,9 @@ def test_a_search_moves_the_diagram_and_ends_with_its_hybrid(explorer) -> None:
     tab.text.value, tab.strategy.value, tab.steps.value = cell.TEXT, "darts", 5
     tab.search()
     assert explorer.run.config.options.steps == 5
+    assert tab.begin.disabled, "one run at a time"
     tab.wait()
+    assert not tab.begin.disabled
     assert explorer.run.status.state == "done"
     assert scenes
     assert not any(scene["editable"] for scene in scenes), "a run is not mixed by hand"
@@ -95,6 +97,7 @@ def test_a_search_moves_the_diagram_and_ends_with_its_hybrid(explorer) -> None:
     assert code.index("set_mixture_weights") < code.index("mc.search")
     assert "eval_every=1" in code
     same = mc.explorer(explorer.run)
+    assert same.build_tab.n_blocks.value == 2
     assert torch.equal(same.mixture_weights, explorer.mixture_weights)
 
 

@@ -1,6 +1,7 @@
 """The tab that builds a hybrid: components with what they know, blocks, projectors."""
 
 import html
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -70,6 +71,17 @@ class BuildTab(ipywidgets.VBox):
         options = {name: value for name, value in given.items() if value != usual[name]}
         with suppress(ValueError, OSError):  # which the explorer has told
             self._explorer.build(self.components, self.n_blocks.value, **options)
+
+    def show(self, components: Sequence[str], n_blocks: int) -> None:
+        """Describe a hybrid.
+
+        Args:
+            components: Sources of its components.
+            n_blocks: Number of its blocks.
+        """
+        self.components = list(components)
+        self._show()
+        self.n_blocks.value = n_blocks
 
     def _toggle(self, name: str, chosen: bool) -> None:
         if chosen == (name in self.components):

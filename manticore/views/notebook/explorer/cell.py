@@ -200,6 +200,7 @@ class Explorer(ipywidgets.VBox):
         Args:
             run: The run, which may be at its beginning.
         """
+        self.program_tab.show_run(run)
         scene = scene_of_run(Snapshot.of(run), run.status.state)
         if scene is None or self.diagram is None:
             return
@@ -216,7 +217,7 @@ class Explorer(ipywidgets.VBox):
         except (OSError, ValueError) as error:
             self.tell(explain(error), problem=True)
             return
-        self.tell(f"This is the hybrid of {run.name or run.id}. Drag a divider, or chat with it.")
+        self.tell(f"The hybrid of the run {run.id}: drag a divider, or chat with it.")
         self.hybrid = hybrid
         self.program_tab.look()
 
@@ -246,6 +247,7 @@ class Explorer(ipywidgets.VBox):
             if self.chat is None:
                 self.chat = ChatWidget(hybrid)
             self.chat.hybrid = hybrid
+            self.build_tab.show(hybrid.config.component_sources, hybrid.config.n_blocks)
         self._place.children = [] if self.diagram is None else [self.diagram]
         self._chat_place.children = [] if self.chat is None else [self.chat]
         if before is not None:

@@ -14,7 +14,7 @@ from manticore.runs import Run
 from manticore.runs.gallery import gallery_names, open_gallery
 from manticore.runs.programmed import Played, programmed_before
 from manticore.tasks.task import find_task
-from manticore.views.skills import MIXES, SKILLS, skill_html, skills_of
+from manticore.views.skills import MIXES, SKILLS, Skill, skill_html, skills_of
 from manticore.views.wording import short_task
 from manticore.views.worked_example import worked_example_html
 
@@ -83,6 +83,15 @@ class ProgramTab(ipywidgets.VBox):
         self.played = self._find()
         self._show()
 
+    def show_run(self, run: Run) -> None:
+        """Show how far the tasks of a run are; other runs change nothing.
+
+        Args:
+            run: A run that works.
+        """
+        if run.config.stage == "program":
+            self._show_skills(skills_of(run.events(), {}, run.status.state))
+
     def search(self) -> None:
         """Search the tasks that have a weight; what is wrong is told."""
         tasks = {task: weight for task, weight in self.weights.items() if weight}
@@ -123,7 +132,10 @@ class ProgramTab(ipywidgets.VBox):
         self.begin.description = (
             "Search again" if again else f"Search {n} skill{'' if n == 1 else 's'}"
         )
-        skills = {} if played is None else skills_of(played.run.events(), played.found, "done")
+        found = {} if played is None else skills_of(played.run.events(), played.found, "done")
+        self._show_skills(found)
+
+    def _show_skills(self, skills: dict[str, Skill]) -> None:
         for task, state in self._states.items():
             state.value = skill_html(skills.get(task))
 

@@ -77,10 +77,19 @@ class SearchTab(ipywidgets.VBox):
             self._view.stop_watching()
         shown = _Shown(self, run)
         self._place.children = [shown.widget]
-        self.stop.disabled = not run.is_alive
+        self.running(run.is_alive)
         self._view = LiveView(run, shown).start()
         if not run.is_alive:
             self._view.wait()
+
+    def running(self, runs: bool) -> None:
+        """Have the buttons fit: one run at a time, as two share the cores.
+
+        Args:
+            runs: Whether a run is at work.
+        """
+        self.stop.disabled = not runs
+        self.begin.disabled = self._explorer.program_tab.begin.disabled = runs
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the run that is shown has ended, and its hybrid is there.
@@ -114,5 +123,5 @@ class _Shown:
     def finish(self, picture: Picture) -> None:
         """Show the last picture, and the run's hybrid in the diagram."""
         self.widget.draw(picture)
-        self.tab.stop.disabled = True
+        self.tab.running(False)
         self.tab._explorer.end_run(self.run)
