@@ -21,7 +21,7 @@
 # the other, what does it write after *Once upon a time*? English, Spanish, both, or nothing that
 # anyone could read?
 #
-# *About one minute on two cores, without a network.*
+# *Half a minute on two cores, without a network.*
 
 # %% [markdown]
 # ## Ten lines

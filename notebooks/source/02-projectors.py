@@ -26,7 +26,7 @@
 # **Guess before you run anything:** how much text does it take to learn the translation from one
 # model's hidden states to the other's? Ten tokens, ten thousand, or ten million?
 #
-# *About two minutes on two cores, without a network.*
+# *A minute and a half on two cores, without a network.*
 
 # %% tags=["parameters"]
 STEPS = 40

@@ -10,7 +10,7 @@
 #     language: python
 #     name: python3
 #   manticore:
-#     minutes: 3
+#     minutes: 1
 #     quick:
 #       STEPS: 6
 #       POINTS: 3
@@ -27,7 +27,7 @@
 # one half in every block. Is that half broken, or worse than either copy alone? And can gradient
 # descent find its way out, whatever we hide?
 #
-# *About three minutes on two cores, without a network.*
+# *About a minute on two cores, without a network.*
 
 # %% tags=["parameters"]
 STEPS = 12

@@ -25,7 +25,7 @@
 # **Guess before you run anything:** nobody labels the languages, and no weight of the two models is
 # changed. At even mixture weights the perplexity is about 200. How far down can a router alone get it?
 #
-# *About a minute and a half on two cores, without a network.*
+# *About a minute on two cores, without a network.*
 
 # %% tags=["parameters"]
 STEPS = 20

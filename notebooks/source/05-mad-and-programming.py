@@ -25,7 +25,7 @@
 # **Guess before you run anything:** a search on the text itself gains something over even mixture
 # weights. How much of that gain do mixture weights from puzzles give: all of it, half, or nothing?
 #
-# *About two minutes on two cores, without a network.*
+# *A minute and a half on two cores, without a network.*
 
 # %% [markdown]
 # ## Six puzzles

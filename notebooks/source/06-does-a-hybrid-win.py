@@ -25,7 +25,7 @@
 #
 # **Guess before you run anything:** has the hybrid won?
 #
-# *About two minutes on two cores, without a network.*
+# *A minute and a half on two cores, without a network.*
 
 # %% [markdown]
 # ## Three models to train

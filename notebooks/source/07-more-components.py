@@ -10,7 +10,7 @@
 #     language: python
 #     name: python3
 #   manticore:
-#     minutes: 3
+#     minutes: 1
 #     quick: {PASSAGES: 30, FIT: 40, STEPS: 8}
 # ---
 
@@ -25,7 +25,7 @@
 # hybrid reads a text of three kinds, how many of the three does a token need on average: three, two,
 # or hardly more than one?
 #
-# *About three minutes on two cores, without a network.*
+# *About a minute on two cores, without a network.*
 
 # %% tags=["parameters"]
 PASSAGES = 120

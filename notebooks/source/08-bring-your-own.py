@@ -10,7 +10,7 @@
 #     language: python
 #     name: python3
 #   manticore:
-#     minutes: 2
+#     minutes: 1
 #     quick: {TRAIN: 4, HEAL: 2, ADAPT: 1}
 # ---
 
@@ -24,7 +24,7 @@
 # **Guess before you run anything:** your model has a tokenizer of its own. A hybrid has only one. Does
 # a model that has to use the vocabulary of another still know what it knew?
 #
-# *About two minutes on two cores, without a network.*
+# *About a minute on two cores, without a network.*
 
 # %% tags=["parameters"]
 TRAIN = 120

@@ -10,7 +10,7 @@
 #     language: python
 #     name: python3
 #   manticore:
-#     minutes: 2
+#     minutes: 1
 #     quick: {TOKENS: [256, 1024], TUNE: 1}
 # ---
 
@@ -24,7 +24,7 @@
 # **Guess before you run anything:** the first half of a hybrid is one English model, the second half
 # another one, equally good, and nothing is shared. Is it about as good as its halves?
 #
-# *About two minutes on two cores, without a network.*
+# *About a minute on two cores, without a network.*
 
 # %% tags=["parameters"]
 TOKENS = [256, 512, 1024, 4096]
