@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -22,10 +23,16 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+from playwright.sync_api import sync_playwright
+from plotly.offline import get_plotlyjs
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 SOURCES = NOTEBOOKS / "source"
+FIGURE = "application/vnd.plotly.v1+json"
+DRAW = """
+(figure) => Plotly.toImage(figure, {format: "png", width: 760, height: figure.layout.height ?? 360})
+"""
 STATE = "application/vnd.jupyter.widget-state+json"
 SOLUTION = re.compile(r"```python\n(.*?)```", re.DOTALL)
 TIMEOUT = 600
@@ -156,6 +163,30 @@ def execute(notebook: nbformat.NotebookNode) -> None:
             record_timing=False,
         ).execute(env=environment)
     _keep_shown_widgets(notebook)
+    add_images(notebook)
+
+
+def add_images(notebook: nbformat.NotebookNode) -> None:
+    """Add a picture to each figure, as JupyterLab does it: code hosts draw no figures.
+
+    Args:
+        notebook: The notebook, whose outputs are changed. Without Chromium they stay as they are.
+    """
+    found = [
+        output["data"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if FIGURE in output.get("data", {})
+    ]
+    chromium = shutil.which("chromium") or shutil.which("chrome")
+    if chromium is None or not found:
+        return
+    with sync_playwright() as driver:
+        page = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
+        page.add_script_tag(content=get_plotlyjs())
+        for data in found:
+            url: str = page.evaluate(DRAW, data[FIGURE])
+            data["image/png"] = url.partition(",")[2]
 
 
 def _keep_shown_widgets(notebook: nbformat.NotebookNode) -> None:

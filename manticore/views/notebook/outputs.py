@@ -12,10 +12,11 @@ import re
 from importlib.util import find_spec
 from typing import Any, Protocol
 
+import plotly.graph_objects as go
 import plotly.io
 from IPython.display import DisplayHandle
 
-from manticore.views.notebook.picture import Drawn, Picture
+from manticore.views.notebook.picture import Picture
 
 MIMETYPE = "application/vnd.plotly.v1+json"
 
@@ -111,18 +112,16 @@ def _bundles(picture: Picture) -> dict[str, Bundle]:
     """The plain outputs by name, in their order."""
     return {
         "status of the run": _words(picture.status),
-        **{panel.name: _bundle(panel) for panel in picture.panels},
+        **{panel.name: _bundle(panel.figure) for panel in picture.panels},
         "sample of the run": _words(picture.sample),
     }
 
 
-def _bundle(panel: Drawn) -> Bundle:
-    figure = panel.figure
+def _bundle(figure: go.Figure | str | None) -> Bundle:
     if figure is None or isinstance(figure, str):
         return _words(figure or "")
     # Plotly knows in which form the front end takes figures.
-    still = {"image/svg+xml": panel.still} if panel.still else {}
-    return figure._repr_mimebundle_() | still
+    return figure._repr_mimebundle_()
 
 
 def _words(markup: str) -> Bundle:

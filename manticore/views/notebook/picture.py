@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from manticore.views.panels import Snapshot, panels_for
-from manticore.views.still import mixture_svg, of_last_task
 from manticore.views.wording import phrases, state_words, warning_text
 
 if TYPE_CHECKING:
@@ -24,14 +23,12 @@ class Drawn:
         title: Its title.
         wide: Whether it takes the whole width.
         figure: The figure, or its HTML; None where there is nothing to show yet.
-        still: The same as SVG, for places that draw no figures; "" if there is none.
     """
 
     name: str
     title: str
     wide: bool
     figure: go.Figure | str | None
-    still: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The panel for the widget: a figure as `data` and `layout`, HTML as it is, or None."""
@@ -66,13 +63,7 @@ def picture_of(run: "Run") -> Picture:
         status=status_line(run.summary()) + notes,
         sample=f"<i>{html.escape(sample['text'])}</i>" if sample else "",
         panels=[
-            Drawn(
-                panel.name,
-                panel.title,
-                panel.wide,
-                panel.figure(seen),
-                mixture_svg(of_last_task(seen.events)) if panel.name == "mixture" else "",
-            )
+            Drawn(panel.name, panel.title, panel.wide, panel.figure(seen))
             for panel in panels_for(seen.stage)
         ],
     )
