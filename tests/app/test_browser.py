@@ -240,12 +240,18 @@ def test_build_search_watch_refresh_and_chat(app, page):
     page.locator("#chat-words .word").nth(3).hover()
     page.locator("#chat-words .card", has_text="Other likely words").nth(3).wait_for()
     page.locator("#chat-columns section", has_text="tiny-mamba alone").wait_for()
+    # Each answer has a seed of its own: what is told of the next one differs.
+    before = page.locator("#chat-status", has_text="Done").inner_text()
     page.locator("#chat").get_by_label("Edit").click()
     page.locator("#chat textarea").fill("A fox <b>had</b> ${1+1} {{value}}")
     page.locator("#chat").get_by_label("Submit").click()
     # Gradio shows harmless tags as such; nothing else of a text means anything to the page.
     page.locator("#chat .user", has_text="A fox had ${1+1} {{value}}").wait_for()
-    page.locator("#chat-status", has_text="Done").wait_for()
+    page.wait_for_function(
+        "(before) => ((now) => now.includes('Done') && now !== before)("
+        "document.querySelector('#chat-status').innerText)",
+        arg=before,
+    )
     page.locator("#chat").get_by_role("button", name="Undo", exact=True).click()
     page.locator("#chat-words .word").first.wait_for(state="detached")
     assert page.locator("#message textarea").input_value().startswith("A fox")
