@@ -1,11 +1,14 @@
 """`hybrid.chat()` as a Python object: what the front end asks, and what is written."""
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from manticore import ManticoreForCausalLM, build_hybrid
+from manticore.evaluate.authorship import WhoWrote
 from manticore.hybrid.generation import sample_text
+from manticore.views.notebook import chatting
 from manticore.views.notebook.chatting import NO_TEXT, ChatWidget
 
 
@@ -75,6 +78,29 @@ def test_a_stop_ends_the_answer(chat) -> None:
     assert not chat.is_writing
     assert chat.note.startswith("Stopped")
     assert len(chat.messages[1][1]) > 0
+
+
+def test_an_answer_that_is_colored_late_leaves_the_next_one_alone(chat, monkeypatch) -> None:
+    colored, color = threading.Event(), chatting.who_wrote
+
+    def late(*asked: object, **options: object) -> WhoWrote:
+        if not colored.is_set():
+            colored.wait(60)
+        return color(*asked, **options)
+
+    monkeypatch.setattr(chatting, "who_wrote", late)
+    chat.say("The fox")
+    first = chat._thread
+    while chat.is_writing:
+        pass
+    chat.length = 400
+    chat.say("and then")
+    colored.set()
+    first.join()
+    assert chat.words == ""
+    assert chat.is_writing, "the second answer is still written"
+    chat.stop()
+    assert 'class="word"' in chat.words
 
 
 def test_what_is_wrong_is_told(chat, hybrid) -> None:

@@ -140,19 +140,23 @@ class ChatWidget(Widget):
     def _write(self, messages: list[list[str]], stop: threading.Event) -> None:
         hybrid, seed = self.hybrid, seed_of(self.seed)
         try:
-            written = self._stream(hybrid, messages, stop, seed)
-            self.note = " ".join(
-                filter(None, (ended(written, seed, stop.is_set()), shortened(written)))
-            )
-            self.is_writing = False
+            try:
+                written = self._stream(hybrid, messages, stop, seed)
+                told = (ended(written, seed, stop.is_set()), shortened(written))
+                self.note = " ".join(filter(None, told))
+            finally:
+                self.is_writing = False
+            words = ""
             if written.ids:
                 ids = [*written.prompt_ids, *written.ids]
-                found = who_wrote(hybrid, ids, start=len(written.prompt_ids))
-                self.words = authorship_html(found)
+                words = authorship_html(who_wrote(hybrid, ids, start=len(written.prompt_ids)))
         except (OSError, ValueError, RuntimeError) as error:
-            self.note = explain(error)
-        finally:
-            self.is_writing = False
+            words = ""
+            if self._stop is stop:
+                self.note = explain(error)
+        # Another answer may have been begun while this one was colored.
+        if self._stop is stop:
+            self.words = words
 
     def _stream(
         self,
