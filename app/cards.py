@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from manticore.components.damage import Damage
-from manticore.config.run import MAX_COMPONENTS
 from manticore.views.catalogue import card_of, component_choices, facts_words, knowledge
 from manticore.views.plots import component_colour, short_names
 
@@ -42,25 +41,6 @@ def cards_html(chosen: Sequence[str], known: Known = BUNDLED, *, wait: bool = Tr
     )
     told = "" if chosen else '<p class="faint">Choose one to four components to mix.</p>'
     return f'{told}<div class="cards" role="group" aria-label="Components">{cards}</div>'
-
-
-def toggled(chosen: Sequence[str], component: str) -> list[str]:
-    """The chosen components after a click on a card.
-
-    Args:
-        chosen: The chosen components.
-        component: That of the card.
-
-    Raises:
-        ValueError: There are as many as a hybrid can have.
-    """
-    if component in chosen:
-        return [name for name in chosen if name != component]
-    if len(chosen) >= MAX_COMPONENTS:
-        raise ValueError(
-            f"A hybrid has at most {MAX_COMPONENTS} components: leave out one of them first."
-        )
-    return [*chosen, component]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from manticore.config.run import MAX_COMPONENTS, ProjectorInit
 from manticore.names import PROJECTORS, STRATEGIES
 from manticore.views import catalogue
 
-from .cards import CHOOSE, cards_html, toggled
+from .cards import CHOOSE, cards_html
 from .known import Known
 from .page import ALL_AT_ONCE, QUIETLY
 from .vocabularies import vocabularies_html
@@ -54,7 +54,7 @@ def component_inputs(known: Known, tab: str = "") -> tuple[gr.Dropdown, gr.Slide
 
     def click(names: list[str], event: gr.EventData) -> Any:
         try:
-            return toggled(names, event.component)
+            return catalogue.toggled(names, event.component)
         except ValueError as error:
             gr.Warning(str(error))
             return gr.skip()

@@ -7,7 +7,7 @@ from functools import partial
 import gradio as gr
 from gradio.components import Component
 
-from manticore.config.search import SearchConfig
+from manticore.config.search import AWAITED_SEQUENCES, SearchConfig
 from manticore.names import STRATEGIES
 from manticore.runs import RunConfig
 from manticore.views import catalogue
@@ -23,8 +23,6 @@ from .upload import upload_button
 
 VIEW = View("search", "Start", lambda stage: stage != "program")
 _DEFAULTS = SearchConfig.model_validate({})
-FIT_SEQUENCES = 96
-"""Sequences that a router is fitted on: fewer than by default, as a reader waits for the fit."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def config_from(
     """
     hybrid_form.check_hybrid(components, n_blocks)
     routed = "router" in STRATEGIES.find(strategy).options
-    router = {"threshold": router_threshold, "fit_sequences": FIT_SEQUENCES}
+    router = {"threshold": router_threshold, "fit_sequences": AWAITED_SEQUENCES}
     options = {
         "steps": int(steps),
         "batch_size": batch_size,

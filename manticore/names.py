@@ -27,7 +27,6 @@ __all__ = [
     "TASKS",
     "TRACKERS",
     "VIEWS",
-    "WIDGETS",
     "Entry",
     "NameIn",
     "Registry",
@@ -277,25 +276,6 @@ VIEWS: Registry[Entry] = Registry(
     },
 )
 """Where a run can be watched. `home` is a function of a run."""
-
-WIDGETS: Registry[Entry] = Registry(
-    "widget",
-    {
-        "mix": Entry(
-            home="manticore.views.notebook.mixing:mix",
-            about="The diagram of a hybrid; dragging changes the hybrid.",
-        ),
-        "chat": Entry(
-            home="manticore.views.notebook.chatting:chat",
-            about="A hybrid continues what is written, and its words get their colors.",
-        ),
-        "explorer": Entry(
-            home="manticore.views.notebook.explorer:explorer",
-            about="All of it: pick, mix by hand, program, search, watch and chat.",
-        ),
-    },
-)
-"""What a notebook shows of a hybrid. `home` is a function of a hybrid, and of what it is for."""
 
 PLUGINS_VARIABLE = "MANTICORE_PLUGINS"
 

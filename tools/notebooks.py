@@ -145,7 +145,7 @@ def verdicts(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 def execute(notebook: nbformat.NotebookNode) -> None:
-    """Run all cells in a folder of their own, with runs and cache that nobody else has.
+    """Run all cells in a folder of their own, with runs that nobody else has.
 
     Args:
         notebook: The notebook, which gets the outputs.

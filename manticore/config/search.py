@@ -19,6 +19,10 @@ def _users(option: str) -> list[str]:
     return [name for name, entry in STRATEGIES.items() if option in entry.options]
 
 
+AWAITED_SEQUENCES = 96
+"""Sequences that a router is fitted on where a person waits for the fit: fewer than by default."""
+
+
 class RouterConfig(Options, frozen=True):
     """Options of a router, which gives every token mixture weights of its own.
 

@@ -6,7 +6,6 @@ Views stand on the engine, so they are imported here when they are asked for.
 from typing import TYPE_CHECKING, Any, cast
 
 from manticore.hybrid.pretrained import PretrainedHybrid
-from manticore.names import WIDGETS
 
 if TYPE_CHECKING:
     from manticore.data import TextData
@@ -60,7 +59,9 @@ class ShownHybrid(PretrainedHybrid):
             ValueError: The hybrid has no tokenizer, or the prompt is empty.
             OSError: The text cannot be read.
         """
-        return WIDGETS.load("mix")(self, text, prompt)
+        from manticore.views.notebook.mixing import mix
+
+        return mix(cast("ManticoreForCausalLM", self), text, prompt)
 
     def chat(self, beginning: str = "Once upon a time") -> Any:
         """A chat with this hybrid in a notebook, which also tells who wrote which word.
@@ -75,4 +76,6 @@ class ShownHybrid(PretrainedHybrid):
             ModuleNotFoundError: The packages for notebooks are not installed.
             ValueError: The hybrid has no tokenizer, or the beginning is empty.
         """
-        return WIDGETS.load("chat")(self, beginning)
+        from manticore.views.notebook.chatting import chat
+
+        return chat(cast("ManticoreForCausalLM", self), beginning)

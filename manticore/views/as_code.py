@@ -38,17 +38,28 @@ def python_of(config: RunConfig, start: str | None = None) -> str:
         )
     else:
         lines.append(f"hybrid = {_call('mc.build_hybrid', _hybrid_arguments(config))}")
-    arguments = [name]
+    tokenizer = f"{name}.hybrid().tokenizer" if parent else f"{name}.tokenizer"
+    return "\n".join([*lines, *stage_lines(config, name, tokenizer)]) + "\n"
+
+
+def stage_lines(config: RunConfig, name: str, tokenizer: str) -> list[str]:
+    """Python that starts a run and watches it.
+
+    Args:
+        config: The configuration.
+        name: Name of the hybrid, or of the run, that it starts from.
+        tokenizer: Python of its tokenizer.
+    """
+    lines, arguments = [], [name]
     if STAGES[config.stage].needs_text:
-        tokenizer = f"{name}.hybrid().tokenizer" if parent else f"{name}.tokenizer"
         source, *others = _text_arguments(config)
         text = [source, f"tokenizer={tokenizer}", *others]
         lines.append(f"text = {_call('mc.load_text', text)}")
         arguments.append("text")
     options = given_options(config.options) | given_settings(config)
     arguments += [f"{name}={_literal(value)}" for name, value in options.items()]
-    lines += [f"run = {_call(f'mc.{stage}', arguments)}", "run.watch()"]
-    return "\n".join(lines) + "\n"
+    function = f"mc.{option_field(config.stage)}"
+    return [*lines, f"run = {_call(function, arguments)}", "run.watch()"]
 
 
 def given_options(options: Options) -> dict[str, Any]:

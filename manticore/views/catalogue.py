@@ -6,6 +6,7 @@ from typing import Any
 
 from manticore.components.facts import Facts, zoo_facts
 from manticore.components.zoo import zoo_card, zoo_names
+from manticore.config.run import MAX_COMPONENTS
 from manticore.names import UnknownNameError
 from manticore.stories import LANGUAGES
 from manticore.views.wording import count_label, family_label
@@ -64,6 +65,25 @@ def card_of(component: str) -> dict[str, Any] | None:
         return zoo_card(component)
     except (UnknownNameError, OSError):
         return None
+
+
+def toggled(chosen: Sequence[str], component: str) -> list[str]:
+    """The chosen components after a click on a card.
+
+    Args:
+        chosen: The chosen components.
+        component: That of the card.
+
+    Raises:
+        ValueError: There are as many as a hybrid can have.
+    """
+    if component in chosen:
+        return [name for name in chosen if name != component]
+    if len(chosen) >= MAX_COMPONENTS:
+        raise ValueError(
+            f"A hybrid has at most {MAX_COMPONENTS} components: leave out one of them first."
+        )
+    return [*chosen, component]
 
 
 def text_for(components: Sequence[str]) -> str:

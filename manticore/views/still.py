@@ -1,13 +1,10 @@
-"""Mixture weights over the steps of a run as a picture that needs no script: SVG of our own.
-
-Code hosts and mail show a saved notebook without drawing its figures; they show this.
-"""
+"""Mixture weights over the steps of a run as a picture that needs no script: SVG of our own."""
 
 import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from manticore.views.plots.theme import FONT, INK, component_colour, short_names
+from manticore.views.plots.theme import FONT, INK, component_colour, short_names, thin
 
 WIDTH, LEFT, RIGHT = 640, 62, 12
 ROW, GAP, TOP, BOTTOM = 40, 8, 30, 26
@@ -23,9 +20,7 @@ def mixture_svg(events: Sequence[Mapping[str, Any]]) -> str:
     """
     if not events:
         return ""
-    apart = max(1, (len(events) - 1) / (MOST_MOMENTS - 1))
-    kept = sorted({round(i * apart) for i in range(min(len(events), MOST_MOMENTS))})
-    moments = [events[i] for i in kept]
+    moments = [events[i] for i in thin(len(events), MOST_MOMENTS)]
     names = short_names(moments[-1]["components"])
     n_blocks = len(moments[-1]["weights"])
     height = TOP + n_blocks * (ROW + GAP) + BOTTOM

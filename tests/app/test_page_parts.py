@@ -9,7 +9,7 @@ from gradio.blocks import postprocess_update_dict
 
 from app import run_panel, search_tab
 from app.after_search import settings_of
-from app.cards import cards_html, toggled
+from app.cards import cards_html
 from app.hybrid_form import strategy_choices
 from app.looks import Looks
 from app.open_runs import OpenRuns
@@ -267,10 +267,10 @@ def test_the_settings_of_a_run_fill_the_form_in_again():
 
 
 def test_a_click_on_a_card_chooses_and_leaves_out():
-    assert toggled(["a"], "b") == ["a", "b"]
-    assert toggled(["a", "b"], "a") == ["b"]
+    assert catalogue.toggled(["a"], "b") == ["a", "b"]
+    assert catalogue.toggled(["a", "b"], "a") == ["b"]
     with pytest.raises(ValueError, match="at most 4"):
-        toggled(["a", "b", "c", "d"], "e")
+        catalogue.toggled(["a", "b", "c", "d"], "e")
 
 
 def test_every_tab_has_a_name_of_its_own_and_every_stage_a_tab():

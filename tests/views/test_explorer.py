@@ -118,6 +118,7 @@ def test_skills_are_searched_and_then_played(explorer) -> None:
         wanted = torch.tensor(found[task]["mixture_weights"])
         torch.testing.assert_close(explorer.mixture_weights, wanted)
         assert explorer.diagram.mixed is not None
+        assert "mc-problem" not in status(explorer), "all sliders move at once"
     assert tab.begin.description == "Search again"
     tab.weigh(dict.fromkeys(TASKS, 1.0))
     assert tab.begin.description == "Search 6 skills"

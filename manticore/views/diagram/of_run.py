@@ -7,6 +7,7 @@ from typing import Any
 
 from manticore.views.diagram.scene import Reading, scene_of
 from manticore.views.panels import Snapshot
+from manticore.views.plots.theme import thin
 
 PLAYED_TOKENS = 48
 MOMENTS = 60
@@ -73,9 +74,7 @@ def _history(seen: Snapshot, task: str | None) -> list[tuple[str, Sequence[Seque
         for event in seen.events
         if event["kind"] == "mixture" and (event.get("task") or None) == task
     ]
-    apart = max(1, (len(moments) - 1) / (MOMENTS - 1))
-    kept = sorted({round(i * apart) for i in range(min(len(moments), MOMENTS))})
-    return [moments[i] for i in kept]
+    return [moments[i] for i in thin(len(moments), MOMENTS)]
 
 
 def _played(probe: Mapping[str, Any]) -> list[tuple[str, Sequence[Sequence[float]]]]:

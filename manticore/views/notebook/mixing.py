@@ -126,7 +126,10 @@ def _rows(hybrid: "ManticoreForCausalLM") -> Rows:
 
 
 def mix(
-    hybrid: "ManticoreForCausalLM", text: TextData | str | None = None, prompt: str = PROMPT
+    hybrid: "ManticoreForCausalLM",
+    text: TextData | str | None = None,
+    prompt: str = PROMPT,
+    scene: dict[str, Any] | None = None,
 ) -> HybridWidget:
     """The diagram of a hybrid, to be mixed by hand in a notebook.
 
@@ -135,6 +138,7 @@ def mix(
         text: What perplexity is measured on, or its source as for `load_text`; the bundled stories
             in English and Spanish if None.
         prompt: Beginning that is continued.
+        scene: Scene of the run that made the hybrid; a plain one if None.
 
     Raises:
         ValueError: The hybrid has no tokenizer, or the prompt is empty.
@@ -143,4 +147,4 @@ def mix(
     tokenizer = continuing_tokenizer(hybrid, prompt)
     if not isinstance(text, TextData):
         text = load_text(text or TEXT, tokenizer=tokenizer, seq_len=READ_TOKENS)
-    return HybridWidget(hybrid, text, prompt)
+    return HybridWidget(hybrid, text, prompt, scene)

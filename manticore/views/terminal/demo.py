@@ -16,6 +16,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from manticore.api import search
+from manticore.config.search import AWAITED_SEQUENCES
 from manticore.data import TextData, load_text
 from manticore.evaluate import perplexity
 from manticore.hybrid import ManticoreForCausalLM, build_hybrid
@@ -44,7 +45,7 @@ SAMPLE_TOKENS = 60
 LANGUAGE_STEPS = 10
 """Steps of a search on a text in one language, which is soon decided."""
 MEASURING = {"batch_size": 4, "eval_batches": 8, "sample_prompt": ""}
-ROUTER = {"threshold": 0.3, "window": 4, "fit_sequences": 96}
+ROUTER = {"threshold": 0.3, "window": 4, "fit_sequences": AWAITED_SEQUENCES}
 """Tokens that one component alone is weighed for are cheap, and so is a fit on fewer sequences."""
 
 

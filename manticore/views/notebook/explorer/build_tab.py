@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import ipywidgets
 
-from manticore.config.run import MAX_COMPONENTS, ProjectorInit
+from manticore.config.run import ProjectorInit
 from manticore.names import PROJECTORS
 from manticore.views.catalogue import (
     MAX_BLOCKS,
@@ -18,6 +18,7 @@ from manticore.views.catalogue import (
     facts_words,
     knowledge,
     max_blocks,
+    toggled,
 )
 from manticore.views.plots.theme import component_colour, short_names
 
@@ -86,23 +87,17 @@ class BuildTab(ipywidgets.VBox):
     def _toggle(self, name: str, chosen: bool) -> None:
         if chosen == (name in self.components):
             return
-        if not chosen:
-            self.components = [other for other in self.components if other != name]
-        elif len(self.components) < MAX_COMPONENTS:
-            self.components = [*self.components, name]
-        else:
-            self._explorer.tell(
-                f"A hybrid has at most {MAX_COMPONENTS} components: leave out one of them first.",
-                problem=True,
-            )
+        try:
+            self.components = toggled(self.components, name)
+        except ValueError as error:
+            self._explorer.tell(str(error), problem=True)
         self._show()
 
     def _add(self, change: dict[str, Any]) -> None:
         name = change["new"].strip()
-        if name and name not in self.components and len(self.components) < MAX_COMPONENTS:
-            self.components = [*self.components, name]
+        if name and name not in self.components:
+            self._toggle(name, True)
             self.other.value = ""
-            self._show()
 
     def _show(self) -> None:
         for name, button in self.buttons.items():

@@ -11,14 +11,12 @@ import ipywidgets
 import traitlets
 
 import manticore as mc
-from manticore.evaluate.by_hand import continuing_tokenizer
 from manticore.hybrid import ManticoreForCausalLM
 from manticore.hybrid.generation import tokenizer_of
 from manticore.runs import Run
 from manticore.runs.gallery import gallery_names, open_gallery
-from manticore.views.diagram.by_hand import READ_TOKENS
 from manticore.views.diagram.of_run import scene_of_run
-from manticore.views.diagram.scene import PROMPT, TEXT
+from manticore.views.diagram.scene import TEXT
 from manticore.views.hybrid_html import hybrid_html
 from manticore.views.notebook.chatting import ChatWidget
 from manticore.views.notebook.explorer.build_tab import BuildTab
@@ -26,7 +24,7 @@ from manticore.views.notebook.explorer.code import Done
 from manticore.views.notebook.explorer.program_tab import ProgramTab
 from manticore.views.notebook.explorer.search_tab import SearchTab
 from manticore.views.notebook.explorer.style import STYLE
-from manticore.views.notebook.mixing import HybridWidget
+from manticore.views.notebook.mixing import HybridWidget, mix
 from manticore.views.panels import Snapshot
 from manticore.views.wording import explain
 
@@ -89,8 +87,7 @@ class Explorer(ipywidgets.VBox):
     @property
     def code(self) -> str:
         """Python that does what was done here, up to now."""
-        mixed = None if self.diagram is None else self.diagram.mixed
-        return self._done.code(mixed)
+        return self._done.code(self._mixed())
 
     def build(self, components: Sequence[str], n_blocks: int = 4, **options: Any) -> None:
         """Build a hybrid of components.
@@ -133,7 +130,7 @@ class Explorer(ipywidgets.VBox):
         with self.doing("Reading the text, and starting the run"):
             data = mc.load_text(text, tokenizer=tokenizer_of(hybrid), seq_len=128)
             run = mc.search(hybrid, data, strategy, steps, root=self.root, **options)
-        self._done.searched(text, strategy, steps, options, self._mixed())
+        self._done.started(run, self._mixed())
         self._follow(run)
         return run
 
@@ -151,7 +148,7 @@ class Explorer(ipywidgets.VBox):
         hybrid = self._needed()
         with self.doing("Starting the run"):
             run = mc.program(hybrid, tasks, steps, root=self.root, **options)
-        self._done.programmed(tasks, steps, options, self._mixed())
+        self._done.started(run, self._mixed())
         self._follow(run)
         return run
 
@@ -219,7 +216,6 @@ class Explorer(ipywidgets.VBox):
             return
         self.tell(f"The hybrid of the run {run.id}: drag a divider, or chat with it.")
         self.hybrid = hybrid
-        self.program_tab.look()
 
     def _follow(self, run: Run) -> None:
         self.run = run
@@ -240,9 +236,7 @@ class Explorer(ipywidgets.VBox):
         if hybrid is None:
             self.diagram = self.chat = None
         else:
-            tokenizer = continuing_tokenizer(hybrid, PROMPT)
-            data = mc.load_text(TEXT, tokenizer=tokenizer, seq_len=READ_TOKENS)
-            self.diagram = HybridWidget(hybrid, data, PROMPT, self._scene())
+            self.diagram = mix(hybrid, TEXT, scene=self._scene())
             self.diagram.observe(lambda _: self._write_code(), "mixed")
             if self.chat is None:
                 self.chat = ChatWidget(hybrid)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manticore.runs import Run
+from manticore.views.as_code import stage_lines
 
 Rows = Sequence[Sequence[float]]
 
@@ -32,18 +33,15 @@ class Done:
         self.begin(f"run = mc.get_run({run.id!r})")
         self._lines.append("hybrid = run.hybrid()")
 
-    def searched(
-        self, text: str, strategy: str, steps: int, options: Mapping[str, Any], mixed: Rows | None
-    ) -> None:
-        """A search was started; arguments as for `Explorer.search`, and what was mixed before."""
-        data = f"mc.load_text({text!r}, tokenizer=hybrid.tokenizer, seq_len=128)"
-        self._run(f"mc.search(hybrid, text, {strategy!r}, {steps}", options, mixed, data)
+    def started(self, run: Run, mixed: Rows | None) -> None:
+        """A run was started from the hybrid, and it has become the run's.
 
-    def programmed(
-        self, tasks: Mapping[str, float], steps: int, options: Mapping[str, Any], mixed: Rows | None
-    ) -> None:
-        """Tasks were searched; arguments as for `Explorer.program`, and what was mixed before."""
-        self._run(f"mc.program(hybrid, {dict(tasks)!r}, {steps}", options, mixed)
+        Args:
+            run: The run.
+            mixed: Mixture weights that were mixed by hand before; None if there are none.
+        """
+        stage = stage_lines(run.config, "hybrid", "hybrid.tokenizer")
+        self._lines += [*_by_hand(mixed), *stage, "run.wait()", "hybrid = run.hybrid()"]
 
     def code(self, mixed: Rows | None) -> str:
         """All steps.
@@ -53,19 +51,6 @@ class Done:
                 none.
         """
         return "\n".join([*self._lines, *_by_hand(mixed)])
-
-    def _run(
-        self, call: str, options: Mapping[str, Any], mixed: Rows | None, data: str = ""
-    ) -> None:
-        given = "".join(f", {name}={value!r}" for name, value in options.items())
-        self._lines += [
-            *_by_hand(mixed),
-            *([f"text = {data}"] if data else []),
-            f"run = {call}{given})",
-            "run.watch()",
-            "run.wait()",
-            "hybrid = run.hybrid()",
-        ]
 
 
 def _by_hand(mixed: Rows | None) -> list[str]:

@@ -76,12 +76,19 @@ class ProgramTab(ipywidgets.VBox):
             weights: Weights by task.
         """
         for task, slider in self.sliders.items():
+            # All of them are one movement: on the way there may be no weight at all.
+            slider.unobserve(self._play, "value")
             slider.value = weights.get(task, 0.0)
+            slider.observe(self._play, "value")
+        self._play()
 
     def look(self) -> None:
         """Find the results that the sliders play with the hybrid that is shown now."""
-        self.played = self._find()
+        self.played = played = self._find()
         self._show()
+        self._show_skills(
+            {} if played is None else skills_of(played.run.events(), played.found, "done")
+        )
 
     def show_run(self, run: Run) -> None:
         """Show how far the tasks of a run are; other runs change nothing.
@@ -115,15 +122,14 @@ class ProgramTab(ipywidgets.VBox):
                 found = bundled
         return None if found is None else Played.of(found)
 
-    def _play(self, _change: Any) -> None:
+    def _play(self, *_: Any) -> None:
+        self._show()
         if self.played is None or self._explorer.diagram is None:
-            self._show()
             return
         try:
             self._explorer.mix(self.played.mixture(self.weights))
         except ValueError as error:
             self._explorer.tell(str(error), problem=True)
-        self._show()
 
     def _show(self) -> None:
         played, n = self.played, sum(weight > 0 for weight in self.weights.values())
@@ -132,8 +138,6 @@ class ProgramTab(ipywidgets.VBox):
         self.begin.description = (
             "Search again" if again else f"Search {n} skill{'' if n == 1 else 's'}"
         )
-        found = {} if played is None else skills_of(played.run.events(), played.found, "done")
-        self._show_skills(found)
 
     def _show_skills(self, skills: dict[str, Skill]) -> None:
         for task, state in self._states.items():

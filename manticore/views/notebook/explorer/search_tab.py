@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
+from manticore.config.search import AWAITED_SEQUENCES
 from manticore.names import STRATEGIES
 from manticore.runs import Run
 from manticore.views.catalogue import TEXTS
+from manticore.views.diagram.scene import TEXT
 from manticore.views.notebook.live import LiveView
 from manticore.views.notebook.picture import Picture
 from manticore.views.notebook.run_widget import RunWidget
 
 if TYPE_CHECKING:
     from manticore.views.notebook.explorer.cell import Explorer
-
-ROUTER: dict[str, Any] = {"fit_sequences": 96}
-"""Fewer sequences than by default: somebody waits for the fit."""
 
 
 class SearchTab(ipywidgets.VBox):
@@ -31,7 +30,7 @@ class SearchTab(ipywidgets.VBox):
         self._explorer = explorer
         self._view: LiveView | None = None
         self.text = ipywidgets.Combobox(
-            value=TEXTS[2][1], options=[source for _, source in TEXTS], description="Text"
+            value=TEXT, options=[source for _, source in TEXTS], description="Text"
         )
         self.strategy = ipywidgets.Dropdown(
             options=list(STRATEGIES), value="routed", description="Strategy"
@@ -59,7 +58,7 @@ class SearchTab(ipywidgets.VBox):
         """Start the search that the tab describes; what is wrong is told."""
         options: dict[str, Any] = {"eval_every": max(1, self.steps.value // 5)}
         if self._strategy == "routed":
-            options["router"] = ROUTER
+            options["router"] = {"fit_sequences": AWAITED_SEQUENCES}
         with suppress(ValueError, OSError):  # which the explorer has told
             self._explorer.search(self.text.value, self._strategy, self.steps.value, **options)
 
