@@ -10,7 +10,7 @@ model always hold.
 
 import copy
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
+from manticore.components.paused import PausedPass, paused_layers
 from manticore.components.spec import FamilySpec
 
 
@@ -241,6 +242,49 @@ class BlockRunner:
             layers = _tapped_layers(getattr(backbone, name), taps, taken)
             model = self._model_view(_view(backbone, **{name: layers}))
         return model(input_ids=input_ids, **arguments).logits
+
+    def start(
+        self,
+        input_ids: torch.Tensor,
+        cuts: Sequence[int],
+        *,
+        attention_mask: torch.Tensor | None,
+        position_ids: torch.Tensor,
+        cache: Cache | None,
+    ) -> PausedPass:
+        """The component's own forward over blocks that follow each other, pausing between them.
+
+        Args:
+            input_ids: (B, T) token ids.
+            cuts: Layer indices where the blocks begin, and the one where the last of them ends.
+            attention_mask: As for `run`.
+            position_ids: As for `run`.
+            cache: As for `run`.
+        """
+        arguments = self._arguments(input_ids.shape[1], attention_mask, position_ids, cache)
+        first, name = cuts[0], self.spec.layers
+        backbone = self.backbone
+        if (first, cuts[-1]) != (0, self.depth):
+            backbone = self._backbone_view(first, cuts[-1], keep_input=True, keep_output=True)
+        layers = getattr(backbone, name)
+
+        def forward(exchange: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+            pausing = paused_layers(layers, [cut - first for cut in cuts[:-1]], exchange)
+            view = _view(backbone, **{name: _view(layers, **pausing)})
+            return self._model_view(view)(input_ids=input_ids, **arguments).logits
+
+        return PausedPass(forward)
+
+    @property
+    def pauses(self) -> bool:
+        """Whether the component's forward can pause between its blocks.
+
+        Layers that are computed again for the backward pass would pause again; what follows the
+        code from outside, a compiler, does not see it go on.
+        """
+        backbone = self.backbone
+        again = backbone.training and getattr(backbone, "gradient_checkpointing", False)
+        return not (again or torch.compiler.is_compiling() or torch.jit.is_tracing())
 
     def _arguments(
         self,

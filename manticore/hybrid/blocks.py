@@ -15,16 +15,18 @@ Scales are powers of two, so dividing and multiplying is exact, and one-hot mixt
 give the component's logits to the last bit.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import reduce
 
 import torch
 from torch import nn
 
+from manticore.components.paused import PausedPass
 from manticore.components.runner import BlockRunner
 from manticore.hybrid.boundaries import Boundary, BoundaryObserver
 from manticore.hybrid.cache import HybridCache
+from manticore.hybrid.folding import FoldedBlock
 from manticore.hybrid.mixture import PassWeights, scaled
 from manticore.hybrid.projectors import BlockProjectors, resize_width
 from manticore.hybrid.tokens import Missed, Tokens
@@ -41,6 +43,9 @@ class HybridBlocks:
         scales: (N + 1, K) sizes of the components' hidden states at the boundaries.
         projectors: The projectors into and out of the blocks.
         gate_power: The gate is the mixture weight to this power; 1 is the paper's.
+        started: The forwards of the components that run as a whole in this pass, pausing between
+            blocks; empty where each block is a forward of its own.
+        joints: The joints of those blocks, by their indices, whose joints are folded in this pass.
     """
 
     runners: list[BlockRunner]
@@ -49,6 +54,8 @@ class HybridBlocks:
     scales: list[list[float]]
     projectors: BlockProjectors
     gate_power: int = 1
+    started: Mapping[int, PausedPass] = field(default_factory=dict)
+    joints: Mapping[int, FoldedBlock] = field(default_factory=dict)
 
     @property
     def n_blocks(self) -> int:
@@ -72,8 +79,12 @@ class HybridBlocks:
         """
         mixed = []
         for k in weights.live(0):
-            embedded = self.runners[k].embed(input_ids, position_ids) / self.scales[0][k]
-            mixed.append(scaled(resize_width(embedded, self.width), weights.weight(0, k)))
+            if self.started:
+                embedded = self.started[k].embedded
+            else:
+                embedded = self.runners[k].embed(input_ids, position_ids)
+            embedded = resize_width(embedded / self.scales[0][k], self.width)
+            mixed.append(scaled(embedded, weights.weight(0, k)))
         return reduce(torch.add, mixed)
 
     def states(
@@ -102,10 +113,17 @@ class HybridBlocks:
         tokens = Tokens(position_ids, attention_mask)
         block = 0
         while block < self.n_blocks:
-            end = self._stretch(block, weights, cache) if merge else block
+            end = self._stretch(block, weights, cache) if merge and not self.started else block
             if end > block + 1:
                 hidden_states = self._alone(block, end, hidden_states, weights, tokens, cache)
                 block = end
+                yield hidden_states
+                continue
+            joints = self.joints.get(block)
+            if joints is not None:
+                entered = zip(joints.live, joints.enter(hidden_states), strict=True)
+                hidden_states = joints.leave([self.started[k].go_on(own) for k, own in entered])
+                block += 1
                 yield hidden_states
                 continue
             mixed = []
@@ -267,15 +285,18 @@ class HybridBlocks:
             earlier = self._enter(block, k, missed.hidden_states, gate.new_zeros(()), alone=False)
             entering = torch.cat([earlier, own], dim=1)
             tokens = tokens.after(missed)
-        start, stop = self.cuts[k][block : block + 2]
-        leaving = self.runners[k].run(
-            start,
-            stop,
-            entering,
-            attention_mask=tokens.attention_mask,
-            position_ids=tokens.position_ids,
-            cache=None if cache is None else cache.block(k, start, stop, missed),
-        )[:, -extent:]
+        if self.started:
+            leaving = self.started[k].go_on(entering)
+        else:
+            start, stop = self.cuts[k][block : block + 2]
+            leaving = self.runners[k].run(
+                start,
+                stop,
+                entering,
+                attention_mask=tokens.attention_mask,
+                position_ids=tokens.position_ids,
+                cache=None if cache is None else cache.block(k, start, stop, missed),
+            )[:, -extent:]
         leaving = leaving / self.scales[block + 1][k]
         if observer is not None and not alone:
             observer.before_leaving(block, k, leaving, float(gate))
@@ -300,14 +321,24 @@ class HybridBlocks:
             entering = scaled(projected, 1 - gate) + scaled(entering, gate)
         return self._in_own_type(k, entering * self.scales[block][k])
 
+    def residual_type(self, k: int) -> torch.dtype | None:
+        """The type of component k's residual stream; None where the component decides itself."""
+        model = self.runners[k].model
+        # In float32 itself, a component has nothing to decide.
+        decides = getattr(model.config, "residual_in_fp32", False) and model.dtype != torch.float32
+        return None if decides else model.dtype
+
     def _in_own_type(self, k: int, hidden_states: torch.Tensor) -> torch.Tensor:
         """Hidden states in the type that component k's residual stream has."""
-        model = self.runners[k].model
-        if getattr(model.config, "residual_in_fp32", False):
-            return hidden_states
-        return hidden_states.to(model.dtype)
+        dtype = self.residual_type(k)
+        return hidden_states if dtype is None else hidden_states.to(dtype)
 
     def own_logits(self, k: int, hidden_states: torch.Tensor, vocab_size: int) -> torch.Tensor:
         """(B, T, V), the logits of component k's head on h[N], (B, T, D)."""
         own = resize_width(hidden_states, self.widths[k]) * self.scales[-1][k]
-        return self.runners[k].head(self._in_own_type(k, own))[..., :vocab_size]
+        own = self._in_own_type(k, own)
+        # A forward that has begun with all tokens of the pass ends with as many.
+        started = self.started.get(k)
+        whole = started is not None and started.embedded.shape[1] == own.shape[1]
+        logits = started.go_on(own) if started and whole else self.runners[k].head(own)
+        return logits[..., :vocab_size]

@@ -8,6 +8,7 @@ from transformers import Cache, PreTrainedConfig
 from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
 from manticore.components.block_cache import BlockCache, cache_layers
+from manticore.hybrid.folding import FoldedJoints
 from manticore.hybrid.tokens import Missed, joined
 
 
@@ -33,6 +34,8 @@ class HybridCache(Cache):
         self.router_state: torch.Tensor | None = None
         """(B, R) state of the hybrid's router after the tokens so far."""
         self._missed: dict[tuple[int, int], list[Missed]] = {}
+        self.joints: FoldedJoints | None = None
+        """The hybrid's folded joints, with which the tokens that follow are decoded."""
         super().__init__(layers=[layer for layers in per_component for layer in layers])
 
     @property

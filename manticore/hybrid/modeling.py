@@ -33,6 +33,8 @@ from manticore.hybrid.pretrained import mark_as_initialized
 from manticore.hybrid.projectors import BlockProjectors
 from manticore.hybrid.reconstruction import ReconstructionDecoder
 from manticore.hybrid.routing import RoutedMixture, RouterSettings
+from manticore.hybrid.tokens import Tokens
+from manticore.hybrid.turns import taking_turns
 
 # What Transformers may send along; anything else would be passed over without a word.
 _LOSS_ARGUMENTS = frozenset({"num_items_in_batch", "ignore_index", "shift_labels"})
@@ -226,18 +228,20 @@ class ManticoreForCausalLM(MixingHybrid):
             vocabulary = self.config.vocab_size
             logits = blocks.sole_logits(sole, input_ids, weights, vocab_size=vocabulary, **where)
         else:
-            first = inputs_embeds
-            if first is None:
-                first = self.get_input_embeddings()(input_ids, position_ids, weights)
-            merge = not output_hidden_states
-            # N + 1 times (B, T, D), or fewer where blocks are merged.
-            hidden_states = [first, *blocks.states(first, weights, merge=merge, **where)]
-            if self.config.head == "reconstruction":
-                logits = self._reconstruct(hidden_states[-1], n_past, attention_mask)
-            else:
-                keep = logits_to_keep
-                keep = slice(-keep, None) if isinstance(keep, int) else keep
-                logits = self._logits(blocks, hidden_states[-1][:, keep], weights.at(keep))
+            tokens = Tokens(position_ids, attention_mask)
+            with taking_turns(blocks, input_ids, weights, tokens, cache) as blocks:
+                first = inputs_embeds
+                if first is None:
+                    first = self.get_input_embeddings()(input_ids, position_ids, weights, blocks)
+                merge = not output_hidden_states
+                # N + 1 times (B, T, D), or fewer where blocks are merged.
+                hidden_states = [first, *blocks.states(first, weights, merge=merge, **where)]
+                if self.config.head == "reconstruction":
+                    logits = self._reconstruct(hidden_states[-1], n_past, attention_mask)
+                else:
+                    keep = logits_to_keep
+                    keep = slice(-keep, None) if isinstance(keep, int) else keep
+                    logits = self._logits(blocks, hidden_states[-1][:, keep], weights.at(keep))
         if cache is not None:
             cache.advance(n_new, attention_mask, seeing)
         loss = None

@@ -111,6 +111,7 @@ class HybridEmbedding(nn.Module):
         input_ids: torch.Tensor,
         position_ids: torch.Tensor | None = None,
         weights: PassWeights | None = None,
+        blocks: HybridBlocks | None = None,
     ) -> torch.Tensor:
         """The mixed embeddings.
 
@@ -118,6 +119,7 @@ class HybridEmbedding(nn.Module):
             input_ids: (B, T) token ids.
             position_ids: (B, T) or (1, T) positions; 0, 1, 2, ... if not given.
             weights: The mixture weights of the pass; those of the hybrid if not given.
+            blocks: The blocks of the pass; those of the hybrid if not given.
 
         Returns:
             (B, T, D).
@@ -127,4 +129,4 @@ class HybridEmbedding(nn.Module):
         if position_ids is None:
             position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
         given = weights if weights is not None else self.weigh(input_ids, input_ids.shape[1])
-        return self.blocks.embed(input_ids, position_ids, given)
+        return (blocks or self.blocks).embed(input_ids, position_ids, given)
