@@ -13,6 +13,7 @@ operations per component and block by two products and a concatenation.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -102,33 +103,32 @@ def can_fold(blocks: "HybridBlocks", weights: PassWeights) -> bool:
 
 def _folded(blocks: "HybridBlocks", block: int, weights: PassWeights) -> FoldedBlock:
     live = weights.live(block)
-    into, out_of = [], []
-    bias_out = torch.zeros(())
-    for k in live:
-        alpha = float(weights.alpha[block, k])
-        gate = alpha**blocks.gate_power
-        entrance = blocks.projectors.into_block(block, k).linear
+    widths = [blocks.widths[k] for k in live]
+    alpha = weights.alpha[block].tolist()
+    # In float32, whatever type the projectors have: half precision would round twice.
+    kind = {"dtype": torch.float32, "device": weights.alpha.device}
+    into = (torch.empty(sum(widths), blocks.width, **kind), torch.empty(sum(widths), **kind))
+    out_of = (torch.empty(blocks.width, sum(widths), **kind), torch.zeros(blocks.width, **kind))
+    rows = accumulate(widths, initial=0)
+    for k, (start, stop) in zip(live, pairwise(rows), strict=True):
+        gate = alpha[k] ** blocks.gate_power
         scale = blocks.scales[block][k]
-        into.append(
-            (scale * _gated(entrance.weight, gate), scale * (1 - gate) * entrance.bias.float())
-        )
-        exit_ = blocks.projectors.out_of_block(block, k).linear
-        out_of.append(alpha / blocks.scales[block + 1][k] * _gated(exit_.weight, gate))
-        # The bias is added to what the scale has divided already.
-        bias_out = bias_out.to(exit_.bias.device) + alpha * (1 - gate) * exit_.bias.float()
+        entrance = blocks.projectors.into_block(block, k).linear
+        _fold(entrance.weight, scale, gate, into[0][start:stop])
+        torch.mul(entrance.bias.float(), scale * (1 - gate), out=into[1][start:stop])
+        scale = alpha[k] / blocks.scales[block + 1][k]
+        way_out = blocks.projectors.out_of_block(block, k).linear
+        _fold(way_out.weight, scale, gate, out_of[0][:, start:stop])
+        # What leaves is divided by its size before the bias is added.
+        out_of[1].add_(way_out.bias.float(), alpha=alpha[k] * (1 - gate))
     dtype = blocks.runners[live[0]].model.dtype
-    return FoldedBlock(
-        live,
-        [blocks.widths[k] for k in live],
-        (
-            torch.cat([weight for weight, _ in into]).to(dtype),
-            torch.cat([bias for _, bias in into]).to(dtype),
-        ),
-        (torch.cat(out_of, dim=1).to(dtype), bias_out.to(dtype)),
+    into, out_of = (
+        (weight.to(dtype), bias.to(dtype)) for weight, bias in (into, out_of)
     )
+    return FoldedBlock(live, widths, into, out_of)
 
 
-def _gated(weight: torch.Tensor, gate: float) -> torch.Tensor:
-    """(1 - gate) times an affine map, and `gate` times padding or cutting, in float32."""
-    passing = torch.eye(*weight.shape, device=weight.device)
-    return (1 - gate) * weight.float() + gate * passing
+def _fold(weight: torch.Tensor, scale: float, gate: float, folded: torch.Tensor) -> None:
+    """Write scale * ((1 - gate) * weight + gate * padding or cutting)."""
+    torch.mul(weight.float(), scale * (1 - gate), out=folded)
+    folded.diagonal().add_(scale * gate)

@@ -23,11 +23,15 @@ def mixed_logits(
         vocab_size: V, the size of the hybrid's vocabulary.
     """
     last = blocks.n_blocks - 1
-    mixed = [
-        scaled(blocks.own_logits(k, hidden_states, vocab_size), weights.weight(last, k))
-        for k in weights.live(last)
-    ]
-    return reduce(torch.add, mixed)
+    own = ((k, blocks.own_logits(k, hidden_states, vocab_size)) for k in weights.live(last))
+    if torch.is_grad_enabled():
+        return reduce(torch.add, (scaled(logits, weights.weight(last, k)) for k, logits in own))
+    # Logits are what is largest in a pass: nothing is kept of them but their sum.
+    k, mixed = next(own)
+    mixed = mixed.mul_(weights.weight(last, k))
+    for k, logits in own:
+        mixed.addcmul_(logits, weights.weight(last, k))
+    return mixed
 
 
 def mixed_probabilities(

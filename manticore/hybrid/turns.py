@@ -60,13 +60,14 @@ def taking_turns(
 def _joints(
     blocks: HybridBlocks, weights: PassWeights, tokens: Tokens, cache: HybridCache | None
 ) -> Mapping[int, FoldedBlock]:
-    """The folded joints of a token that is decoded; none for other passes.
+    """The folded joints of a pass; none where they cannot be folded.
 
     They are kept with the cache: made once for a text, and gone with it, whoever changes weights.
     """
-    decoding = cache is not None and cache.get_seq_length() and tokens.position_ids.shape[1] == 1
-    if cache is None or not decoding or not can_fold(blocks, weights):
+    if not can_fold(blocks, weights):
         return {}
+    if cache is None:
+        return FoldedJoints(blocks, weights).by_block
     if cache.joints is None or not cache.joints.hold(weights):
         cache.joints = FoldedJoints(blocks, weights)
     return cache.joints.by_block
