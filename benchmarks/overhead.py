@@ -4,26 +4,37 @@ The hybrid of two bundled components with even mixture weights, four blocks, bes
 as Transformers loads them, one after the other; with one-hot mixture weights, beside that component
 alone. Decoding: 64 tokens after a prompt of 32. Forward, and forward with backward: four sequences
 of 128, 512 and 2,048 tokens, where the components have our mixers too, so that the joints alone are
-measured. A step of a bilevel search beside one of the search on one level. All side by side in one
-process, wall time; ratios are medians over the rounds. Peak memory of a training step: each model in
-a process of its own.
+measured. Peak memory: what a training step of 512 tokens holds at most, in all tensors. A step
+of a bilevel search, beside one of a search on one level. All side by side in one process, on one
+thread, in seconds of the wall; ratios are medians over the rounds.
 
     python -m benchmarks.overhead
 """
 
 import argparse
-import multiprocessing
-import resource
-from collections.abc import Callable, Mapping, Sequence
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 import manticore as mc
 from benchmarks.harness import save_results, time_side_by_side
 from manticore.components.loading import load_component
 from manticore.components.zoo import zoo_path
+from manticore.names import STRATEGIES
+from manticore.search import SearchConfig
+from manticore.search.held_out import hold_out
+from manticore.store.events import EventWriter
+from manticore.train.groups import parameter_groups
+from manticore.train.loop import Loop, LoopOptions
 
 PAIR = ("tales-neox", "tales-mamba")
 SOURCES = [f"zoo:{name}" for name in PAIR]
@@ -35,8 +46,9 @@ def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--only", choices=("decode", "forward", "memory"))
+    parser.add_argument("--only", choices=("decode", "forward", "memory", "search"))
     options = parser.parse_args()
+    torch.set_num_threads(1)
     ratios: dict[str, dict[str, float]] = {}
     if options.only in (None, "decode"):
         ratios |= _decoding(options.rounds)
@@ -44,6 +56,8 @@ def main() -> None:
         ratios |= _passes(options.rounds)
     if options.only in (None, "memory"):
         ratios |= _memory()
+    if options.only in (None, "search"):
+        ratios |= _searches(options.rounds)
     if options.only is None:
         setup = {"components": PAIR, "n_blocks": N_BLOCKS, "rounds": options.rounds}
         setup |= {"prompt": PROMPT, "new_tokens": NEW_TOKENS, "batch_size": BATCH_SIZE}
@@ -54,6 +68,10 @@ def _compare(name: str, parts: Call, hybrid: Call, rounds: int) -> dict[str, dic
     """Seconds of the parts and of the hybrid, and the hybrid's over those of the parts."""
     one, other = time_side_by_side({"parts": parts, "hybrid": hybrid}, rounds)
     found = {"parts_s": one.median_s, "hybrid_s": other.median_s, "ratio": 1 / other.speedup}
+    return _noted(name, found)
+
+
+def _noted(name: str, found: dict[str, float]) -> dict[str, dict[str, float]]:
     found = {key: float(f"{value:.3g}") for key, value in found.items()}
     print(f"{name:45}", found, flush=True)
     return {name: found}
@@ -117,30 +135,69 @@ def _backward(model: Any, ids: torch.Tensor) -> Call:
 
 
 def _memory() -> dict[str, dict[str, float]]:
-    """Growth of the process's largest memory, in MiB, by one training step."""
-    hybrid = _in_a_process(SOURCES)
-    parts = sum(_in_a_process([source]) for source in SOURCES)
-    found = {"parts_mib": parts, "hybrid_mib": hybrid, "ratio": round(hybrid / parts, 3)}
-    print("peak memory of a training step", found)
-    return {"peak memory of a training step": found}
-
-
-def _in_a_process(sources: list[str]) -> float:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_grown, (sources,))
-
-
-def _grown(sources: list[str]) -> float:
-    if len(sources) == 1:
-        model: torch.nn.Module = load_component(sources[0]).model
-    else:
-        model = mc.build_hybrid(sources, N_BLOCKS)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """MiB of all tensors that a training step makes, at the moment when they are most."""
     ids = torch.randint(2, 4000, (BATCH_SIZE, 512), generator=torch.Generator().manual_seed(0))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-    _backward(model, ids)()
-    optimizer.step()
-    return round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
+    parts = sum(_peak(load_component(source).model, ids) for source in SOURCES)
+    hybrid = _peak(mc.build_hybrid(SOURCES, N_BLOCKS), ids)
+    found = {"parts_mib": round(parts), "hybrid_mib": round(hybrid)}
+    return _noted("peak memory of a training step", {**found, "ratio": hybrid / parts})
+
+
+def _peak(model: torch.nn.Module, ids: torch.Tensor) -> float:
+    step = _backward(model, ids)
+    with tempfile.TemporaryDirectory() as folder:
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+            step()
+        path = Path(folder) / "trace.json"
+        profiled.export_chrome_trace(str(path))
+        events = json.loads(path.read_text())["traceEvents"]
+    events = sorted((e for e in events if e["name"] == "[memory]"), key=lambda e: e["ts"])
+    return max(accumulate(event["args"]["Bytes"] for event in events)) / 2**20
+
+
+def _searches(rounds: int) -> dict[str, dict[str, float]]:
+    """Seconds per step of both searches by gradient, taking turns of five steps each."""
+    seconds: dict[str, list[float]] = {"darts": [], "darts-bilevel": []}
+    for _ in range(max(3, rounds // 2)):
+        for name, found in seconds.items():
+            found.append(_step_of(name))
+    single, double = seconds.values()
+    ratios = [d / s for s, d in zip(single, double, strict=True)]
+    found = {"darts_s": median(single), "bilevel_s": median(double), "ratio": median(ratios)}
+    return _noted("step of darts-bilevel beside one of darts", found)
+
+
+def _step_of(name: str) -> float:
+    hybrid = mc.build_hybrid(SOURCES, N_BLOCKS)
+    data = mc.load_text("bundled:stories-en?n_stories=200", tokenizer=hybrid.tokenizer, seq_len=128)
+    options = SearchConfig(strategy=name, steps=5, batch_size=BATCH_SIZE)
+    strategy = STRATEGIES.load(name)(options, 0)
+    strategy.begin(hybrid)
+    text, held_out = hold_out(data.train, 0.1, 0, BATCH_SIZE)
+    groups = parameter_groups(hybrid, options, strategy.shared_groups())
+    times: list[float] = []
+    with tempfile.TemporaryDirectory() as folder, EventWriter(folder) as events:
+        loop = Loop(
+            hybrid,
+            groups,
+            text,
+            LoopOptions(
+                steps=options.steps,
+                batch_size=BATCH_SIZE,
+                warmup_steps=0,
+                max_grad_norm=1.0,
+                watch_every=options.steps,
+                checkpoint_every=options.steps,
+                seed=0,
+                cpu=True,
+            ),
+            Path(folder),
+            events,
+            strategy,
+            held_out,
+        )
+        loop.run(lambda _: None, lambda _, __: times.append(time.perf_counter()), lambda: False)
+    return median(b - a for a, b in pairwise(times))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 The hybrid's blocks take turns: all components' first blocks, then what joins them, then all second
 blocks. Calling a backbone anew for each block would make its masks and rotary tables anew as well.
-Instead, each component runs its own forward once per pass, as a coroutine: it stops before the first
-layer of each block and behind the last layer, hands out the hidden states that it has there, and
-goes on with those that it is given.
+Instead, each component runs its own forward once per pass, as a coroutine: it stops before the
+first layer of each block and behind the last layer, hands out the hidden states that it has there,
+and goes on with those that it is given.
 """
 
 from collections.abc import Callable, Sequence

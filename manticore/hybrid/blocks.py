@@ -17,7 +17,6 @@ give the component's logits to the last bit.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
 
 import torch
 from torch import nn
@@ -27,9 +26,10 @@ from manticore.components.runner import BlockRunner
 from manticore.hybrid.boundaries import Boundary, BoundaryObserver
 from manticore.hybrid.cache import HybridCache
 from manticore.hybrid.folding import FoldedBlock
-from manticore.hybrid.mixture import PassWeights, scaled
+from manticore.hybrid.mixture import PassWeights
 from manticore.hybrid.projectors import BlockProjectors, resize_width
 from manticore.hybrid.tokens import Missed, Tokens
+from manticore.hybrid.weighted_sum import Term, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,8 @@ class HybridBlocks:
                 embedded = self.started[k].embedded
             else:
                 embedded = self.runners[k].embed(input_ids, position_ids)
-            embedded = resize_width(embedded / self.scales[0][k], self.width)
-            mixed.append(scaled(embedded, weights.weight(0, k)))
-        return reduce(torch.add, mixed)
+            mixed.append((embedded, weights.weight(0, k) / self.scales[0][k]))
+        return resize_width(weighted_sum(mixed), self.width)
 
     def states(
         self,
@@ -126,7 +125,7 @@ class HybridBlocks:
                 block += 1
                 yield hidden_states
                 continue
-            mixed = []
+            mixed: list[Term] = []
             live = weights.live(block)
             for k in range(len(self.runners)):
                 if k in live or observer is not None:
@@ -134,10 +133,10 @@ class HybridBlocks:
                         block, k, hidden_states, weights, tokens, cache=cache, observer=observer
                     )
                     if k in live:
-                        mixed.append(passed)
+                        mixed += passed
                 elif weights.is_routed and cache is not None:
                     cache.postpone(block, k, Missed(hidden_states, tokens.position_ids))
-            hidden_states = reduce(torch.add, mixed)
+            hidden_states = resize_width(weighted_sum(mixed), self.width)
             block += 1
             yield hidden_states
 
@@ -225,7 +224,7 @@ class HybridBlocks:
             entered = [hidden_states, *self._between(k, block + 1, taken)]
             self._postpone(k, block, entered, tokens.position_ids, sleeping)
         leaving = resize_width(leaving / self.scales[end][k], self.width)
-        return scaled(leaving, weights.weight(end - 1, k))
+        return weighted_sum([(leaving, weights.weight(end - 1, k))])
 
     def _between(self, k: int, block: int, taken: list[torch.Tensor]) -> list[torch.Tensor]:
         """h, (B, T, D), at boundaries from `block` on where only component k has been."""
@@ -258,8 +257,8 @@ class HybridBlocks:
         *,
         cache: HybridCache | None,
         observer: BoundaryObserver | None,
-    ) -> torch.Tensor:
-        """From h[b - 1], (B, T, D), to what block[b, k] adds to h[b], (B, T, D).
+    ) -> list[Term]:
+        """From h[b - 1], (B, T, D), to what block[b, k] adds to h[b]: states and their weights.
 
         The component's block takes in the tokens that it has missed, and then those of the pass up
         to the last with a weight above zero.
@@ -297,29 +296,46 @@ class HybridBlocks:
                 position_ids=tokens.position_ids,
                 cache=None if cache is None else cache.block(k, start, stop, missed),
             )[:, -extent:]
-        leaving = leaving / self.scales[block + 1][k]
-        if observer is not None and not alone:
-            observer.before_leaving(block, k, leaving, float(gate))
-        contribution = resize_width(leaving, self.width)
-        if not alone:
-            projected = self.projectors.out_of_block(block, k)(leaving)
-            contribution = scaled(projected, 1 - gate) + scaled(contribution, gate)
         if observer is not None:
-            observer.passed(Boundary(block, k, own / self.scales[block][k], leaving, contribution))
-        added = scaled(contribution, weight)
-        return (
-            nn.functional.pad(added, (0, 0, 0, n_tokens - extent)) if extent < n_tokens else added
-        )
+            scaled = leaving / self.scales[block + 1][k]
+            if not alone:
+                observer.before_leaving(block, k, scaled, float(gate))
+            whole = self._leave(block, k, leaving, gate, gate.new_ones(()), alone)
+            contribution = resize_width(weighted_sum(whole), self.width)
+            entered = own / self.scales[block][k]
+            observer.passed(Boundary(block, k, entered, scaled, contribution))
+        added = self._leave(block, k, leaving, gate, weight, alone)
+        if extent == n_tokens:
+            return added
+        later = (0, 0, 0, n_tokens - extent)
+        return [(nn.functional.pad(weighted_sum(added), later), gate.new_ones(()))]
 
     def _enter(
         self, block: int, k: int, hidden_states: torch.Tensor, gate: torch.Tensor, alone: bool
     ) -> torch.Tensor:
         """u[b, k], (B, T, d_k), from h[b - 1], (B, T, D)."""
-        entering = resize_width(hidden_states, self.widths[k])
-        if not alone:
-            projected = self.projectors.into_block(block, k)(hidden_states)
-            entering = scaled(projected, 1 - gate) + scaled(entering, gate)
-        return self._in_own_type(k, entering * self.scales[block][k])
+        entering, scale = resize_width(hidden_states, self.widths[k]), self.scales[block][k]
+        if alone:
+            return self._in_own_type(k, entering * scale)
+        projected = self.projectors.into_block(block, k)(hidden_states)
+        terms = [(projected, (1 - gate) * scale), (entering, gate * scale)]
+        return self._in_own_type(k, weighted_sum(terms))
+
+    def _leave(
+        self,
+        block: int,
+        k: int,
+        leaving: torch.Tensor,
+        gate: torch.Tensor,
+        weight: torch.Tensor,
+        alone: bool,
+    ) -> list[Term]:
+        """What leaves the layers of block[b, k], (B, T, d_k), as terms of h[b]."""
+        scale = self.scales[block + 1][k]
+        if alone:
+            return [(leaving, weight / scale)]
+        projected = self.projectors.out_of_block(block, k)(leaving / scale)
+        return [(projected, weight * (1 - gate)), (leaving, weight * gate / scale)]
 
     def residual_type(self, k: int) -> torch.dtype | None:
         """The type of component k's residual stream; None where the component decides itself."""

@@ -1,7 +1,8 @@
-"""Joints of blocks as one product each, for decoding.
+"""Joints of blocks as one product each, where nothing is learned.
 
 Where mixture weights are fixed and projectors are affine, all that a block's entrance does is an
-affine map of h[b - 1], and all that its exit does is one of v[b, k] (`hybrid.blocks` has the maths):
+affine map of h[b - 1], and all that its exit does is one of v[b, k] (the maths is in
+`hybrid.blocks`):
 
     u[b,k] = s[b-1,k] * ((1 - a) * W_in[b,k] + a * trunc_k) h[b-1]                  + bias
     h[b]   = sum_k alpha[b,k] / s[b,k] * ((1 - a) * W_out[b,k] + a * pad) u'[b,k]   + bias
@@ -122,9 +123,7 @@ def _folded(blocks: "HybridBlocks", block: int, weights: PassWeights) -> FoldedB
         # What leaves is divided by its size before the bias is added.
         out_of[1].add_(way_out.bias.float(), alpha=alpha[k] * (1 - gate))
     dtype = blocks.runners[live[0]].model.dtype
-    into, out_of = (
-        (weight.to(dtype), bias.to(dtype)) for weight, bias in (into, out_of)
-    )
+    into, out_of = ((weight.to(dtype), bias.to(dtype)) for weight, bias in (into, out_of))
     return FoldedBlock(live, widths, into, out_of)
 
 

@@ -5,7 +5,8 @@ from functools import reduce
 import torch
 
 from manticore.hybrid.blocks import HybridBlocks
-from manticore.hybrid.mixture import PassWeights, scaled
+from manticore.hybrid.mixture import PassWeights
+from manticore.hybrid.weighted_sum import weighted_sum
 
 _TINY = torch.finfo(torch.float32).tiny
 """Stands for a weight of zero, whose logarithm has no gradient."""
@@ -23,15 +24,12 @@ def mixed_logits(
         vocab_size: V, the size of the hybrid's vocabulary.
     """
     last = blocks.n_blocks - 1
-    own = ((k, blocks.own_logits(k, hidden_states, vocab_size)) for k in weights.live(last))
-    if torch.is_grad_enabled():
-        return reduce(torch.add, (scaled(logits, weights.weight(last, k)) for k, logits in own))
-    # Logits are what is largest in a pass: nothing is kept of them but their sum.
-    k, mixed = next(own)
-    mixed = mixed.mul_(weights.weight(last, k))
-    for k, logits in own:
-        mixed.addcmul_(logits, weights.weight(last, k))
-    return mixed
+    return weighted_sum(
+        [
+            (blocks.own_logits(k, hidden_states, vocab_size), weights.weight(last, k))
+            for k in weights.live(last)
+        ]
+    )
 
 
 def mixed_probabilities(

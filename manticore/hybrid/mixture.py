@@ -176,11 +176,6 @@ class PassWeights:
         return list(range(self.alpha.shape[-1])) if self.is_routed else self.live(block)
 
 
-def scaled(states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """States times mixture weights, in the type of the states."""
-    return (weight * states).to(states.dtype)
-
-
 class Mixture(nn.Module):
     """A parameterization of the mixture weights: calling it gives alpha, (N, K), for one pass."""
 

@@ -36,8 +36,8 @@ def _segments(hybrid: ManticoreForCausalLM, pattern: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
-@torch.no_grad()
 def test_without_influence_of_the_router_it_is_darts(component: Component, family: str) -> None:
+    """Where gradients are kept, as in a search: without, the joints of DARTS are folded."""
     hybrid = _pair(component, family)
     searched = SoftmaxMixture(hybrid.mixture_weights)
     hybrid.add_router(RouterSettings(width=8))

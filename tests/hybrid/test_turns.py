@@ -214,9 +214,7 @@ class TestFoldedJoints:
     ) -> None:
         folders = [component("gpt_neox"), component("mamba", width=48, layers=3, seed=1)]
         alpha = ALPHAS["all"]
-        hybrid = build_hybrid(
-            folders, 3, projector_init="random", mixture_weights=alpha, **options
-        )
+        hybrid = build_hybrid(folders, 3, projector_init="random", mixture_weights=alpha, **options)
         torch.testing.assert_close(*decode(hybrid=hybrid), **TOLERANCE)
 
     @torch.no_grad()

@@ -1,0 +1,77 @@
+"""Sums of hidden states times mixture weights, without a copy of the states for each product.
+
+Hidden states and logits are the largest tensors of a hybrid, and joining components is nothing but
+such sums. Written as products and additions, each term is stored twice on the way and twice on the
+way back. Here the terms are added up in place, and the gradient of a weight is a dot product.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+Term = tuple[torch.Tensor, torch.Tensor]
+"""States, (B, T, d), and their weight, () or (B, T, 1)."""
+
+
+def weighted_sum(terms: Sequence[Term]) -> torch.Tensor:
+    """The sum of states times weights, (B, T, D), in the widest type of the states.
+
+    Args:
+        terms: States with their weights. Those narrower than D, the width of the widest, are padded
+            with zeros.
+    """
+    states, weights = zip(*terms, strict=True)
+    return _WeightedSum.apply(len(terms), *states, *weights)
+
+
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, n_terms: int, *tensors: torch.Tensor) -> torch.Tensor:
+        states, weights = tensors[:n_terms], tensors[n_terms:]
+        ctx.n_terms = n_terms
+        ctx.states = [(one.shape[-1], one.dtype) for one in states]
+        learning = ctx.needs_input_grad[1 + n_terms :]
+        kept = [one for one, learns in zip(states, learning, strict=True) if learns]
+        ctx.save_for_backward(*weights, *kept)
+        dtype = states[0].dtype
+        for one in states[1:]:
+            dtype = torch.promote_types(dtype, one.dtype)
+        width = max(one.shape[-1] for one in states)
+        total = None
+        for one, weight in zip(states, weights, strict=True):
+            if total is None and one.shape[-1] == width:
+                total = (weight * one).to(dtype)
+                continue
+            if total is None:
+                total = one.new_zeros(*one.shape[:-1], width, dtype=dtype)
+            part = total[..., : one.shape[-1]]
+            if weight.dtype == one.dtype == dtype and weight.device == one.device:
+                part.addcmul_(one, weight)
+            else:
+                # A product in half precision would round the weight first.
+                part.add_(weight * one)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (gradient,) = gradients
+        n_terms = ctx.n_terms
+        weights, kept = ctx.saved_tensors[:n_terms], list(ctx.saved_tensors[n_terms:])
+        of_states: list[torch.Tensor | None] = []
+        of_weights: list[torch.Tensor | None] = []
+        for index, (weight, (width, dtype)) in enumerate(zip(weights, ctx.states, strict=True)):
+            own = gradient[..., :width]
+            learns = ctx.needs_input_grad[1 + index]
+            of_states.append((weight * own).to(dtype) if learns else None)
+            learns = ctx.needs_input_grad[1 + n_terms + index]
+            of_weights.append(_of_weight(own, kept.pop(0), weight) if learns else None)
+        return (None, *of_states, *of_weights)
+
+
+def _of_weight(gradient: torch.Tensor, states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The gradient of a weight, () or (B, T, 1)."""
+    dtype = weight.dtype
+    if weight.ndim:
+        return (gradient * states).sum(-1, keepdim=True, dtype=dtype).to(dtype)
+    return torch.dot(gradient.reshape(-1).to(dtype), states.reshape(-1).to(dtype))
