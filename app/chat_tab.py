@@ -279,7 +279,8 @@ def _follow_run(page: Page, parts: Parts) -> None:
         return how_it_reads(run), gr.Chatbot(examples=examples)
 
     def measured_of(run: Run | None) -> list[dict[str, Any]]:
-        return [] if run is None else [e for e in run.events() if e["kind"] == "eval"]
+        events = [] if run is None else run.thinned_events()[0]
+        return [event for event in events if event["kind"] == "eval"]
 
     def show_outcome(run_id: str | None, before: Any) -> Any:
         run = page.runs.find(run_id)

@@ -89,7 +89,7 @@ def build(page: Page) -> None:
 def _scene_of(run: Run, before: _Scene | None) -> _Scene:
     """What the diagram of a run is made from, and the diagram; the one before if nothing is new."""
     state, events = run.status.state, Snapshot.of(run)
-    now = (run.id, state, len(events.events))
+    now = (run.id, state, events.count)
     if before is not None and before[0] == now:
         return before
     scene = scene_of_run(events, state)

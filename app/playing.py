@@ -158,9 +158,9 @@ def look(
     if shown is not None and (tuple(components), n_blocks) != hybrid_of_form(shown):
         shown = None
     state = "" if shown is None else shown.status.state
-    events = [] if shown is None else shown.events()
+    events, count = ([], 0) if shown is None else shown.thinned_events()
     # Of a hybrid that is not shown, the results that may be offered are in some folder of a run.
-    seen = len(events) if shown else _changed(opened.root)
+    seen = count if shown else _changed(opened.root)
     now = (run_id, tuple(components), n_blocks, state, seen)
     if before == now:
         return gr.skip()
@@ -188,7 +188,7 @@ def stamp(opened: OpenRuns, run_id: str | None) -> object:
     run = opened.find(run_id)
     if run is None or run.config.stage != "program":
         return _changed(opened.root)
-    return run.status.state, len(run.events())
+    return run.status.state, run.thinned_events()[1]
 
 
 def _changed(root: Path) -> int:

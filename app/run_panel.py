@@ -184,7 +184,7 @@ def picture_of(run: Run, before: Picture | None = None) -> Picture:
         before: An earlier picture: what is as it was is not drawn again.
     """
     events, row, stage = Snapshot.of(run), run.summary(), run.config.stage
-    seen = (run.id, len(events.events), row["state"], row["message"])
+    seen = (run.id, events.count, row["state"], row["message"])
     if before is not None and before.seen == seen:
         return before
     if before is not None and before.seen[:2] == seen[:2]:

@@ -5,7 +5,6 @@ import os
 import threading
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from manticore.store.folder import CONFIG_FILE, STATUS_FILE
 from manticore.store.label import read_label
 from manticore.store.layout import METRICS_FILE, RESULT_FOLDER
 from manticore.store.status import Status, read_status
+from manticore.store.thinned import ThinnedEvents
 
 
 class RunRecord:
@@ -48,6 +48,7 @@ class RunRecord:
         self._events: list[dict[str, Any]] = []
         self._offset = 0
         self._reading = threading.Lock()
+        self._thinned = ThinnedEvents(self.folder)
 
     def _has_a_configuration(self) -> bool:
         try:
@@ -100,6 +101,13 @@ class RunRecord:
             self._events.extend(new)
             return list(self._events)
 
+    def thinned_events(self) -> tuple[list[dict[str, Any]], int]:
+        """The events so far, oldest first, thinned for pictures, and how many there are in all.
+
+        Of what a long run repeats, a part is kept (`store.thinned`), and of every kind the newest.
+        """
+        return self._thinned.read()
+
     def mixture_history(self) -> np.ndarray:
         """Mixture weights over the run.
 
@@ -129,14 +137,7 @@ class RunRecord:
 
         None before the first event.
         """
-        events = self.events()
-        if not events:
-            return None
-        return sum(
-            max(0.0, later["time"] - earlier["time"])
-            for earlier, later in pairwise(events)
-            if later["kind"] != "stage"
-        )
+        return self._thinned.seconds()
 
     def losses(self) -> tuple[np.ndarray, np.ndarray]:
         """Steps, int64 (S,), and their training losses in nats per token, float64 (S,).
@@ -157,8 +158,7 @@ class RunRecord:
             `eta_s`, `task` (the current one of programming), `metrics` (of the last evaluation) and
             `remedy`. What is not known yet is None.
         """
-        events, status = self.events(), self.status
-        last = {event["kind"]: event for event in events}
+        last, status = self._thinned.newest(), self.status
         step, failed = last.get("step", {}), last.get("failed", {})
         return {
             "id": self.id,
@@ -206,7 +206,7 @@ class RunRecord:
     def _repr_html_(self) -> str:
         from manticore.views.objects_html import run_html  # views stand on the engine
 
-        return run_html(self.summary(), self.events())
+        return run_html(self.summary(), self.thinned_events()[0])
 
 
 def state_message(status: Status) -> str:

@@ -200,13 +200,30 @@ def read_events(
     Raises:
         ValueError: `since_offset` is negative.
     """
+    lines, offset = read_lines(folder, since_offset)
+    parsed = (parse_event(line, folder) for line in lines)
+    return [event for event in parsed if event is not None], offset
+
+
+def read_lines(folder: str | os.PathLike[str], since_offset: int = 0) -> tuple[list[bytes], int]:
+    """The lines of a run's events that follow a byte offset, as `read_events` reads them.
+
+    Args:
+        folder: Folder of the run.
+        since_offset: As for `read_events`.
+
+    Returns:
+        The whole lines, not parsed, and the offset to pass next time.
+
+    Raises:
+        ValueError: `since_offset` is negative.
+    """
     if since_offset < 0:
         raise ValueError(
             f"since_offset is {since_offset}: give 0, or an offset that an earlier call returned."
         )
-    path = Path(folder) / EVENTS_FILE
     try:
-        with path.open("rb") as file:
+        with (Path(folder) / EVENTS_FILE).open("rb") as file:
             if since_offset > os.fstat(file.fileno()).st_size:
                 since_offset = 0
             file.seek(since_offset)
@@ -214,14 +231,20 @@ def read_events(
     except FileNotFoundError:
         return [], 0
     whole = data[: data.rfind(b"\n") + 1]
-    events = []
-    for line in whole.splitlines():
-        event = _parse(line)
-        if event is None:
-            log.warning("%s: skipped a damaged event: %.80r", path, line)
-        else:
-            events.append(event)
-    return events, since_offset + len(whole)
+    return whole.splitlines(), since_offset + len(whole)
+
+
+def parse_event(line: bytes, folder: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The event of a line; None, with a logged warning, where the line is damaged.
+
+    Args:
+        line: One line of a stream.
+        folder: Folder of the run, which the warning names.
+    """
+    event = _parse(line)
+    if event is None:
+        log.warning("%s: skipped a damaged event: %.80r", Path(folder) / EVENTS_FILE, line)
+    return event
 
 
 def is_done(events: Iterable[Mapping[str, Any]]) -> bool:

@@ -82,5 +82,5 @@ def compare(runs: Sequence[Run]) -> Comparison:
     labels = [run_label(run) for run in runs]
     outcomes = [outcome_label(run, run.summary()["metrics"]) for run in runs]
     rows = {"held-out perplexity": outcomes, **differences([run.config for run in runs])}
-    drawn = [(label, run.events()) for label, run in zip(labels, runs, strict=True)]
+    drawn = [(label, run.thinned_events()[0]) for label, run in zip(labels, runs, strict=True)]
     return Comparison(labels, rows, comparison_figure(drawn))

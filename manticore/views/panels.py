@@ -29,17 +29,19 @@ class Snapshot:
     Attributes:
         id: Id of the run; "" where there is no run yet.
         stage: What the run does, such as `search`.
-        events: All events so far, oldest first.
+        events: The events so far, oldest first; of a long run, a part of those that it repeats.
+        count: How many events there are in all.
     """
 
     id: str
     stage: str
     events: Sequence[Mapping[str, Any]]
+    count: int = 0
 
     @classmethod
     def of(cls, run: "Run") -> "Snapshot":
         """The snapshot of a run, taken now."""
-        return cls(run.id, run.config.stage, run.events())
+        return cls(run.id, run.config.stage, *run.thinned_events())
 
     def last(self, kind: str) -> Mapping[str, Any] | None:
         """The last event of a kind; None if there is none yet."""

@@ -169,9 +169,13 @@ def _panels(stretches: Sequence[Stretch], names: Sequence[str]) -> go.Figure:
         horizontal_spacing=0.04,
         vertical_spacing=0.3 / n_rows,
     )
-    for block in range(n_blocks):
-        row, column = divmod(block, n_columns)
-        figure.add_traces(_areas(block, stretches, names), rows=row + 1, cols=column + 1)
+    # All at once: Plotly goes through the whole figure at each call.
+    areas = [(block, area) for block in range(n_blocks) for area in _areas(block, stretches, names)]
+    figure.add_traces(
+        [area for _, area in areas],
+        rows=[block // n_columns + 1 for block, _ in areas],
+        cols=[block % n_columns + 1 for block, _ in areas],
+    )
     figure.update_annotations(font={"size": 12, "color": INK})
     figure.update_yaxes(range=[0, 1], tickvals=[0, 0.5, 1], tickformat=".0%", showgrid=False)
     figure.update_xaxes(showgrid=False, nticks=3, range=_x_range(stretches))

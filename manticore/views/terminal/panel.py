@@ -26,7 +26,7 @@ _STATE_STYLE = {"done": "green", "failed": "bold red", "died": "bold red", "stop
 
 def run_view(run: Run) -> RenderableType:
     """Everything about a run that fits a terminal, as of now."""
-    events, row = run.events(), run.summary()
+    events, row = run.thinned_events()[0], run.summary()
     last = {event["kind"]: event for event in events}
     parts: list[RenderableType] = [headline(row)]
     if row["step"] is not None and row["total_steps"]:
@@ -51,7 +51,7 @@ def run_view(run: Run) -> RenderableType:
 
 def brief_view(run: Run) -> RenderableType:
     """How far a run is, its mixture weights or a text colored by them, and its perplexity."""
-    last = {event["kind"]: event for event in run.events()}
+    last = {event["kind"]: event for event in run.thinned_events()[0]}
     parts: list[RenderableType] = [headline(run.summary())]
     if "probe" in last:
         parts.append(ColoredText.of(last["probe"]))

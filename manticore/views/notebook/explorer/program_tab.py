@@ -87,7 +87,9 @@ class ProgramTab(ipywidgets.VBox):
         self.played = played = self._find()
         self._show()
         self._show_skills(
-            {} if played is None else skills_of(played.run.events(), played.found, "done")
+            {}
+            if played is None
+            else skills_of(played.run.thinned_events()[0], played.found, "done")
         )
 
     def show_run(self, run: Run) -> None:
@@ -97,7 +99,7 @@ class ProgramTab(ipywidgets.VBox):
             run: A run that works.
         """
         if run.config.stage == "program":
-            self._show_skills(skills_of(run.events(), {}, run.status.state))
+            self._show_skills(skills_of(run.thinned_events()[0], {}, run.status.state))
 
     def search(self) -> None:
         """Search the tasks that have a weight; what is wrong is told."""
