@@ -81,7 +81,7 @@ def _plain(name: str) -> PreTrainedModel:
     return AutoModelForCausalLM.from_pretrained(zoo_path(name), dtype=torch.float32).eval()
 
 
-def _all(calls: Sequence[Call]) -> Call:
+def one_after_the_other(calls: Sequence[Call]) -> Call:
     return lambda: [call() for call in calls]
 
 
@@ -94,7 +94,7 @@ def _decoding(rounds: int) -> dict[str, dict[str, float]]:
 
     alone = [decode(_plain(name)) for name in PAIR]
     even = decode(mc.build_hybrid(SOURCES, N_BLOCKS))
-    found = _compare("decode, even mixture weights", _all(alone), even, rounds)
+    found = _compare("decode, even mixture weights", one_after_the_other(alone), even, rounds)
     for k, name in enumerate(PAIR):
         one_hot = [float(index == k) for index in range(len(PAIR))]
         hybrid = decode(mc.build_hybrid(SOURCES, N_BLOCKS, mixture_weights=one_hot))
@@ -112,8 +112,8 @@ def _passes(rounds: int) -> dict[str, dict[str, float]]:
         generator = torch.Generator().manual_seed(0)
         ids = torch.randint(2, 4000, (BATCH_SIZE, length), generator=generator)
         turns = max(3, rounds * LENGTHS[0] // length)
-        for name, make in (("forward", _forward), ("forward and backward", _backward)):
-            parts = _all([make(model, ids) for model in components])
+        for name, make in (("forward", _forward), ("forward and backward", backward)):
+            parts = one_after_the_other([make(model, ids) for model in components])
             found |= _compare(f"{name}, {length} tokens", parts, make(hybrid, ids), turns)
     return found
 
@@ -126,7 +126,7 @@ def _forward(model: Any, ids: torch.Tensor) -> Call:
     return call
 
 
-def _backward(model: Any, ids: torch.Tensor) -> Call:
+def backward(model: Any, ids: torch.Tensor) -> Call:
     def call() -> None:
         model.zero_grad()
         model.train()(input_ids=ids, labels=ids, use_cache=False).loss.backward()
@@ -137,14 +137,14 @@ def _backward(model: Any, ids: torch.Tensor) -> Call:
 def _memory() -> dict[str, dict[str, float]]:
     """MiB of all tensors that a training step makes, at the moment when they are most."""
     ids = torch.randint(2, 4000, (BATCH_SIZE, 512), generator=torch.Generator().manual_seed(0))
-    parts = sum(_peak(load_component(source).model, ids) for source in SOURCES)
-    hybrid = _peak(mc.build_hybrid(SOURCES, N_BLOCKS), ids)
+    parts = sum(peak_mib(load_component(source).model, ids) for source in SOURCES)
+    hybrid = peak_mib(mc.build_hybrid(SOURCES, N_BLOCKS), ids)
     found = {"parts_mib": round(parts), "hybrid_mib": round(hybrid)}
     return _noted("peak memory of a training step", {**found, "ratio": hybrid / parts})
 
 
-def _peak(model: torch.nn.Module, ids: torch.Tensor) -> float:
-    step = _backward(model, ids)
+def peak_mib(model: torch.nn.Module, ids: torch.Tensor) -> float:
+    step = backward(model, ids)
     with tempfile.TemporaryDirectory() as folder:
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
             step()

@@ -1,6 +1,7 @@
 """Pictures of a long run need a part of its events, read as the run goes on."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_however_it_is_read_it_is_thinned_alike(
     assert steps == sorted(steps)
     if step:
         assert (steps[0], steps[-1]) == (1, step)
-        gaps = {b - a for a, b in zip(steps, steps[1:-1], strict=False)}
+        gaps = {b - a for a, b in pairwise(steps[:-1])}
         assert len(gaps) <= 1
 
 
