@@ -71,7 +71,10 @@ def _measure(setting: dict[str, int], varied: str) -> dict[str, Any]:
         "parts_mib": of_parts,
         "memory_ratio": memory / of_parts,
     }
-    found = {key: float(f"{value:.3g}") for key, value in found.items()}
+    found = {
+        key: value if isinstance(value, int) else float(f"{value:.3g}")
+        for key, value in found.items()
+    }
     print(found, flush=True)
     return found
 

@@ -109,8 +109,13 @@ class PausedPass:
 
         Returns:
             (B, T, d_k) what leaves that block; behind the last one, (B, T, V_k) logits.
+
+        Raises:
+            RuntimeError: The forward is over.
         """
-        # Who asks first need not be who goes on: a generator, or another thread's greenlet.
+        if self.ended:
+            raise RuntimeError("The component's forward is over: begin another one for this pass.")
+        # Who goes on need not be who began.
         self._forward.parent = getcurrent()
         return self._forward.switch(hidden_states)
 

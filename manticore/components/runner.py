@@ -17,6 +17,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 from transformers import Cache, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from manticore.components.paused import PausedPass, paused_layers
 from manticore.components.spec import FamilySpec
@@ -279,12 +280,18 @@ class BlockRunner:
     def pauses(self) -> bool:
         """Whether the component's forward can pause between its blocks.
 
-        Layers that are computed again for the backward pass would pause again; what follows the
+        Not where layers are left out at random, nor where a backbone computes them again for the
+        backward pass (a layer that does so itself is not paused meanwhile); and what follows the
         code from outside, a compiler, does not see it go on.
         """
         backbone = self.backbone
+        if backbone.training and getattr(backbone, "layerdrop", 0):
+            return False
         again = backbone.training and getattr(backbone, "gradient_checkpointing", False)
-        return not (again or torch.compiler.is_compiling() or torch.jit.is_tracing())
+        layers = getattr(backbone, self.spec.layers)
+        if again and not all(isinstance(layer, GradientCheckpointingLayer) for layer in layers):
+            return False
+        return not (torch.compiler.is_compiling() or torch.jit.is_tracing())
 
     def _arguments(
         self,

@@ -1,7 +1,8 @@
 """Does a model, run in slices of its layers, still give what it gives as a whole?
 
 What inspection finds is only a guess. So the guess is tried on the model itself: without a cache,
-with one that is continued by one and by several tokens, and with padding on the left.
+with one that is continued by one and by several tokens, with padding on the left, and in one
+forward that pauses between the slices.
 """
 
 from collections.abc import Iterator
@@ -65,6 +66,7 @@ def _verify(model: PreTrainedModel, spec: FamilySpec) -> None:
             lambda: _in_slices(model, spec, ids, mask)[1:, _PADDING:],
             alone,
         ),
+        (" in one forward", _SAME, lambda: _in_turns(model, spec, ids), whole),
     )
     for how, tolerance, run, expected in passes:
         try:
@@ -88,6 +90,7 @@ _HINTS = {
     "layer to layer beside the hidden states",
     " with a cache": "its layers probably do not continue a cache by several tokens at once",
     " with padding on the left": "the family probably counts positions from the padding",
+    " in one forward": "its layers probably do not hand on their hidden states one to the other",
 }
 
 
@@ -103,6 +106,18 @@ def _in_slices(
             start, stop, hidden, attention_mask=mask, position_ids=positions, cache=None
         )
     return runner.head(hidden)
+
+
+def _in_turns(model: PreTrainedModel, spec: FamilySpec, ids: torch.Tensor) -> torch.Tensor:
+    """Logits, (B, T, V), of a forward that pauses between two slices of layers."""
+    runner = BlockRunner(model, spec)
+    positions = torch.arange(ids.shape[1], device=ids.device)[None]
+    cuts = [0, *(stop for _, stop in _slices(runner))]
+    turns = runner.start(ids, cuts, attention_mask=None, position_ids=positions, cache=None)
+    hidden = turns.embedded
+    for _ in cuts:
+        hidden = turns.go_on(hidden)
+    return hidden
 
 
 def _in_steps(model: PreTrainedModel, spec: FamilySpec, ids: torch.Tensor) -> torch.Tensor:

@@ -116,29 +116,44 @@ class HybridBlocks:
             if end > block + 1:
                 hidden_states = self._alone(block, end, hidden_states, weights, tokens, cache)
                 block = end
-                yield hidden_states
-                continue
-            joints = self.joints.get(block)
-            if joints is not None:
-                entered = zip(joints.live, joints.enter(hidden_states), strict=True)
-                hidden_states = joints.leave([self.started[k].go_on(own) for k, own in entered])
+            elif block in self.joints:
+                hidden_states = self._folded(self.joints[block], hidden_states)
                 block += 1
-                yield hidden_states
-                continue
-            mixed: list[Term] = []
-            live = weights.live(block)
-            for k in range(len(self.runners)):
-                if k in live or observer is not None:
-                    passed = self._pass(
-                        block, k, hidden_states, weights, tokens, cache=cache, observer=observer
-                    )
-                    if k in live:
-                        mixed += passed
-                elif weights.is_routed and cache is not None:
-                    cache.postpone(block, k, Missed(hidden_states, tokens.position_ids))
-            hidden_states = resize_width(weighted_sum(mixed), self.width)
-            block += 1
+            else:
+                hidden_states = self._joined(
+                    block, hidden_states, weights, tokens, cache=cache, observer=observer
+                )
+                block += 1
             yield hidden_states
+
+    def _folded(self, joints: FoldedBlock, hidden_states: torch.Tensor) -> torch.Tensor:
+        """From h[b - 1] to h[b], (B, T, D), through folded joints."""
+        entered = zip(joints.live, joints.enter(hidden_states), strict=True)
+        return joints.leave([self.started[k].go_on(own) for k, own in entered])
+
+    def _joined(
+        self,
+        block: int,
+        hidden_states: torch.Tensor,
+        weights: PassWeights,
+        tokens: Tokens,
+        *,
+        cache: HybridCache | None,
+        observer: BoundaryObserver | None,
+    ) -> torch.Tensor:
+        """From h[b - 1] to h[b], (B, T, D), through the components' blocks one by one."""
+        mixed: list[Term] = []
+        live = weights.live(block)
+        for k in range(len(self.runners)):
+            if k in live or observer is not None:
+                passed = self._pass(
+                    block, k, hidden_states, weights, tokens, cache=cache, observer=observer
+                )
+                if k in live:
+                    mixed += passed
+            elif weights.is_routed and cache is not None:
+                cache.postpone(block, k, Missed(hidden_states, tokens.position_ids))
+        return resize_width(weighted_sum(mixed), self.width)
 
     def sole(self, weights: PassWeights, cache: HybridCache | None) -> int | None:
         """The component that does all blocks alone, and has missed nothing; None if there is none.

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from transformers import Cache, PreTrainedConfig
@@ -37,6 +38,10 @@ class HybridCache(Cache):
         self.joints: FoldedJoints | None = None
         """The hybrid's folded joints, with which the tokens that follow are decoded."""
         super().__init__(layers=[layer for layers in per_component for layer in layers])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy folds again: the joints refer to the hybrid's own weights.
+        return {**vars(self), "joints": None}
 
     @property
     def is_compileable(self) -> bool:

@@ -58,48 +58,63 @@ class FoldedJoints:
     Args:
         blocks: The hybrid's parts.
         weights: Fixed mixture weights.
+        sources: What they are folded from (`sources_of`).
     """
 
-    def __init__(self, blocks: "HybridBlocks", weights: PassWeights) -> None:
-        self._alpha = weights.alpha
-        self._sources = [weights.alpha, *blocks.projectors.parameters()]
-        self._versions = [source._version for source in self._sources]
+    def __init__(
+        self, blocks: "HybridBlocks", weights: PassWeights, sources: Sequence[torch.Tensor]
+    ) -> None:
+        self._sources = [(source, source._version, source.data_ptr()) for source in sources]
         self.by_block = {
             block: _folded(blocks, block, weights)
             for block in range(blocks.n_blocks)
             if len(weights.live(block)) > 1
         }
 
-    def hold(self, weights: PassWeights) -> bool:
-        """Whether they are those of a pass: neither mixture weights nor projectors have changed.
+    def hold(self, sources: Sequence[torch.Tensor]) -> bool:
+        """Whether they are those of a pass: what they were folded from has not changed.
 
         Args:
-            weights: The mixture weights of the pass.
+            sources: What the joints of the pass would be folded from.
         """
-        if weights.alpha is not self._alpha:
-            return False
-        return all(
-            source._version == version
-            for source, version in zip(self._sources, self._versions, strict=True)
+        return len(sources) == len(self._sources) and all(
+            now is source and now._version == version and now.data_ptr() == place
+            for now, (source, version, place) in zip(sources, self._sources, strict=True)
         )
 
 
-def can_fold(blocks: "HybridBlocks", weights: PassWeights) -> bool:
-    """Whether the joints are affine maps of one data type, and nothing is to be learned.
+def sources_of(blocks: "HybridBlocks", weights: PassWeights) -> list[torch.Tensor] | None:
+    """The mixture weights, and the projectors' weights and biases; None if nothing is to be folded.
+
+    Joints are folded where mixture weights are settled, no gradient is kept, and projectors are
+    affine maps that nobody has changed: an adapter around one, or a hook on it, still acts. Under
+    autocast, products would be in half precision that sums are not in.
 
     Args:
         blocks: The hybrid's parts.
         weights: The mixture weights of the pass.
     """
-    if weights.is_routed or torch.is_grad_enabled():
-        return False
-    dtypes = {blocks.residual_type(k) for k in range(len(blocks.runners))}
+    alpha = weights.alpha
+    settled = isinstance(alpha, nn.Parameter) and not alpha.requires_grad
+    if not settled or torch.is_grad_enabled() or torch.is_autocast_enabled(alpha.device.type):
+        return None
+    kinds = {(blocks.residual_type(k), alpha.device) for k in range(len(blocks.runners))}
+    sources: list[torch.Tensor] = [alpha]
     for projector in blocks.projectors.each():
-        # An adapter around the layer makes it a layer of another type.
         if type(projector) is not LinearProjector or type(projector.linear) is not nn.Linear:
-            return False
-        dtypes.add(projector.linear.weight.dtype)
-    return len(dtypes) == 1
+            return None
+        if _is_hooked(projector) or _is_hooked(projector.linear):
+            return None
+        weight, bias = projector.linear.weight, projector.linear.bias
+        kinds.add((weight.dtype, weight.device))
+        sources += [weight, bias]
+    plain = len(kinds) == 1 and not any(source.is_inference() for source in sources)
+    return sources if plain else None
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    hooks = module._forward_hooks or module._forward_pre_hooks
+    return bool(hooks) or "forward" in vars(module)
 
 
 def _folded(blocks: "HybridBlocks", block: int, weights: PassWeights) -> FoldedBlock:

@@ -14,7 +14,7 @@ import torch
 from manticore.components.paused import PausedPass
 from manticore.hybrid.blocks import HybridBlocks
 from manticore.hybrid.cache import HybridCache
-from manticore.hybrid.folding import FoldedBlock, FoldedJoints, can_fold
+from manticore.hybrid.folding import FoldedBlock, FoldedJoints, sources_of
 from manticore.hybrid.mixture import PassWeights
 from manticore.hybrid.tokens import Tokens
 
@@ -51,25 +51,26 @@ def taking_turns(
                 position_ids=tokens.position_ids,
                 cache=None if cache is None else cache.block(k, cuts[0], cuts[-1]),
             )
-        yield replace(blocks, started=started, joints=_joints(blocks, weights, tokens, cache))
+        yield replace(blocks, started=started, joints=_joints(blocks, weights, cache))
     finally:
         for component in started.values():
             component.close()
 
 
 def _joints(
-    blocks: HybridBlocks, weights: PassWeights, tokens: Tokens, cache: HybridCache | None
+    blocks: HybridBlocks, weights: PassWeights, cache: HybridCache | None
 ) -> Mapping[int, FoldedBlock]:
     """The folded joints of a pass; none where they cannot be folded.
 
     They are kept with the cache: made once for a text, and gone with it, whoever changes weights.
     """
-    if not can_fold(blocks, weights):
+    sources = sources_of(blocks, weights)
+    if sources is None:
         return {}
     if cache is None:
-        return FoldedJoints(blocks, weights).by_block
-    if cache.joints is None or not cache.joints.hold(weights):
-        cache.joints = FoldedJoints(blocks, weights)
+        return FoldedJoints(blocks, weights, sources).by_block
+    if cache.joints is None or not cache.joints.hold(sources):
+        cache.joints = FoldedJoints(blocks, weights, sources)
     return cache.joints.by_block
 
 

@@ -12,6 +12,8 @@ import torch
 
 Term = tuple[torch.Tensor, torch.Tensor]
 """States, (B, T, d), and their weight, () or (B, T, 1)."""
+_PART = 2**18
+"""Numbers in a part of a dot product."""
 
 
 def weighted_sum(terms: Sequence[Term]) -> torch.Tensor:
@@ -74,4 +76,8 @@ def _of_weight(gradient: torch.Tensor, states: torch.Tensor, weight: torch.Tenso
     dtype = weight.dtype
     if weight.ndim:
         return (gradient * states).sum(-1, keepdim=True, dtype=dtype).to(dtype)
-    return torch.dot(gradient.reshape(-1).to(dtype), states.reshape(-1).to(dtype))
+    # Part by part: one dot product of all would round too much, and copy what is not in one piece.
+    rows = max(1, _PART // states.shape[-1])
+    parts = zip(gradient.flatten(0, -2).split(rows), states.flatten(0, -2).split(rows), strict=True)
+    dots = [torch.dot(g.reshape(-1).to(dtype), s.reshape(-1).to(dtype)) for g, s in parts]
+    return torch.stack(dots).sum()

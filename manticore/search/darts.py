@@ -54,7 +54,7 @@ class BilevelDarts(Strategy):
         if self.options.second_order and self._weights():
             self._look_ahead(valid, batches)
         else:
-            self._descend(valid, **self._row_alone())
+            self._descend(valid, only=self._row_alone())
         penalty = self.penalty()
         if penalty is not None:
             self.loop.accelerator.backward(penalty)
@@ -67,18 +67,18 @@ class BilevelDarts(Strategy):
         # The training batch moves only the other weights.
         self.mixture.row.grad = None
 
-    def _descend(self, batches: list[Batch], **options: Any) -> None:
+    def _descend(self, batches: list[Batch], only: list[nn.Parameter] | None = None) -> None:
         """Gradients of the loss on batches together, added to those that are there."""
         of = self.loop.n_predicted(batches)
         for batch in batches:
-            self.loop.accelerator.backward(self.loop.loss([batch], of), **options)
+            self.loop.accelerator.backward(self.loop.loss([batch], of), inputs=only)
 
-    def _row_alone(self) -> dict[str, Any]:
-        """Leaves out the gradients of all other weights, a third of a step.
+    def _row_alone(self) -> list[nn.Parameter] | None:
+        """What alone needs a gradient on held-out text: the others would cost a third of a step.
 
-        Several processes wait until each has the gradients of all weights.
+        Several processes wait until each has the gradients of all weights: all, then.
         """
-        return {"inputs": [self.mixture.row]} if self.loop.accelerator.num_processes == 1 else {}
+        return [self.mixture.row] if self.loop.accelerator.num_processes == 1 else None
 
     def _forget(self) -> None:
         for parameter in self.hybrid.parameters():

@@ -18,7 +18,7 @@ MOST = {"step": 2048, "mixture": 2048, "eval": 512, "probe": 16, "sample": 16}
 """Events that are kept, at most, of the kinds that a run writes for as long as it lasts: more than
 any figure has points, and few of those of which the newest is shown. Of others all are kept."""
 
-_KIND = re.compile(rb'"kind": ?"(\w+)"')
+_KIND = re.compile(rb'"kind": ?"(\w+)"(?:, ?"task": ?"([^"]*)")?')
 _TIME = re.compile(rb'"time": ?([\d.]+)')
 
 
@@ -38,12 +38,12 @@ class ThinnedEvents:
         self._offset = self._count = 0
         self._at_work = 0.0
         self._time: float | None = None
-        self._kinds: dict[str, _Kind] = {}
+        self._kinds: dict[tuple[str, bytes], _Kind] = {}
 
     def read(self) -> tuple[list[dict[str, Any]], int]:
         """The events that are kept, oldest first, and how many there are in all.
 
-        The first and the newest of a kind are always among them.
+        The first and the newest of a kind, and of each task, are always among them.
         """
         with self._reading:
             self._go_on()
@@ -56,7 +56,10 @@ class ThinnedEvents:
         """The newest event of each kind."""
         with self._reading:
             self._go_on()
-            newest = {name: kind.newest(self._folder) for name, kind in self._kinds.items()}
+            lines: dict[str, list[_Line]] = {}
+            for (name, _), kind in self._kinds.items():
+                lines.setdefault(name, []).extend(kind.lines())
+            newest = {name: _newest(of_kind, self._folder) for name, of_kind in lines.items()}
             return {name: event for name, event in newest.items() if event is not None}
 
     def seconds(self) -> float | None:
@@ -83,7 +86,8 @@ class ThinnedEvents:
             if name == "stage":
                 for kind in self._kinds.values():
                     kind.resumed = True
-            kind = self._kinds.setdefault(name, _Kind(MOST.get(name)))
+            task = (found[2] if found else None) or b""
+            kind = self._kinds.setdefault((name, task), _Kind(MOST.get(name)))
             kind.take(_Line(self._count, raw), self._folder)
 
 
@@ -109,7 +113,7 @@ class _Line:
 
 
 class _Kind:
-    """The lines of one kind of events.
+    """The lines of one kind of events, of a run or of one task.
 
     Args:
         most: How many are kept, at most; None for all.
@@ -147,27 +151,19 @@ class _Kind:
             self._stride *= 2
 
     def _forget_after(self, line: _Line, folder: Path) -> None:
-        repeated = line.event(folder) or {}
-
-        def stays(kept: _Line) -> bool:
-            event = kept.event(folder) or {}
-            if event.get("step") == repeated["step"]:
-                # Where a task ends, the next one begins, at the same step.
-                return event.get("task") != repeated.get("task")
-            return event.get("step", 0) < repeated["step"]
-
-        if "step" in repeated:
-            self._kept = [kept for kept in self._kept if stays(kept)]
+        step = (line.event(folder) or {}).get("step")
+        if step is not None:
+            self._kept = [
+                kept for kept in self._kept if (kept.event(folder) or {}).get("step", 0) < step
+            ]
 
     def lines(self) -> list[_Line]:
         """Those that are kept, and the newest."""
         return self._kept if self._last is None else [*self._kept, self._last]
 
-    def newest(self, folder: Path) -> dict[str, Any] | None:
-        """The newest event that is not damaged.
 
-        Args:
-            folder: Folder of the run.
-        """
-        events = (line.event(folder) for line in reversed(self.lines()))
-        return next((event for event in events if event is not None), None)
+def _newest(lines: list[_Line], folder: Path) -> dict[str, Any] | None:
+    """The newest event that is not damaged."""
+    lines = sorted(lines, key=lambda line: line.number, reverse=True)
+    events = (line.event(folder) for line in lines)
+    return next((event for event in events if event is not None), None)

@@ -1,5 +1,6 @@
 """Components that run their own forward once per pass give what blocks one by one give."""
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,8 @@ from manticore import ManticoreForCausalLM, build_hybrid
 from manticore.components.paused import PausedPass
 from manticore.components.runner import BlockRunner
 from manticore.hybrid.routing import RouterSettings
+from manticore.hybrid.weighted_sum import weighted_sum
+from manticore.search.parameterizations import SoftmaxMixture
 from tests.tiny import FAMILY_NAMES, VOCAB_SIZE
 
 LENGTH = 12
@@ -77,7 +80,7 @@ def test_to_the_last_bit_but_for_folded_joints(
     mask[0, :3] = 0
     folded = _in_three_steps(hybrid, mask)
     assert len(started) == (0 if "between" in alpha else 6)
-    monkeypatch.setattr("manticore.hybrid.turns.can_fold", lambda *_: False)
+    monkeypatch.setattr("manticore.hybrid.turns.sources_of", lambda *_: None)
     unfolded = _in_three_steps(hybrid, mask)
     monkeypatch.setattr(BlockRunner, "pauses", False)
     started.clear()
@@ -108,13 +111,49 @@ def test_gradients_too(
         torch.testing.assert_close(one, other)
 
 
-def test_layers_that_are_computed_again_are_not_paused(
-    component: Component, started: list[PausedPass]
+@pytest.mark.parametrize("family", ["gpt_neox", "mamba", "opt"])
+def test_layers_that_are_computed_again_do_not_pause_again(
+    component: Component, family: str, started: list[PausedPass]
 ) -> None:
+    hybrid, gradients = _pair(component, family, ALPHAS["all"]).train(), []
+    for again in (False, True):
+        if again:
+            hybrid.gradient_checkpointing_enable()
+        hybrid.zero_grad()
+        torch.manual_seed(0)
+        hybrid(_ids(), labels=_ids()).loss.backward()
+        gradients.append([parameter.grad for parameter in hybrid.parameters()])
+    assert len(started) == 4
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_backbone_that_computes_its_layers_again_itself_does_not_pause(
+    component: Component, started: list[PausedPass], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("manticore.components.runner.GradientCheckpointingLayer", int)
     hybrid = _pair(component, "llama", ALPHAS["all"]).train()
     hybrid.gradient_checkpointing_enable()
     hybrid(_ids(), labels=_ids()).loss.backward()
     assert not started
+
+
+def test_layers_that_are_left_out_at_random_are_not_waited_for(component: Component) -> None:
+    hybrid = _pair(component, "opt", ALPHAS["all"]).train()
+    hybrid.runners[0].backbone.layerdrop = 0.5
+    for seed in range(6):
+        torch.manual_seed(seed)
+        assert hybrid(_ids(), labels=_ids()).loss.isfinite()
+
+
+def test_a_forward_that_is_over_does_not_go_on() -> None:
+    def forward(exchange: Callable) -> torch.Tensor:
+        return exchange(torch.zeros(1)) + 1
+
+    turns = PausedPass(forward)
+    assert turns.go_on(torch.ones(1)) == 2
+    with pytest.raises(RuntimeError, match="is over"):
+        turns.go_on(torch.ones(1))
 
 
 @torch.no_grad()
@@ -156,6 +195,26 @@ def test_routed_tokens_of_which_all_go_through_all(
     assert torch.equal(together, hybrid(_ids()).logits)
 
 
+@pytest.mark.parametrize("shape", [(), (2, 5, 1)])
+def test_a_weighted_sum_has_the_gradients_of_products_and_sums(
+    shape: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("manticore.hybrid.weighted_sum._PART", 16)
+    generator = torch.Generator().manual_seed(0)
+    options = {"generator": generator, "dtype": torch.float64, "requires_grad": True}
+    states = [torch.randn(2, 5, width, **options) for width in (6, 8, 3)]
+    weights = [torch.rand(shape, **options) for _ in states]
+
+    def of(*tensors: torch.Tensor) -> torch.Tensor:
+        return weighted_sum(list(zip(tensors[:3], tensors[3:], strict=True)))
+
+    pairs = zip(states, weights, strict=True)
+    expected = sum(torch.nn.functional.pad(w * x, (0, 8 - x.shape[-1])) for x, w in pairs)
+    torch.testing.assert_close(of(*states, *weights), expected)
+    assert torch.autograd.gradcheck(of, (*states, *weights))
+    assert torch.autograd.gradgradcheck(of, (*states, *weights))
+
+
 class TestFoldedJoints:
     """What a token is decoded with follows every change of what it was folded from."""
 
@@ -178,7 +237,7 @@ class TestFoldedJoints:
                 hybrid.load_state_dict(state)
                 with monkeypatch.context() as patch:
                     if not folds:
-                        patch.setattr("manticore.hybrid.turns.can_fold", lambda *_: False)
+                        patch.setattr("manticore.hybrid.turns.sources_of", lambda *_: None)
                     cache = hybrid(ids[:, :8], use_cache=True).past_key_values
                     hybrid(ids[:, 8:9], past_key_values=cache)
                     assert (cache.joints is not None) == folds
@@ -196,9 +255,9 @@ class TestFoldedJoints:
 
     def test_mixture_weights_of_one_pass(self, decode: Callable) -> None:
         unchanged, _ = decode()
-        folded, unfolded = decode(mixture_weights=torch.tensor(ALPHAS["all"]).flip(1))
-        torch.testing.assert_close(folded, unfolded, **TOLERANCE)
-        assert not torch.allclose(folded, unchanged, atol=1e-3)
+        given, expected = decode(mixture_weights=torch.tensor(ALPHAS["all"]).flip(1))
+        torch.testing.assert_close(given, expected, **TOLERANCE)
+        assert not torch.allclose(given, unchanged, atol=1e-3)
 
     def test_other_projectors(self, decode: Callable) -> None:
         unchanged, _ = decode()
@@ -227,6 +286,45 @@ class TestFoldedJoints:
         output = hybrid(_ids()[:, :8], use_cache=True)
         output = hybrid(_ids()[:, 8:9], past_key_values=output.past_key_values)
         assert output.past_key_values.joints is None
+
+    @torch.no_grad()
+    def test_a_projector_that_somebody_looks_at(self, component: Component) -> None:
+        hybrid, seen = _pair(component, "gpt_neox", ALPHAS["all"]), []
+        projector = hybrid.projectors.into_block(0, 0)
+        handle = projector.register_forward_hook(lambda *_: seen.append(1))
+        hybrid(_ids())
+        handle.remove()
+        hybrid(_ids())
+        assert len(seen) == 1
+
+    @torch.no_grad()
+    def test_mixture_weights_that_are_searched_are_not_folded(self, component: Component) -> None:
+        hybrid = _pair(component, "gpt_neox", ALPHAS["all"])
+        hybrid.mixture = SoftmaxMixture(hybrid.mixture_weights)
+        assert hybrid(_ids(), use_cache=True).past_key_values.joints is None
+
+    @torch.no_grad()
+    def test_half_precision_by_autocast(self, component: Component) -> None:
+        hybrid = _pair(component, "gpt_neox", ALPHAS["all"])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert hybrid(_ids(), use_cache=True).past_key_values.joints is None
+
+    def test_without_version_counters(self, component: Component) -> None:
+        hybrid = _pair(component, "gpt_neox", ALPHAS["all"])
+        with torch.inference_mode():
+            given = hybrid(_ids(), mixture_weights=torch.tensor(ALPHAS["all"])).logits
+            torch.testing.assert_close(hybrid(_ids()).logits, given, **TOLERANCE)
+
+    @torch.no_grad()
+    def test_a_copy_of_the_cache_has_none(self, component: Component) -> None:
+        hybrid = _pair(component, "gpt_neox", ALPHAS["all"])
+        cache = hybrid(_ids()[:, :8], use_cache=True).past_key_values
+        copied = copy.deepcopy(cache)
+        assert cache.joints is not None
+        assert copied.joints is None
+        for one in (cache, copied):
+            one.logits = hybrid(_ids()[:, 8:], past_key_values=one).logits
+        assert torch.equal(cache.logits, copied.logits)
 
     def test_a_hybrid_that_learns(self, component: Component) -> None:
         hybrid = _pair(component, "gpt_neox", ALPHAS["all"])

@@ -88,6 +88,19 @@ def test_steps_that_a_resumed_run_repeats_count_as_they_were_the_last_time(tmp_p
         assert max(losses) == 59
 
 
+def test_every_task_has_its_first_and_its_newest(tmp_path: Path) -> None:
+    for number, task in enumerate(("recall", "noise", "copy")):
+        steps = _steps(*range(100 * number, 100 * number + 42), kind="mixture")
+        timed = ({"kind": event.pop("kind"), "task": task, **event} for event in steps)
+        _write(tmp_path, *timed)
+    events = ThinnedEvents(tmp_path)
+    for number, task in enumerate(("recall", "noise", "copy")):
+        steps = [event["step"] for event in events.read()[0] if event["task"] == task]
+        assert (steps[0], steps[-1]) == (100 * number, 100 * number + 41)
+        assert len(steps) <= MOST["mixture"] + 1
+    assert events.newest()["mixture"]["task"] == "copy"
+
+
 def test_the_newest_of_each_kind_is_parsed_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
