@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,9 @@ class RunRecord:
         Raises:
             ValidationError: `config.json` is damaged.
         """
-        return RunConfig.model_validate_json((self.folder / CONFIG_FILE).read_bytes())
+        path = self.folder / CONFIG_FILE
+        found = path.stat()
+        return _read_config(path, found.st_mtime_ns, found.st_size)
 
     @property
     def name(self) -> str:
@@ -207,6 +209,12 @@ class RunRecord:
         from manticore.views.objects_html import run_html  # views stand on the engine
 
         return run_html(self.summary(), self.thinned_events()[0])
+
+
+@lru_cache(maxsize=4096)
+def _read_config(path: Path, _changed: int, _size: int) -> RunConfig:
+    """The configuration in a file, read once: lists of runs ask for all of them again and again."""
+    return RunConfig.model_validate_json(path.read_bytes())
 
 
 def state_message(status: Status) -> str:
