@@ -15,7 +15,7 @@ operations per component and block by two products and a concatenation.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -57,64 +57,98 @@ class FoldedJoints:
 
     Args:
         blocks: The hybrid's parts.
-        weights: Fixed mixture weights.
-        sources: What they are folded from (`sources_of`).
+        weights: Settled mixture weights.
     """
 
-    def __init__(
-        self, blocks: "HybridBlocks", weights: PassWeights, sources: Sequence[torch.Tensor]
-    ) -> None:
-        self._sources = [(source, source._version, source.data_ptr()) for source in sources]
+    def __init__(self, blocks: "HybridBlocks", weights: PassWeights) -> None:
+        self._projectors = blocks.projectors
+        self._alpha = _Tensor.of(weights.alpha)
+        self._linears = [
+            (one, one.linear, _Tensor.of(one.linear.weight), _Tensor.of(one.linear.bias))
+            for one in cast("list[LinearProjector]", blocks.projectors.each())
+        ]
         self.by_block = {
             block: _folded(blocks, block, weights)
             for block in range(blocks.n_blocks)
             if len(weights.live(block)) > 1
         }
 
-    def hold(self, sources: Sequence[torch.Tensor]) -> bool:
-        """Whether they are those of a pass: what they were folded from has not changed.
+    def hold(self, blocks: "HybridBlocks", weights: PassWeights) -> bool:
+        """Whether they are those of a pass: what they were folded from is there, and unchanged.
+
+        Asked for every token, so that it takes the shortest way to each weight.
 
         Args:
-            sources: What the joints of the pass would be folded from.
+            blocks: The hybrid's parts.
+            weights: The mixture weights of the pass.
         """
-        return len(sources) == len(self._sources) and all(
-            now is source and now._version == version and now.data_ptr() == place
-            for now, (source, version, place) in zip(sources, self._sources, strict=True)
+        if blocks.projectors is not self._projectors or not self._alpha.is_still(weights.alpha):
+            return False
+        return all(
+            projector._modules["linear"] is linear
+            and weight.is_still(linear._parameters["weight"])
+            and bias.is_still(linear._parameters["bias"])
+            and not (_is_hooked(projector) or _is_hooked(linear))
+            for projector, linear, weight, bias in self._linears
         )
 
 
-def sources_of(blocks: "HybridBlocks", weights: PassWeights) -> list[torch.Tensor] | None:
-    """The mixture weights, and the projectors' weights and biases; None if nothing is to be folded.
+class _Tensor(NamedTuple):
+    """A tensor as it was."""
 
-    Joints are folded where mixture weights are settled, no gradient is kept, and projectors are
-    affine maps that nobody has changed: an adapter around one, or a hook on it, still acts. Under
-    autocast, products would be in half precision that sums are not in.
+    tensor: torch.Tensor
+    version: int
+    place: int
+
+    @classmethod
+    def of(cls, tensor: torch.Tensor) -> "_Tensor":
+        return cls(tensor, tensor._version, tensor.data_ptr())
+
+    def is_still(self, now: torch.Tensor | None) -> bool:
+        """Whether a tensor is this one, with the values that it had."""
+        return now is self.tensor and now._version == self.version and now.data_ptr() == self.place
+
+
+def folded_joints(
+    blocks: "HybridBlocks", weights: PassWeights, known: FoldedJoints | None
+) -> FoldedJoints | None:
+    """The joints of a pass; None where they cannot be folded.
+
+    They can where mixture weights are settled, no gradient is kept, and projectors are affine maps
+    that nobody has changed: an adapter around one, or a hook on it, still acts. Under autocast,
+    products would be in half precision that sums are not in.
 
     Args:
         blocks: The hybrid's parts.
         weights: The mixture weights of the pass.
+        known: Joints that were folded before, if any.
     """
     alpha = weights.alpha
     settled = isinstance(alpha, nn.Parameter) and not alpha.requires_grad
     if not settled or torch.is_grad_enabled() or torch.is_autocast_enabled(alpha.device.type):
         return None
+    if known is not None and known.hold(blocks, weights):
+        return known
+    return FoldedJoints(blocks, weights) if _can_fold(blocks, alpha) else None
+
+
+def _can_fold(blocks: "HybridBlocks", alpha: torch.Tensor) -> bool:
     kinds = {(blocks.residual_type(k), alpha.device) for k in range(len(blocks.runners))}
-    sources: list[torch.Tensor] = [alpha]
+    tensors = [alpha]
     for projector in blocks.projectors.each():
         if type(projector) is not LinearProjector or type(projector.linear) is not nn.Linear:
-            return None
+            return False
         if _is_hooked(projector) or _is_hooked(projector.linear):
-            return None
-        weight, bias = projector.linear.weight, projector.linear.bias
-        kinds.add((weight.dtype, weight.device))
-        sources += [weight, bias]
-    plain = len(kinds) == 1 and not any(source.is_inference() for source in sources)
-    return sources if plain else None
+            return False
+        kinds.add((projector.linear.weight.dtype, projector.linear.weight.device))
+        tensors += projector.linear.parameters()
+    # Without a counter of versions, a change would not be seen.
+    return len(kinds) == 1 and not any(tensor.is_inference() for tensor in tensors)
 
 
 def _is_hooked(module: nn.Module) -> bool:
     hooks = module._forward_hooks or module._forward_pre_hooks
-    return bool(hooks) or "forward" in vars(module)
+    return bool(hooks) or "forward" in module.__dict__
 
 
 def _folded(blocks: "HybridBlocks", block: int, weights: PassWeights) -> FoldedBlock:

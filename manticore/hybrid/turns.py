@@ -14,7 +14,7 @@ import torch
 from manticore.components.paused import PausedPass
 from manticore.hybrid.blocks import HybridBlocks
 from manticore.hybrid.cache import HybridCache
-from manticore.hybrid.folding import FoldedBlock, FoldedJoints, sources_of
+from manticore.hybrid.folding import FoldedBlock, folded_joints
 from manticore.hybrid.mixture import PassWeights
 from manticore.hybrid.tokens import Tokens
 
@@ -64,14 +64,10 @@ def _joints(
 
     They are kept with the cache: made once for a text, and gone with it, whoever changes weights.
     """
-    sources = sources_of(blocks, weights)
-    if sources is None:
-        return {}
-    if cache is None:
-        return FoldedJoints(blocks, weights, sources).by_block
-    if cache.joints is None or not cache.joints.hold(sources):
-        cache.joints = FoldedJoints(blocks, weights, sources)
-    return cache.joints.by_block
+    joints = folded_joints(blocks, weights, None if cache is None else cache.joints)
+    if cache is not None:
+        cache.joints = joints
+    return {} if joints is None else joints.by_block
 
 
 def _spans(

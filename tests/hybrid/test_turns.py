@@ -80,7 +80,7 @@ def test_to_the_last_bit_but_for_folded_joints(
     mask[0, :3] = 0
     folded = _in_three_steps(hybrid, mask)
     assert len(started) == (0 if "between" in alpha else 6)
-    monkeypatch.setattr("manticore.hybrid.turns.sources_of", lambda *_: None)
+    monkeypatch.setattr("manticore.hybrid.turns.folded_joints", lambda *_: None)
     unfolded = _in_three_steps(hybrid, mask)
     monkeypatch.setattr(BlockRunner, "pauses", False)
     started.clear()
@@ -237,7 +237,7 @@ class TestFoldedJoints:
                 hybrid.load_state_dict(state)
                 with monkeypatch.context() as patch:
                     if not folds:
-                        patch.setattr("manticore.hybrid.turns.sources_of", lambda *_: None)
+                        patch.setattr("manticore.hybrid.turns.folded_joints", lambda *_: None)
                     cache = hybrid(ids[:, :8], use_cache=True).past_key_values
                     hybrid(ids[:, 8:9], past_key_values=cache)
                     assert (cache.joints is not None) == folds
