@@ -8,7 +8,7 @@ and goes on with those that it is given.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from greenlet import getcurrent, greenlet
@@ -98,7 +98,7 @@ class PausedPass:
         self.embedded: torch.Tensor = self._forward.switch()
 
     def _exchange(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return getcurrent().parent.switch(hidden_states)
+        return cast("greenlet", getcurrent().parent).switch(hidden_states)
 
     def go_on(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Let the component go on.

@@ -291,7 +291,7 @@ class BlockRunner:
         layers = getattr(backbone, self.spec.layers)
         if again and not all(isinstance(layer, GradientCheckpointingLayer) for layer in layers):
             return False
-        return not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+        return not torch.compiler.is_compiling()
 
     def _arguments(
         self,

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from manticore.hybrid.mixture import PassWeights
-from manticore.hybrid.projectors import LinearProjector
+from manticore.hybrid.projectors import LinearProjector, Projector
 
 if TYPE_CHECKING:
     from manticore.hybrid.blocks import HybridBlocks
@@ -163,17 +163,21 @@ def _folded(blocks: "HybridBlocks", block: int, weights: PassWeights) -> FoldedB
     for k, (start, stop) in zip(live, pairwise(rows), strict=True):
         gate = alpha[k] ** blocks.gate_power
         scale = blocks.scales[block][k]
-        entrance = blocks.projectors.into_block(block, k).linear
+        entrance = _linear(blocks.projectors.into_block(block, k))
         _fold(entrance.weight, scale, gate, into[0][start:stop])
         torch.mul(entrance.bias.float(), scale * (1 - gate), out=into[1][start:stop])
         scale = alpha[k] / blocks.scales[block + 1][k]
-        way_out = blocks.projectors.out_of_block(block, k).linear
+        way_out = _linear(blocks.projectors.out_of_block(block, k))
         _fold(way_out.weight, scale, gate, out_of[0][:, start:stop])
         # What leaves is divided by its size before the bias is added.
         out_of[1].add_(way_out.bias.float(), alpha=alpha[k] * (1 - gate))
     dtype = blocks.runners[live[0]].model.dtype
     into, out_of = ((weight.to(dtype), bias.to(dtype)) for weight, bias in (into, out_of))
     return FoldedBlock(live, widths, into, out_of)
+
+
+def _linear(projector: Projector) -> nn.Linear:
+    return cast("LinearProjector", projector).linear
 
 
 def _fold(weight: torch.Tensor, scale: float, gate: float, folded: torch.Tensor) -> None:

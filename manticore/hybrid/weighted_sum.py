@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 Term = tuple[torch.Tensor, torch.Tensor]
 """States, (B, T, d), and their weight, () or (B, T, 1)."""
@@ -40,13 +41,11 @@ class _WeightedSum(torch.autograd.Function):
         for one in states[1:]:
             dtype = torch.promote_types(dtype, one.dtype)
         width = max(one.shape[-1] for one in states)
-        total = None
-        for one, weight in zip(states, weights, strict=True):
-            if total is None and one.shape[-1] == width:
-                total = (weight * one).to(dtype)
-                continue
-            if total is None:
-                total = one.new_zeros(*one.shape[:-1], width, dtype=dtype)
+        # The first term begins the sum; a narrower one begins it with zeros behind.
+        total = (weights[0] * states[0]).to(dtype)
+        if total.shape[-1] < width:
+            total = nn.functional.pad(total, (0, width - total.shape[-1]))
+        for one, weight in zip(states[1:], weights[1:], strict=True):
             part = total[..., : one.shape[-1]]
             if weight.dtype == one.dtype == dtype and weight.device == one.device:
                 part.addcmul_(one, weight)
