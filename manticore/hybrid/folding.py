@@ -106,7 +106,9 @@ class _Tensor(NamedTuple):
 
     def is_still(self, now: torch.Tensor | None) -> bool:
         """Whether a tensor is this one, with the values that it had."""
-        return now is self.tensor and now._version == self.version and now.data_ptr() == self.place
+        if now is None or now is not self.tensor:
+            return False
+        return now._version == self.version and now.data_ptr() == self.place
 
 
 def folded_joints(
