@@ -90,7 +90,7 @@ class Presets:
         self._presets = usable_presets()
         with gr.Row(elem_classes="presets"):
             self._buttons = [
-                gr.Button(preset.title, size="sm", min_width=130) for preset in self._presets
+                gr.Button(preset.title, size="sm", min_width=160) for preset in self._presets
             ]
         self._asked = gr.HTML("", padding=False, elem_id="asked", elem_classes="faint")
 

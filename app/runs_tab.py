@@ -23,7 +23,7 @@ from .run_files import export_buttons, import_button
 from .users import Users
 
 COLUMNS = ["Run", "Stage", "State", "Steps", "Outcome", "Took", "Size", "Started", "Note"]
-WIDTHS: list[str | int] = [290, 100, 100, 110, 120, 120, 80, 160, 280]
+WIDTHS: list[str | int] = [290, 100, 130, 110, 110, 120, 90, 160, 250]
 """Pixels of the columns, which fill a wide page; on a narrow one the table is scrolled."""
 OWNER = "Owner"
 MOST = 200

@@ -56,11 +56,16 @@ def test_mixture_panels_stack_to_one_and_keep_a_colour_per_component():
     assert legend == ["tales-neox", "tales-mamba", "some-llama"]
 
 
-def test_mixture_panel_titles_name_the_leading_component():
+def test_mixture_panel_titles_tell_the_leading_component():
     event = {"kind": "mixture", "step": 1, "weights": [[0.2, 0.8]], "components": NAMES[:2]}
     title = mixture_figure([event]).layout.annotations[0].text
     assert "Block 1" in title
     assert "tales-mamba 80%" in title
+    several = {**event, "weights": [[0.2, 0.8]] * 4}
+    title = mixture_figure([several]).layout.annotations[0].text
+    assert COMPONENT_COLOURS[1] in title
+    assert "80%" in title
+    assert "tales-mamba" not in title, "four names side by side overlap on a phone"
 
 
 def test_repeated_steps_after_a_resume_are_drawn_once():

@@ -165,7 +165,11 @@ def _panels(stretches: Sequence[Stretch], names: Sequence[str]) -> go.Figure:
         cols=n_columns,
         shared_xaxes="all",  # pyright: ignore[reportArgumentType]  (its annotation is too narrow)
         shared_yaxes="all",  # pyright: ignore[reportArgumentType]
-        subplot_titles=[_panel_title(block, now[block], names) for block in range(n_blocks)],
+        subplot_titles=[
+            # Names side by side would overlap on a phone; there the color tells them.
+            _panel_title(block, now[block], names, narrow=n_columns > 2)
+            for block in range(n_blocks)
+        ],
         horizontal_spacing=0.04,
         vertical_spacing=0.3 / n_rows,
     )
@@ -255,9 +259,10 @@ def _name_tasks(figure: go.Figure, stretches: Sequence[Stretch]) -> None:
     figure.layout.height += 60
 
 
-def _panel_title(block: int, weights: np.ndarray, names: Sequence[str]) -> str:
+def _panel_title(block: int, weights: np.ndarray, names: Sequence[str], *, narrow: bool) -> str:
     k = int(weights.argmax())
-    leading = f'<span style="color:{component_colour(k)}">{names[k]} {weights[k]:.0%}</span>'
+    share = f"{weights[k]:.0%}" if narrow else f"{names[k]} {weights[k]:.0%}"
+    leading = f'<span style="color:{component_colour(k)}">{share}</span>'
     return f"<b>Block {block + 1}</b><br>{leading}"
 
 
