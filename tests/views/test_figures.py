@@ -76,6 +76,11 @@ def test_repeated_steps_after_a_resume_are_drawn_once():
     assert figure.data[0].y[2] == 0.25
 
 
+def test_the_loss_of_one_step_is_seen():
+    assert loss_figure(steps([2.0])).data[1].mode == "markers"
+    assert loss_figure(steps([2.0, 1.5])).data[1].mode == "lines"
+
+
 def test_before_the_first_event_a_friendly_text_stands_there():
     for figure in (mixture_figure([], "r"), loss_figure([], run_id="r")):
         assert not figure.data

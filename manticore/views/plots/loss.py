@@ -60,7 +60,8 @@ def loss_figure(
         y=trend.round(5),
         name="loss, smoothed",
         showlegend=True,
-        mode="lines",
+        # One step makes no line.
+        mode="lines" if len(steps) > 1 else "markers",
         line={"width": 2.5, "color": component_colour(0)},
         hovertemplate="step %{x}: %{y:.3f} nats per token<extra></extra>",
     )
