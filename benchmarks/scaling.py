@@ -6,17 +6,23 @@ is varied at a time. Time: side by side in one process, on one thread, medians o
 wall. Memory: what all tensors of the step hold at their most, in MiB.
 
     python -m benchmarks.scaling
+    python -m benchmarks.scaling --draw    # what was measured, as a picture
 """
 
 import argparse
+import base64
+import json
 from typing import Any
 
 import torch
+from plotly.subplots import make_subplots
 
 import manticore as mc
-from benchmarks.harness import save_results, time_side_by_side
+from benchmarks.harness import RESULTS, save_results, time_side_by_side
 from benchmarks.overhead import backward, one_after_the_other, peak_mib
 from manticore.components.loading import load_component
+from manticore.views.plots.theme import TEMPLATE, component_colour
+from tools.notebooks import pictures
 
 COMPONENTS = ("tales-neox", "tales-mamba", "novelas-mamba", "stdlib-llama")
 MIDDLE = {"components": 2, "blocks": 4, "tokens": 128, "sequences": 4}
@@ -34,7 +40,12 @@ def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=tuple(VARIED))
-    only = parser.parse_args().only
+    parser.add_argument("--draw", action="store_true")
+    options = parser.parse_args()
+    if options.draw:
+        _draw(json.loads((RESULTS / "scaling.json").read_text())["found"])
+        return
+    only = options.only
     torch.set_num_threads(1)
     found = {}
     for varied, values in VARIED.items():
@@ -77,6 +88,42 @@ def _measure(setting: dict[str, int], varied: str) -> dict[str, Any]:
     }
     print(found, flush=True)
     return found
+
+
+def _draw(found: dict[str, list[dict[str, float]]]) -> None:
+    """Seconds per step of the hybrid, beside those of its parts: the growth that is expected."""
+    n = len(found)
+    figure = make_subplots(rows=1, cols=n, subplot_titles=list(found), horizontal_spacing=0.07)
+    for column, (varied, rows) in enumerate(found.items(), start=1):
+        x = [row[varied] for row in rows]
+        for name, key, dash in (("hybrid", "hybrid_s", "solid"), ("its parts", "parts_s", "dot")):
+            figure.add_scatter(
+                x=x,
+                # Long texts were measured with fewer sequences.
+                y=[row[key] / row["sequences"] * rows[0]["sequences"] for row in rows]
+                if varied == "tokens"
+                else [row[key] for row in rows],
+                name=name,
+                legendgroup=name,
+                showlegend=column == 1,
+                mode="lines+markers",
+                line={"color": component_colour(0 if key == "hybrid_s" else 1), "dash": dash},
+                row=1,
+                col=column,
+            )
+        if varied in ("tokens", "sequences"):
+            shown = x[::2]
+            figure.update_xaxes(type="log", tickvals=shown, ticktext=shown, col=column)
+            figure.update_yaxes(type="log", dtick=1, col=column)
+        else:
+            figure.update_xaxes(dtick=1, col=column)
+            figure.update_yaxes(rangemode="tozero", col=column)
+    figure.update_yaxes(title="seconds per step", col=1)
+    figure.update_layout(template=TEMPLATE, height=300, legend={"orientation": "h", "y": -0.2})
+    (image,) = pictures([figure.to_plotly_json()])
+    path = RESULTS.parents[1] / "docs" / "results" / "scaling.png"
+    path.write_bytes(base64.b64decode(image))
+    print(path)
 
 
 if __name__ == "__main__":

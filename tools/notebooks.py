@@ -18,7 +18,9 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
@@ -178,15 +180,24 @@ def add_images(notebook: nbformat.NotebookNode) -> None:
         for output in cell.get("outputs", [])
         if FIGURE in output.get("data", {})
     ]
+    for data, image in zip(found, pictures([data[FIGURE] for data in found]), strict=False):
+        data["image/png"] = image
+
+
+def pictures(figures: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Figures as PNG, in base64, drawn by Chromium; none where there is no Chromium.
+
+    Args:
+        figures: Figures in Plotly's JSON.
+    """
     chromium = shutil.which("chromium") or shutil.which("chrome")
-    if chromium is None or not found:
-        return
+    if chromium is None or not figures:
+        return []
     with sync_playwright() as driver:
         page = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
         page.add_script_tag(content=get_plotlyjs())
-        for data in found:
-            url: str = page.evaluate(DRAW, data[FIGURE])
-            data["image/png"] = url.partition(",")[2]
+        urls: list[str] = [page.evaluate(DRAW, figure) for figure in figures]
+    return [url.partition(",")[2] for url in urls]
 
 
 def _keep_shown_widgets(notebook: nbformat.NotebookNode) -> None:
