@@ -169,7 +169,7 @@ def make_components(folder: Path, code: str) -> None:
 
 
 def test_the_example_of_the_readme_moves_and_stays(lab: Lab, page: "playwright.Page") -> None:
-    example = readme_example(steps=150)
+    example = readme_example(steps=80)
     make_components(lab.folder / "zoo", example)
     notebook = Notebook(lab, page, "example.ipynb", example)
     notebook.run_cell(0)
@@ -185,7 +185,7 @@ def test_the_example_of_the_readme_moves_and_stays(lab: Lab, page: "playwright.P
     while status := live.locator(".status").all_inner_texts():
         seen.append((status[0], tuple(weights.all_text_contents())))
         page.wait_for_timeout(200)
-    steps = [int(step) for status, _ in seen for step in re.findall(r"step (\d+) of 150", status)]
+    steps = [int(step) for status, _ in seen for step in re.findall(r"step (\d+) of 80", status)]
     assert steps == sorted(steps)
     assert len(set(steps)) > 2
     assert len({shown for _, shown in seen}) > 2
@@ -200,7 +200,7 @@ def test_the_example_of_the_readme_moves_and_stays(lab: Lab, page: "playwright.P
     images = page.locator(".jp-RenderedPlotly img")
     images.nth(3).wait_for()
     assert images.evaluate_all("images => images.every((image) => image.naturalWidth > 300)")
-    assert page.get_by_text("step 150 of 150").count() == 1
+    assert page.get_by_text("step 80 of 80").count() == 1
 
 
 def test_a_page_that_is_reloaded_and_a_cell_that_is_run_again_show_the_run(
