@@ -57,7 +57,8 @@ def build(page: Page) -> None:
     table = gr.Dataframe(
         headers=columns,
         datatype=["html" if column == OWNER else "str" for column in columns],
-        column_widths=[*WIDTHS, 100] if page.users else WIDTHS,
+        # The owner takes its room from the note.
+        column_widths=[*WIDTHS[:-1], 140, 110] if page.users else WIDTHS,
         interactive=False,
         show_label=False,
         wrap=True,

@@ -96,8 +96,7 @@ footer { display: none !important; }
 .continuing { border-left: 3px solid #17a07c; padding: 2px 12px; font-size: 0.92rem; }
 .continuing pre { margin: 6px 0; padding: 7px 11px; border-radius: 8px; overflow-x: auto;
   background: var(--background-fill-secondary); font-size: 0.82rem; }
-#runs-table :is(td, th), #runs-table :is(td, th) * { font-family: var(--font);
-  font-variant-numeric: tabular-nums; }
+#runs-table * { font-family: var(--font) !important; font-variant-numeric: tabular-nums; }
 .differences { border-collapse: collapse; font-size: 0.88rem; }
 .differences th, .differences td { text-align: left; padding: 4px 14px 4px 0; vertical-align: top;
   border: 0; border-bottom: 1px solid var(--border-color-primary); overflow-wrap: anywhere; }
