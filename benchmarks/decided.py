@@ -22,11 +22,9 @@ If it is interrupted, the benchmark continues with the searches that are done.
 """
 
 import argparse
-import tempfile
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from math import exp
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
@@ -37,15 +35,13 @@ from torch.utils.data import Subset
 
 import manticore as mc
 from benchmarks.harness import Trials, save_results
+from benchmarks.searching import search_here
 from manticore.config.search import SearchConfig
 from manticore.data import TextData
 from manticore.evaluate import mean_loss
 from manticore.hybrid.alignment import align_projectors, boundary_states
 from manticore.names import STRATEGIES
 from manticore.search.held_out import hold_out
-from manticore.store.events import EventWriter
-from manticore.train.groups import parameter_groups
-from manticore.train.loop import Loop, LoopOptions
 
 ENGLISH, SPANISH = "zoo:tales-neox", "zoo:novelas-mamba"
 TEXTS = ("stories-en", "stories-mixed")
@@ -169,28 +165,7 @@ def _search(way: Way, data: TextData, text: str, seed: int) -> dict[str, Any]:
         if way.refit and step % REFIT_EVERY == 0 and step < STEPS:
             align_projectors(hybrid, fitted_on, boundary_states(hybrid, fitted_on))
 
-    with tempfile.TemporaryDirectory() as folder, EventWriter(folder) as events:
-        loop = Loop(
-            hybrid,
-            parameter_groups(hybrid, options, strategy.shared_groups()),
-            learned_from,
-            LoopOptions(
-                steps=STEPS,
-                batch_size=BATCH_SIZE,
-                warmup_steps=options.warmup_steps,
-                max_grad_norm=options.max_grad_norm,
-                watch_every=STEPS,
-                checkpoint_every=STEPS,
-                seed=seed,
-                cpu=True,
-            ),
-            Path(folder),
-            events,
-            strategy,
-            held_out,
-        )
-        loop.run(lambda step: None, refit, lambda: False)
-        strategy.finish()
+    search_here(hybrid, strategy, options, learned_from, held_out, seed, refit)
     hybrid.eval()
     half = len(data.valid) // 2
     test = [half + i * half // TEST_SEQUENCES for i in range(TEST_SEQUENCES)]

@@ -27,14 +27,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 import manticore as mc
 from benchmarks.harness import save_results, time_side_by_side
+from benchmarks.searching import search_here
 from manticore.components.loading import load_component
 from manticore.components.zoo import zoo_path
 from manticore.names import STRATEGIES
 from manticore.search import SearchConfig
 from manticore.search.held_out import hold_out
-from manticore.store.events import EventWriter
-from manticore.train.groups import parameter_groups
-from manticore.train.loop import Loop, LoopOptions
 
 PAIR = ("tales-neox", "tales-mamba")
 SOURCES = [f"zoo:{name}" for name in PAIR]
@@ -170,33 +168,16 @@ def _searches(rounds: int) -> dict[str, dict[str, float]]:
 def _step_of(name: str) -> float:
     hybrid = mc.build_hybrid(SOURCES, N_BLOCKS)
     data = mc.load_text("bundled:stories-en?n_stories=200", tokenizer=hybrid.tokenizer, seq_len=128)
-    options = SearchConfig(strategy=name, steps=5, batch_size=BATCH_SIZE)
+    options = SearchConfig(strategy=name, steps=5, batch_size=BATCH_SIZE, warmup_steps=0)
     strategy = STRATEGIES.load(name)(options, 0)
     strategy.begin(hybrid)
     text, held_out = hold_out(data.train, 0.1, 0, BATCH_SIZE)
-    groups = parameter_groups(hybrid, options, strategy.shared_groups())
     times: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, EventWriter(folder) as events:
-        loop = Loop(
-            hybrid,
-            groups,
-            text,
-            LoopOptions(
-                steps=options.steps,
-                batch_size=BATCH_SIZE,
-                warmup_steps=0,
-                max_grad_norm=1.0,
-                watch_every=options.steps,
-                checkpoint_every=options.steps,
-                seed=0,
-                cpu=True,
-            ),
-            Path(folder),
-            events,
-            strategy,
-            held_out,
-        )
-        loop.run(lambda _: None, lambda _, __: times.append(time.perf_counter()), lambda: False)
+
+    def step_done(step: int, loss: float) -> None:
+        times.append(time.perf_counter())
+
+    search_here(hybrid, strategy, options, text, held_out, 0, step_done)
     return median(b - a for a, b in pairwise(times))
 
 

@@ -22,10 +22,8 @@ the searches that are done.
 """
 
 import argparse
-import tempfile
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import mean, stdev
 
 import torch
@@ -33,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import Trials, best_of, save_results
+from benchmarks.searching import search_here
 from manticore.components.loading import Component, load_component
 from manticore.data import TextData, load_text
 from manticore.evaluate import mean_loss
@@ -41,9 +40,6 @@ from manticore.hybrid.mixture import simplex_grid
 from manticore.names import STRATEGIES
 from manticore.search import SearchConfig
 from manticore.search.held_out import hold_out
-from manticore.store.events import EventWriter
-from manticore.train.groups import parameter_groups
-from manticore.train.loop import Loop, LoopOptions
 
 COMPONENT = "zoo:tales-neox"
 TEXT = "bundled:stories-en?n_stories=2000"
@@ -210,28 +206,7 @@ def _search(
     strategy.begin(hybrid)
     # Held out for everybody, so that all weights learn from the same text.
     text, held_out = hold_out(data.train, 0.1, seed, BATCH_SIZE)
-    with tempfile.TemporaryDirectory() as folder, EventWriter(folder) as events:
-        loop = Loop(
-            hybrid,
-            parameter_groups(hybrid, options, strategy.shared_groups()),
-            text,
-            LoopOptions(
-                steps=options.steps,
-                batch_size=BATCH_SIZE,
-                warmup_steps=options.warmup_steps,
-                max_grad_norm=1.0,
-                watch_every=options.steps,
-                checkpoint_every=options.steps,
-                seed=seed,
-                cpu=True,
-            ),
-            Path(folder),
-            events,
-            strategy,
-            held_out,
-        )
-        loop.run(lambda step: None, lambda step, loss: None, lambda: False)
-        strategy.finish()
+    search_here(hybrid, strategy, options, text, held_out, seed)
     return _judge(hybrid, data, best, options.steps)
 
 

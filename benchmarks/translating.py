@@ -17,12 +17,9 @@ If it is interrupted, the benchmark continues with the trainings that are done.
 
 import argparse
 import re
-import tempfile
-import time
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from itertools import islice
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, cast
 
@@ -35,15 +32,13 @@ from transformers import PreTrainedTokenizerBase
 import manticore as mc
 from benchmarks.harness import Trials, save_results
 from benchmarks.parallel_stories import content_words, sentences
+from benchmarks.searching import search_here
 from manticore.config.search import SearchConfig
 from manticore.data.packing import IGNORED
 from manticore.evaluate import mean_loss
 from manticore.hybrid import ManticoreForCausalLM
 from manticore.names import STRATEGIES
 from manticore.search.held_out import hold_out
-from manticore.store.events import EventWriter
-from manticore.train.groups import parameter_groups
-from manticore.train.loop import Loop, LoopOptions
 
 ENGLISH, SPANISH = "zoo:tales-neox", "zoo:novelas-mamba"
 N_BLOCKS, GATE, SEQ_LEN, BATCH_SIZE, STEPS = 4, "flat", 96, 6, 150
@@ -159,30 +154,7 @@ def _train(way: Way, seed: int) -> dict[str, Any]:
     strategy.begin(hybrid)
     data = _sequences("train", N_TRAIN)
     learned_from, held_out = hold_out(data, options.held_out, seed, BATCH_SIZE)
-    with tempfile.TemporaryDirectory() as folder, EventWriter(folder) as events:
-        loop = Loop(
-            hybrid,
-            parameter_groups(hybrid, options, strategy.shared_groups()),
-            learned_from,
-            LoopOptions(
-                steps=way.steps,
-                batch_size=BATCH_SIZE,
-                warmup_steps=options.warmup_steps,
-                max_grad_norm=options.max_grad_norm,
-                watch_every=way.steps,
-                checkpoint_every=way.steps,
-                seed=seed,
-                cpu=True,
-            ),
-            Path(folder),
-            events,
-            strategy,
-            held_out,
-        )
-        started = time.process_time()
-        loop.run(lambda step: None, lambda step, loss: None, lambda: False)
-        seconds = time.process_time() - started
-        strategy.finish()
+    seconds = search_here(hybrid, strategy, options, learned_from, held_out, seed)
     hybrid.eval()
     # torch's type says Dataset, and it takes whatever has an index.
     test = cast(Dataset, _sequences("test", N_TEST))
