@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from manticore.runs import Run
 from manticore.views.landscape import landscape_scene
-from manticore.views.panels import Snapshot
 from manticore.views.wording import explain
 
 from .measuring import compared, held_out
@@ -50,7 +49,7 @@ class Landscapes:
             run: The run; its hybrid is measured from now on, unless that is known or being done.
             text: One of `measuring.text_choices`.
         """
-        mixture = Snapshot.of(run).last("mixture")
+        mixture = run.newest_events().get("mixture")
         if run.status.state != "done" or mixture is None:
             return {"waiting": "The landscape is measured when the run is done."}
         components = run.config.components

@@ -110,6 +110,14 @@ class RunRecord:
         """
         return self._thinned.read()
 
+    def newest_events(self) -> dict[str, dict[str, Any]]:
+        """The newest event of each kind, by its kind."""
+        return self._thinned.newest()
+
+    def count_events(self) -> int:
+        """How many events there are so far."""
+        return self._thinned.count()
+
     def mixture_history(self) -> np.ndarray:
         """Mixture weights over the run.
 
@@ -160,7 +168,7 @@ class RunRecord:
             `eta_s`, `task` (the current one of programming), `metrics` (of the last evaluation) and
             `remedy`. What is not known yet is None.
         """
-        last, status = self._thinned.newest(), self.status
+        last, status = self.newest_events(), self.status
         step, failed = last.get("step", {}), last.get("failed", {})
         return {
             "id": self.id,

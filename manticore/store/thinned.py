@@ -52,6 +52,12 @@ class ThinnedEvents:
             events = (line.event(self._folder) for line in lines)
             return [event for event in events if event is not None], self._count
 
+    def count(self) -> int:
+        """How many events there are in all: what looks at a run wait for, without reading them."""
+        with self._reading:
+            self._go_on()
+            return self._count
+
     def newest(self) -> dict[str, dict[str, Any]]:
         """The newest event of each kind."""
         with self._reading:

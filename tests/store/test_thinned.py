@@ -111,6 +111,8 @@ def test_the_newest_of_each_kind_is_parsed_alone(
     newest = ThinnedEvents(tmp_path).newest()
     assert {kind: event["step"] for kind, event in newest.items()} == {"step": 99, "mixture": 10}
     assert len(parsed) == 2
+    assert ThinnedEvents(tmp_path).count() == 101
+    assert len(parsed) == 2
 
 
 def test_torn_and_damaged_lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -85,7 +85,7 @@ class LiveView:
 
     def _mark(self) -> tuple[int, str]:
         """What changes with everything that is new of the run."""
-        return self.run.thinned_events()[1], self.run.status.state
+        return self.run.count_events(), self.run.status.state
 
 
 def watch(run: Run) -> LiveView:

@@ -51,7 +51,7 @@ def run_view(run: Run) -> RenderableType:
 
 def brief_view(run: Run) -> RenderableType:
     """How far a run is, its mixture weights or a text colored by them, and its perplexity."""
-    last = {event["kind"]: event for event in run.thinned_events()[0]}
+    last = run.newest_events()
     parts: list[RenderableType] = [headline(run.summary())]
     if "probe" in last:
         parts.append(ColoredText.of(last["probe"]))
