@@ -43,7 +43,7 @@ def main() -> None:
 def _call(generate: Callable[[Setting, Draw], Arrays], setting: Setting) -> Callable[[], Arrays]:
     def call() -> Arrays:
         stream, shared = np.random.SeedSequence(0).spawn(2)
-        draw = Draw(setting.train_examples, True, np.random.default_rng(stream), shared)
+        draw = Draw(setting.train_examples, "train", np.random.default_rng(stream), shared)
         return generate(setting, draw)
 
     return call

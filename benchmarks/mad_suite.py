@@ -21,12 +21,12 @@ from rich.console import Console
 
 import manticore as mc
 from benchmarks.harness import RESULTS, save_results
-from manticore.cli.mad import suite_table
+from manticore.cli.suites import suite_table
 from manticore.config.setting import preset_settings
 from manticore.names import TASKS
-from manticore.suite.mad import Suite
 from manticore.suite.progress import Progress
 from manticore.suite.protocol import DEFAULT_MODELS, PROTOCOLS, Regime
+from manticore.suite.scores import Suite
 
 COMPARED = ("gpt_neo", "mamba", "gpt_neo+mamba", "mambaformer")
 FOLDER = RESULTS / "mad_suite"

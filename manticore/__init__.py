@@ -27,11 +27,17 @@ if TYPE_CHECKING:
     from manticore.components.loading import load_component
     from manticore.data import load_text
     from manticore.evaluate import alignment_error, perplexity
-    from manticore.hybrid import ManticoreConfig, ManticoreForCausalLM, build_hybrid
+    from manticore.hybrid import (
+        ManticoreConfig,
+        ManticoreForCausalLM,
+        ManticoreForSequenceClassification,
+        build_hybrid,
+    )
     from manticore.recipes.recipe import Recipe
     from manticore.recipes.reproducing import reproduce
     from manticore.recipes.running import run_recipe
     from manticore.recipes.sweeping import sweep
+    from manticore.suite.lra import lra_suite
     from manticore.suite.mad import mad_suite
     from manticore.views.colored_text import show_text
     from manticore.views.comparison import compare
@@ -43,6 +49,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ManticoreConfig": "manticore.hybrid",
     "ManticoreForCausalLM": "manticore.hybrid",
+    "ManticoreForSequenceClassification": "manticore.hybrid",
     "Recipe": "manticore.recipes.recipe",
     "Run": "manticore.api",
     "alignment_error": "manticore.evaluate",
@@ -56,6 +63,7 @@ _HOMES = {
     "import_run": "manticore.archive",
     "load_component": "manticore.components.loading",
     "load_text": "manticore.data",
+    "lra_suite": "manticore.suite.lra",
     "mad_suite": "manticore.suite.mad",
     "perplexity": "manticore.evaluate",
     "pretrain_projectors": "manticore.api",
@@ -72,6 +80,7 @@ _HOMES = {
 __all__ = [
     "ManticoreConfig",
     "ManticoreForCausalLM",
+    "ManticoreForSequenceClassification",
     "Recipe",
     "Run",
     "alignment_error",
@@ -85,6 +94,7 @@ __all__ = [
     "import_run",
     "load_component",
     "load_text",
+    "lra_suite",
     "mad_suite",
     "perplexity",
     "pretrain_projectors",

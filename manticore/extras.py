@@ -10,6 +10,7 @@ EXTRAS = {
     "ipywidgets": "notebook",
     "peft": "lora",
     "ray": "sweep",
+    "sklearn": "lra",
     "tensorboard": "track",
 }
 """Importable name to extra, as in `pip install "manticore-hybrids[EXTRA]"`."""

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from manticore.registry import Entry, NameIn, Registry, UnknownNameError, choose
 
 __all__ = [
+    "LONG_RANGE_TASKS",
     "PROJECTORS",
     "STAGES",
     "STRATEGIES",
@@ -34,6 +35,7 @@ __all__ = [
     "Strategy",
     "UnknownNameError",
     "choose",
+    "task_registry",
 ]
 
 
@@ -249,6 +251,43 @@ TASKS: Registry[Entry] = Registry(
     },
 )
 """`home` is a `manticore.tasks.Task`; `about` says what it asks of a model."""
+
+
+LONG_RANGE_TASKS: Registry[Entry] = Registry(
+    "long-range task",
+    {
+        "listops": Entry(
+            home="manticore.tasks.lra.listops:TASK",
+            about="Work out a nested expression of minima, maxima, medians and sums.",
+        ),
+        "text": Entry(
+            home="manticore.tasks.lra.byte_text:TASK",
+            about="Tell what kind of text this is, from its bytes.",
+        ),
+        "retrieval": Entry(
+            home="manticore.tasks.lra.byte_retrieval:TASK",
+            about="Tell whether two texts belong together, each read on its own, byte by byte.",
+        ),
+        "image": Entry(
+            home="manticore.tasks.lra.grayscale_image:TASK",
+            about="Tell what an image shows, from its gray values row by row.",
+        ),
+        "pathfinder": Entry(
+            home="manticore.tasks.lra.pathfinder:TASK",
+            about="Tell whether a dashed path joins two dots in an image, read row by row.",
+        ),
+        "path-x": Entry(
+            home="manticore.tasks.lra.pathfinder:PATH_X",
+            about="Tell whether a dashed path joins two dots in an image of 128 by 128 pixels.",
+        ),
+    },
+)
+"""The tasks of Long Range Arena (arXiv 2011.04006), which classify sequences. As for `TASKS`."""
+
+
+def task_registry(name: object) -> Registry[Entry]:
+    """The list that a task is in; `TASKS` for a name that is in neither."""
+    return LONG_RANGE_TASKS if name in LONG_RANGE_TASKS else TASKS
 
 
 TRACKERS: Registry[Entry] = Registry(

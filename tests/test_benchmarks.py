@@ -11,8 +11,8 @@ from benchmarks import harness, mad_suite, parallel_stories, programming
 from benchmarks.harness import Trials
 from manticore.stories.lexicon import lexicon
 from manticore.suite.fitting import identity_of
-from manticore.suite.mad import RESULTS_FILE
 from manticore.suite.protocol import Trial
+from manticore.suite.running import RESULTS_FILE
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from manticore.components.families import FAMILIES
 from manticore.components.spec import FamilySpec
-from manticore.names import PROJECTORS, STAGES, STRATEGIES, TASKS
+from manticore.names import LONG_RANGE_TASKS, PROJECTORS, STAGES, STRATEGIES, TASKS
 
 DOCS = Path(__file__).parents[1] / "docs"
 _MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -47,6 +47,10 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "tasks": lambda: _table(
         ["task", "what it asks"], ((f"`{name}`", entry.about) for name, entry in TASKS.items())
+    ),
+    "long-range-tasks": lambda: _table(
+        ["task", "what it asks"],
+        ((f"`{name}`", entry.about) for name, entry in LONG_RANGE_TASKS.items()),
     ),
     "projectors": lambda: _table(
         ["projector", "what it is"],

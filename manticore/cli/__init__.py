@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from manticore.cli import machine, mad, recipes, runs, trust, zoo
+from manticore.cli import lra, machine, mad, recipes, runs, trust, zoo
 from manticore.cli.common import Explaining
 from manticore.cli.stages import StageCommand
 from manticore.names import STAGES, UnknownNameError, choose
@@ -42,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Build, search and explore pretrained hybrid language models.",
 )
-for module in (machine, runs, trust, recipes, mad):
+for module in (machine, runs, trust, recipes, mad, lra):
     app.add_typer(module.commands)
 app.add_typer(zoo.commands, name="zoo", rich_help_panel=machine.PANEL)
 

@@ -325,6 +325,18 @@ class BlockRunner:
         view = self._model_view(self._backbone_view(0, 0, keep_output=True))
         return view(inputs_embeds=hidden_states, use_cache=False).logits
 
+    def normalized(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """What the head takes: the final norm, and a projection behind it where there is one.
+
+        Args:
+            hidden_states: (B, T, d_k) output of the last layer.
+
+        Returns:
+            (B, T, d) with the width of the head's input, d_k but where there is a projection.
+        """
+        view = self._backbone_view(0, 0, keep_output=True)
+        return view(inputs_embeds=hidden_states, use_cache=False)[0]
+
     def _model_view(self, backbone: nn.Module) -> nn.Module:
         """A view of the whole model around a view of its backbone."""
         names = self.spec.backbone.split(".")

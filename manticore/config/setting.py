@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import Field, ModelWrapValidatorHandler, PositiveInt, model_validator
 
 from manticore.config.options import Options
-from manticore.names import TASKS, choose
+from manticore.names import LONG_RANGE_TASKS, TASKS, Entry, Registry, choose, task_registry
 
 
 class Setting(Options, frozen=True):
@@ -36,7 +36,8 @@ class Setting(Options, frozen=True):
     def __new__(cls, *args: Any, **values: Any) -> Self:
         """An object of the task's own class, which `__init__` then validates."""
         task = values.get("task")
-        own: Any = TASKS.load(task).setting if cls is Setting and task in TASKS else cls
+        known = cls is Setting and task in task_registry(task)
+        own: Any = task_registry(task).load(task).setting if known else cls
         return super().__new__(own)
 
     @model_validator(mode="wrap")
@@ -44,7 +45,8 @@ class Setting(Options, frozen=True):
     def _task_decides_the_class(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if cls is not Setting or not isinstance(values, dict) or "task" not in values:
             return handler(values)
-        return TASKS.load(values["task"]).setting.model_validate(values)
+        task = values["task"]
+        return task_registry(task).load(task).setting.model_validate(values)
 
     @model_validator(mode="before")
     @classmethod
@@ -52,8 +54,9 @@ class Setting(Options, frozen=True):
         if not isinstance(values, dict):
             return values
         given = {option: value for option, value in values.items() if value is not None}
+        tasks = task_registry(given.get("task"))
         for option in given.keys() - cls.model_fields.keys():
-            users = [name for name in TASKS if option in TASKS.load(name).setting.model_fields]
+            users = [name for name in tasks if option in tasks.load(name).setting.model_fields]
             if users:
                 raise ValueError(
                     f"The task {given.get('task')} does not use {option}: leave it out, or choose "
@@ -75,8 +78,9 @@ def difficulties(task: str) -> list[Setting]:
     ]
 
 
-def _quick() -> list[Setting]:
-    return [Setting(task=name, **TASKS.load(name).quick) for name in TASKS]
+def _quick(tasks: Registry[Entry] = TASKS) -> list[Setting]:
+    changes = {name: tasks.load(name).quick for name in tasks}
+    return [Setting(task=name, **own) for name, own in changes.items() if own is not None]
 
 
 def _baseline() -> list[Setting]:
@@ -87,12 +91,13 @@ def _full() -> list[Setting]:
     return [setting for name in TASKS for setting in (Setting(task=name), *difficulties(name))]
 
 
-def _paper() -> list[Setting]:
-    changes = {name: TASKS.load(name).paper for name in TASKS}
+def _paper(tasks: Registry[Entry] = TASKS) -> list[Setting]:
+    changes = {name: tasks.load(name).paper for name in tasks}
     return [Setting(task=name, **own) for name, own in changes.items() if own is not None]
 
 
-PRESETS: dict[str, Callable[[], list[Setting]]] = {
+Presets = dict[str, Callable[[], list[Setting]]]
+PRESETS: Presets = {
     "quick": _quick,
     "baseline": _baseline,
     "full": _full,
@@ -100,12 +105,21 @@ PRESETS: dict[str, Callable[[], list[Setting]]] = {
 }
 """What makes the settings of each preset: `quick` trains in minutes on two cores, `full` is the
 published suite, and `paper` is the suite of "Pretrained Hybrids with MAD Skills"."""
+LONG_RANGE_PRESETS: Presets = {
+    "quick": lambda: _quick(LONG_RANGE_TASKS),
+    "paper": lambda: _paper(LONG_RANGE_TASKS),
+}
+"""The same for Long Range Arena, whose published sizes `paper` has."""
 
 
-def preset_settings(preset: str) -> list[Setting]:
+def preset_settings(preset: str, presets: Presets = PRESETS) -> list[Setting]:
     """The settings of a preset, one or more for each of its tasks.
+
+    Args:
+        preset: Name of the preset.
+        presets: The presets that there are.
 
     Raises:
         UnknownNameError: There is no such preset.
     """
-    return PRESETS[choose(preset, PRESETS, "preset")]()
+    return presets[choose(preset, presets, "preset")]()

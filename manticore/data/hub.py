@@ -78,7 +78,7 @@ def _readable_files(path: Path, split: str, config_name: str | None) -> Sequence
         return (path,) if split == "train" else ()
     import datasets
 
-    with _in_words(str(path)):
+    with in_words(str(path)):
         config = datasets.load_dataset_builder(str(path), config_name).config
     splits = {str(name): files for name, files in (config.data_files or {}).items()}
     if split not in splits:
@@ -106,7 +106,7 @@ def _load(
     if path.is_file():
         builder, files = _BUILDERS[data_suffix(path)], {"train": str(path)}
     load = cast("Callable[..., Table]", datasets.load_dataset)  # one signature for both kinds
-    with _in_words(location):
+    with in_words(location):
         try:
             table = load(builder, config_name, split=split, streaming=streaming, data_files=files)
         except ValueError as error:
@@ -121,7 +121,7 @@ def _load(
 
 
 def _table_rows(table: Table, name: str, column: str) -> Iterator[Row]:
-    with _in_words(name):
+    with in_words(name):
         for i, row in enumerate(table):
             yield f"{name}, row {i}", row[column]
 
@@ -131,7 +131,7 @@ def _check_split(location: str, split: str, names: Iterable[str]) -> None:
 
 
 @contextmanager
-def _in_words(name: str) -> Iterator[None]:
+def in_words(name: str) -> Iterator[None]:
     """Raise what the library raises as an error that names the data set, the cause and a remedy.
 
     The library passes on whatever its readers raise, often inside an error without any words.

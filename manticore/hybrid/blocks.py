@@ -366,10 +366,18 @@ class HybridBlocks:
 
     def own_logits(self, k: int, hidden_states: torch.Tensor, vocab_size: int) -> torch.Tensor:
         """(B, T, V), the logits of component k's head on h[N], (B, T, D)."""
-        own = resize_width(hidden_states, self.widths[k]) * self.scales[-1][k]
-        own = self._in_own_type(k, own)
+        own = self._own(k, hidden_states)
         # A forward that has begun with all tokens of the pass ends with as many.
         started = self.started.get(k)
         whole = started is not None and started.embedded.shape[1] == own.shape[1]
         logits = started.go_on(own) if started and whole else self.runners[k].head(own)
         return logits[..., :vocab_size]
+
+    def normalized(self, k: int, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(B, T, d), what component k's head takes, from h[N], (B, T, D)."""
+        return self.runners[k].normalized(self._own(k, hidden_states))
+
+    def _own(self, k: int, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(B, T, d_k), h[N] as component k's final norm takes it."""
+        own = resize_width(hidden_states, self.widths[k]) * self.scales[-1][k]
+        return self._in_own_type(k, own)

@@ -34,6 +34,8 @@ class ManticoreConfig(PreTrainedConfig):
         scales: (N + 1, K) sizes of the components' hidden states at the block boundaries, powers of
             two; the hybrid works with hidden states divided by them. All 1 if not given.
         vocab_size: Size of the hybrid's one vocabulary.
+        pooling: What of a sequence a classifier looks at: its "last" token, or the "mean" of all.
+        pairs: Whether a classifier takes pairs of sequences.
 
     Raises:
         ValueError: Not 1 to 4 components, a wrong number of names, an unknown projector or head.
@@ -51,6 +53,8 @@ class ManticoreConfig(PreTrainedConfig):
     router: dict[str, Any] | None = None
     scales: list[list[float]] = field(default_factory=list)
     vocab_size: int = 0
+    pooling: str = "last"
+    pairs: bool = False
     initializer_range: float = 0.02
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None

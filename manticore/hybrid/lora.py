@@ -12,10 +12,10 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 if TYPE_CHECKING:
-    from manticore.hybrid.modeling import ManticoreForCausalLM
+    from manticore.hybrid.body import HybridBody
 
 
-def lora_targets(hybrid: "ManticoreForCausalLM") -> list[str]:
+def lora_targets(hybrid: "HybridBody") -> list[str]:
     """Full names of every component's linear layers on which a LoRA adapter acts.
 
     All linear maps inside the layers are taken, as QLoRA found best (arXiv 2305.14314, section 4);
@@ -23,7 +23,8 @@ def lora_targets(hybrid: "ManticoreForCausalLM") -> list[str]:
     kernels read the weights of its other projections without calling the module, so where a mixer
     is not ours, an adapter there would act on one machine and not on another.
 
-    For `peft.LoraConfig(target_modules=lora_targets(hybrid), task_type="CAUSAL_LM")`. The
+    For `peft.LoraConfig(target_modules=lora_targets(hybrid), task_type="CAUSAL_LM")`, or `SEQ_CLS`
+    for a hybrid that classifies, with which peft trains the scores too. The
     projectors and a new head do not belong to a pretrained component; to train them together with
     the adapters, add `modules_to_save=["projectors"]`, or `["projectors", "new_norm", "new_head"]`.
 

@@ -5,12 +5,21 @@ from collections.abc import Sequence
 import torch
 
 from manticore.hybrid.mixture import FixedMixture, check_mixture_weights
+from manticore.hybrid.pretrained import PretrainedHybrid
 from manticore.hybrid.routing import RoutedMixture, RouterSettings
-from manticore.hybrid.showing import ShownHybrid
 
 
-class MixingHybrid(ShownHybrid):
+class MixingHybrid(PretrainedHybrid):
     """What a hybrid says of its mixture weights, and how they are set or routed."""
+
+    def __repr__(self) -> str:
+        """One line; `hybrid.components`, `.projectors` and `.mixture` tell of their modules."""
+        names, n_blocks = " + ".join(self.config.component_names), self.config.n_blocks
+        blocks = f"{n_blocks} block{'' if n_blocks == 1 else 's'}"
+        return (
+            f"{type(self).__name__}({names}, {blocks}, {self.config.projector} projectors, "
+            f"{'routed' if self.config.router else 'static'} mixture weights)"
+        )
 
     @property
     def mixture_weights(self) -> torch.Tensor:

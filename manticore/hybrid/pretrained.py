@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 from torch import nn
-from transformers import AutoTokenizer, GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
 from manticore.components.building import one_at_a_time
 from manticore.components.own_tokenizer import fit_tokenizer
 from manticore.components.places import ComponentError
-from manticore.hybrid.cache import own_cache
 from manticore.hybrid.configuration import ManticoreConfig
 from manticore.hybrid.mixture import FixedMixture, Mixture
 from manticore.hybrid.parts import ComponentList, HybridEmbedding, plain_heads
@@ -27,16 +26,18 @@ from manticore.hybrid.routing import RoutedMixture
 # Arguments of from_pretrained that say where the files are, the tokenizer's too.
 _WHERE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
+# Names of modules on the last hidden states; those that reconstruct initialize themselves.
+_HEADS = ("new_norm", "new_head", "score")
+
 logger = logging.getLogger(__name__)
 
 
-class PretrainedHybrid(PreTrainedModel, GenerationMixin):
-    """The base of `ManticoreForCausalLM`, which makes the parts that are declared here."""
+class PretrainedHybrid(PreTrainedModel):
+    """The base of every hybrid; `HybridBody` makes the parts that are declared here."""
 
     config_class = ManticoreConfig
     base_model_prefix = ""
     supports_gradient_checkpointing = True
-    _is_stateful = True
     _supports_sdpa = True
     _supports_flash_attn = True
     _keep_in_fp32_modules_strict = ["mixture"]  # noqa: RUF012, as Transformers has it
@@ -49,10 +50,6 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
     tokenizer: PreTrainedTokenizerBase | None
 
     if TYPE_CHECKING:
-        # Transformers types these methods for protocols that its own models do not fulfil.
-        def generate(self, *args: Any, **kwargs: Any) -> Any:
-            """As in Transformers."""
-
         # pyright sees the method's decorator, and not the method.
         def to(self, *args: Any, **kwargs: Any) -> Self:  # pyright: ignore
             """As in PyTorch."""
@@ -95,7 +92,7 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
             **kwargs,
         )
         hybrid, report = loaded
-        _check_complete(source, report, lenient)
+        _check_complete(source, _without_heads(hybrid, report), lenient)
         # Loading replaces parameters by ones that learn; given mixture weights do not.
         hybrid.mixture.requires_grad_(False)
         where = {name: kwargs[name] for name in _WHERE if name in kwargs}
@@ -153,8 +150,13 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, FixedMixture):
             nn.init.constant_(module.alpha, 1 / module.alpha.shape[1])
-        elif module in (getattr(self, "new_head", None), getattr(self, "new_norm", None)):
+        elif any(module is own for head in self._heads() for own in head.modules()):
             super()._init_weights(module)
+
+    def _heads(self) -> list[nn.Module]:
+        """What stands on the last hidden states and is no part of a component."""
+        found = (getattr(self, name, None) for name in _HEADS)
+        return [head for head in found if head is not None]
 
     # Embeddings and heads -----------------------------------------------------------------------
 
@@ -183,7 +185,7 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
             for k, model in enumerate(self.components):
                 model.resize_token_embeddings(new_num_tokens, *args, **kwargs)
                 self.config.components[k]["vocab_size"] = model.config.vocab_size
-        if self.config.head == "new":
+        if self.get_output_embeddings() is not None:
             self.new_head = self._get_resized_lm_head(self.new_head, new_num_tokens)
         if isinstance(self.mixture, RoutedMixture):
             self.mixture.router.resize(new_num_tokens)
@@ -223,51 +225,6 @@ class PretrainedHybrid(PreTrainedModel, GenerationMixin):
             logger.info("'%s' has no attention '%s'; it keeps its own", name, attn_implementation)
         self.config._attn_implementation_internal = attn_implementation
 
-    # Generation ---------------------------------------------------------------------------------
-
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        # generate() then leaves the cache to forward(), which makes one for all components.
-        return False
-
-    def _prepare_cache_for_generation(
-        self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> Any:
-        if generation_config.cache_implementation not in (None, "dynamic"):
-            raise ValueError(
-                f"cache_implementation='{generation_config.cache_implementation}' is not for a "
-                "hybrid, whose one cache grows with the text and holds the states of all its "
-                "components: leave it out."
-            )
-        own_cache(model_kwargs.get("past_key_values"))
-        return cast(Any, super())._prepare_cache_for_generation(
-            generation_config, model_kwargs, *args, **kwargs
-        )
-
-    def _maybe_initialize_input_ids_for_generation(
-        self,
-        inputs: torch.Tensor | None,
-        bos_token_id: Any,
-        model_kwargs: dict[str, Any],
-    ) -> Any:
-        """An empty prompt begins with the BOS token, or with EOS where there is no BOS."""
-        is_empty = inputs is not None and inputs.ndim == 2 and inputs.shape[1] == 0
-        if "inputs_embeds" in model_kwargs or not (inputs is None or is_empty):
-            return cast(Any, super())._maybe_initialize_input_ids_for_generation(
-                inputs, bos_token_id, model_kwargs
-            )
-        first = bos_token_id if bos_token_id is not None else self.generation_config.eos_token_id
-        if isinstance(first, list):
-            first = first[0] if first else None
-        if first is None:
-            raise ValueError(
-                "The prompt is empty, and the hybrid's tokenizer has neither a BOS nor an EOS "
-                "token to begin with: give a prompt."
-            )
-        rows = 1 if inputs is None else inputs.shape[0]
-        model_kwargs["attention_mask"] = torch.ones(rows, 1, dtype=torch.long, device=self.device)
-        return torch.full((rows, 1), first, dtype=torch.long, device=self.device)
-
 
 def mark_as_initialized(module: nn.Module) -> None:
     """Tell Transformers not to initialize a module, nor what is in it."""
@@ -287,6 +244,21 @@ def _refuse_pickles(source: str | PathLike[str] | None, subfolder: str) -> None:
             "loaded from safetensors only, because a pickle can run code: save it again with "
             "save_pretrained."
         )
+
+
+def _without_heads(hybrid: PretrainedHybrid, report: dict[str, Any]) -> dict[str, Any]:
+    """The report without the heads, where a hybrid of another kind was loaded.
+
+    One that writes can begin one that classifies, and the other way round.
+    """
+    if type(hybrid).__name__ in (hybrid.config.architectures or ()):
+        return report
+    heads = (*_HEADS, "decoder")
+    left = {
+        kind: [key for key in report[kind] if key.split(".")[0] not in heads]
+        for kind in ("missing_keys", "unexpected_keys")
+    }
+    return {**report, **left}
 
 
 def _check_complete(source: object, report: dict[str, Any], lenient: bool) -> None:

@@ -1,11 +1,9 @@
-"""How a hybrid shows itself: in a line, in a notebook, in colored words, and as something to touch.
+"""How a hybrid shows itself: in a notebook, in colored words, and as something to touch.
 
 Views stand on the engine, so they are imported here when they are asked for.
 """
 
 from typing import TYPE_CHECKING, Any, cast
-
-from manticore.hybrid.pretrained import PretrainedHybrid
 
 if TYPE_CHECKING:
     from manticore.data import TextData
@@ -13,17 +11,8 @@ if TYPE_CHECKING:
     from manticore.views.colored_text import ColoredText
 
 
-class ShownHybrid(PretrainedHybrid):
+class ShownHybrid:
     """What a hybrid shows of itself."""
-
-    def __repr__(self) -> str:
-        """One line; `hybrid.components`, `.projectors` and `.mixture` tell of their modules."""
-        names, n_blocks = " + ".join(self.config.component_names), self.config.n_blocks
-        blocks = f"{n_blocks} block{'' if n_blocks == 1 else 's'}"
-        return (
-            f"{type(self).__name__}({names}, {blocks}, {self.config.projector} projectors, "
-            f"{'routed' if self.config.router else 'static'} mixture weights)"
-        )
 
     def _repr_html_(self) -> str:
         from manticore.views.hybrid_html import hybrid_html

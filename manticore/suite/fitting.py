@@ -55,8 +55,9 @@ def fit_trial(
         should_stop: Called after each step; True saves the state and ends the training.
 
     Returns:
-        A line of results: its `id` and `trial`, the `accuracy` on the test examples at the end and
-        the `step` of it, the number of live `parameters`, the `mixture_weights` (N, K), None if
+        A line of results: its `id` and `trial`, the `accuracy` at the end, on the examples to
+        choose by, with the `test_accuracy` where these are others than the test examples, and the
+        `step` of it, the number of live `parameters`, the `mixture_weights` (N, K), None if
         they are not finite, whether it `diverged`, the `device`, and the `seconds` that it took,
         all its parts together.
 
@@ -69,7 +70,7 @@ def fit_trial(
     setting: Any = trial.setting  # frozen, and so hashable
     data = _data(setting, trial.seed)
     with EventWriter(working) as events:
-        events.emit("stage", name="mad", total_steps=trial.steps)
+        events.emit("stage", name=trial.setting.task, total_steps=trial.steps)
         fit = _Fit(trial, data, working, device, events, report)
         if not fit.ended():
             fit.run(should_stop)
@@ -141,7 +142,12 @@ class _Fit:
         """Train until it has ended, or `should_stop` returns True."""
         trial = self.trial
         self.hybrid = build_stack(
-            trial.model, self.data, trial.seed, width=trial.width, n_blocks=trial.n_blocks
+            trial.model,
+            self.data,
+            trial.seed,
+            width=trial.width,
+            n_blocks=trial.n_blocks,
+            as_large_as=trial.as_large_as,
         ).to(self.device)
         self.parameters = live_parameters(self.hybrid)
         options = _options(trial)
@@ -183,8 +189,12 @@ class _Fit:
 
     def _measure(self, step: int, diverged: bool = False) -> None:
         alpha = self.hybrid.mixture_weights
+        tested = {}
+        if self.data.held_out is not None:
+            tested["test_accuracy"] = measure(self.hybrid, self.data.test)["accuracy"]
         self.last = {
-            "accuracy": measure(self.hybrid, self.data.test)["accuracy"],
+            "accuracy": measure(self.hybrid, self.data.valid)["accuracy"],
+            **tested,
             "step": step,
             "parameters": self.parameters,
             "mixture_weights": alpha.tolist() if alpha.isfinite().all() else None,

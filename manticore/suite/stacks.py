@@ -13,7 +13,9 @@ import torch
 from manticore.components.scratch import ARCHITECTURES, Scratch
 from manticore.config.run import MAX_COMPONENTS
 from manticore.config.setting import Setting
-from manticore.hybrid import ManticoreForCausalLM, build_hybrid
+from manticore.hybrid.body import HybridBody
+from manticore.hybrid.build import build_hybrid
+from manticore.hybrid.classification import ManticoreForSequenceClassification
 from manticore.names import choose
 from manticore.tasks.data import TaskData
 from manticore.tasks.task import find_task
@@ -78,70 +80,90 @@ def find_stack(name: str) -> Stack:
 
 
 def build_stack(
-    name: str, data: TaskData, seed: int = 0, *, width: int = 128, n_blocks: int = 4
-) -> ManticoreForCausalLM:
+    name: str,
+    data: TaskData,
+    seed: int = 0,
+    *,
+    width: int = 128,
+    n_blocks: int = 4,
+    as_large_as: str | None = None,
+) -> HybridBody:
     """An untrained model for a task.
 
     Args:
         name: A name in `STACKS`, or FAMILY+FAMILY.
-        data: Data of the task, which decide the vocabulary, length and head.
+        data: Data of the task, which decide the vocabulary, length, head and labels.
         seed: Random seed of the weights.
         width: Width D of all components.
         n_blocks: Number of blocks of a single-family stack or a hybrid. A stack designed by hand
             has the number of blocks that brings it closest in size to the hybrid of its components.
+        as_large_as: Name of a hybrid to which single-family stacks are made closest in size.
+
+    Returns:
+        A `ManticoreForCausalLM`, or a `ManticoreForSequenceClassification` where sequences are
+        classified.
 
     Raises:
         ValueError: No such model, or an impossible width.
     """
     stack = find_stack(name)
-    if stack.first is not None:
+    like = name if stack.first is not None else as_large_as
+    if like is not None and not stack.searched:
         setting: Any = data.setting  # frozen, and so hashable
-        n_blocks = blocks_of_equal_size(name, setting, width, n_blocks)
+        n_blocks = blocks_of_equal_size(name, like, setting, width, n_blocks)
     return _build(stack, data.setting, data.length, seed, width, n_blocks)
 
 
-def live_parameters(model: ManticoreForCausalLM) -> int:
+def live_parameters(model: HybridBody) -> int:
     """Number of weights that the loss depends on: blocks that do not run do not count."""
-    ids = torch.zeros(1, 4, dtype=torch.long, device=model.device)
-    labels = torch.zeros(1, 5 if model.config.head == "reconstruction" else 4, dtype=torch.long)
-    loss = model(input_ids=ids, labels=labels.to(model.device), use_cache=False).loss
+    shape, labels = (1, 4), torch.zeros(1, 4)
+    if isinstance(model, ManticoreForSequenceClassification):
+        shape, labels = (1, 2, 4) if model.config.pairs else shape, torch.zeros(1)
+    elif model.config.head == "reconstruction":
+        labels = torch.zeros(1, 5)
+    given = {"input_ids": torch.zeros(shape), "labels": labels}
+    given = {name: tensor.long().to(model.device) for name, tensor in given.items()}
+    loss = model(**given, use_cache=False).loss
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     reached = torch.autograd.grad(loss, trained, allow_unused=True)
     return sum(gradient.numel() for gradient in reached if gradient is not None)
 
 
 @lru_cache(maxsize=256)
-def blocks_of_equal_size(name: str, setting: Setting, width: int, n_blocks: int) -> int:
-    """Number of blocks with which a stack designed by hand is as large as a hybrid.
+def blocks_of_equal_size(name: str, like: str, setting: Setting, width: int, n_blocks: int) -> int:
+    """Number of blocks with which a stack is as large as a hybrid.
 
     On tasks with large vocabularies the number may differ: a stack whose first and last block
     belong to the same component has one embedding, which is its head too, and the hybrid has K.
 
     Args:
-        name: Name of a stack designed by hand.
+        name: Name of a stack of one family, or designed by hand.
+        like: Name of the hybrid, or of a stack of its components.
         setting: Setting of the task.
         width: Width D of all components.
-        n_blocks: Number of blocks of the hybrid of its components.
+        n_blocks: Number of blocks of the hybrid.
     """
     stack = find_stack(name)
 
     def size(stack: Stack, n_blocks: int) -> int:
         return live_parameters(_build(stack, setting, setting.length, 0, width, n_blocks))
 
-    wanted = size(Stack(stack.families), n_blocks)
+    hybrid = Stack(find_stack(like).families)
+    wanted = size(hybrid, n_blocks)
     K = len(stack.families)
     # Every K further blocks add the same number, so small stacks tell the size of all.
     small = [size(stack, n) for n in range(K, 2 * K)]
     more = size(stack, 2 * K) - small[0]
-    # The hybrid's blocks are K * n_blocks of the stack; projectors and embeddings are smaller.
-    candidates = range(K, 2 * K * (n_blocks + 1) + 1)
+    # All blocks of the hybrid together; projectors and embeddings are smaller.
+    most = 2 * len(hybrid.families) * (n_blocks + 1)
+    candidates = range(K, most + 1)
     return min(candidates, key=lambda n: abs(small[n % K] + more * (n // K - 1) - wanted))
 
 
 def _build(
     stack: Stack, setting: Setting, length: int, seed: int, width: int, n_blocks: int
-) -> ManticoreForCausalLM:
-    K = len(stack.families)
+) -> HybridBody:
+    K, task = len(stack.families), find_task(setting.task)
     parts = [
         Scratch(
             family=family,
@@ -153,11 +175,16 @@ def _build(
         )
         for k, family in enumerate(stack.families)
     ]
-    return build_hybrid(
+    hybrid = build_hybrid(
         [part.source for part in parts],
         n_blocks,
         projector_init="identity",
-        head=find_task(setting.task).head,
+        head=task.head,
         mixture_weights=stack.order(n_blocks),
         seed=seed,
+    )
+    if task.labels is None:
+        return hybrid
+    return ManticoreForSequenceClassification.from_hybrid(
+        hybrid, task.labels(setting), pooling=task.pooling, pairs=task.pairs, seed=seed
     )

@@ -1,16 +1,18 @@
-"""A task's data sets in the form that a causal language model's own loss takes.
+"""A task's data sets in the form that a model's own loss takes.
 
-Such a loss shifts labels by one: the logits at position t are compared with `labels[:, t + 1]`.
-A task's targets are what the logits at t are scored on. So `labels` are the targets moved one place
-to the right, -100 in the first; and so that the last target keeps a place, `input_ids` are the
-inputs and one token more, a repeat of the last input. No scored position sees it, and the loss
-drops its logits. A model needs room for that many positions: `TaskData.length`.
+Where sequences are classified, each has one label. Otherwise the loss is a causal language model's,
+which shifts labels by one: the logits at position t are compared with `labels[:, t + 1]`. A task's
+targets are what the logits at t are scored on. So `labels` are the targets moved one place to the
+right, -100 in the first; and so that the last target keeps a place, `input_ids` are the inputs and
+one token more, a repeat of the last input. No scored position sees it, and the loss drops its
+logits. A model needs room for that many positions: `TaskData.length`.
 
 A reconstruction task (compression) needs a hybrid with `head="reconstruction"`, whose logits at
 position t are for the token at t: `labels` are -100 and the inputs, one longer than `input_ids`.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from torch.utils.data import Dataset
 
 from manticore.config.setting import Setting
 from manticore.hybrid.configuration import HeadKind
-from manticore.tasks.drawing import IGNORED, Draw
+from manticore.tasks.drawing import IGNORED, Draw, Part
 from manticore.tasks.task import find_task
 
 
@@ -38,6 +40,38 @@ class Examples(Dataset):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         return {"input_ids": self.input_ids[index], "labels": self.labels[index]}
 
+    @property
+    def length(self) -> int:
+        """Tokens per item, T."""
+        return self.input_ids.shape[-1]
+
+
+class LabelledExamples(Examples):
+    """Items with `input_ids`, (T,) or (2, T), and one label each; `labels` is (N,).
+
+    Where any sequence is padded, each item has an `attention_mask` too.
+
+    Args:
+        inputs: (N, T) or (N, 2, T) token ids, -100 for padding at the end.
+        labels: (N,).
+        vocabulary: Number of tokens.
+    """
+
+    def __init__(self, inputs: np.ndarray, labels: np.ndarray, vocabulary: int) -> None:
+        # Images of 128 by 128 pixels take eight times as much as int64.
+        small = np.uint8 if vocabulary <= 1 << 8 else np.int32
+        self._real = torch.from_numpy((inputs != IGNORED).sum(axis=-1))
+        self._is_padded = bool((self._real < inputs.shape[-1]).any())
+        ids = np.where(inputs == IGNORED, 0, inputs).astype(small)
+        super().__init__(torch.from_numpy(ids), torch.from_numpy(labels.astype(np.int64)))
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        item = {"input_ids": self.input_ids[index].long(), "labels": self.labels[index]}
+        if self._is_padded:
+            places = torch.arange(self.length)
+            item["attention_mask"] = (places < self._real[index][..., None]).long()
+        return item
+
 
 @dataclass(frozen=True, eq=False)
 class TaskData:
@@ -48,12 +82,14 @@ class TaskData:
         seed: With the setting, all that the data depend on.
         train: Examples to train on.
         test: Examples to test on.
+        held_out: Examples to choose by; None where the published suite chooses by the tests.
     """
 
     setting: Setting
     seed: int
     train: Examples
     test: Examples
+    held_out: Examples | None = None
 
     @property
     def name(self) -> str:
@@ -67,8 +103,8 @@ class TaskData:
 
     @property
     def valid(self) -> Examples:
-        """The test examples, under the name that texts have for what is measured on."""
-        return self.test
+        """What is measured on while training, under the name that texts have for it."""
+        return self.test if self.held_out is None else self.held_out
 
     @property
     def floor(self) -> None:
@@ -78,7 +114,7 @@ class TaskData:
     @property
     def length(self) -> int:
         """Tokens per item, T."""
-        return self.train.input_ids.shape[1]
+        return self.train.length
 
 
 def make_task(name: str, setting: Setting | None = None, seed: int = 0) -> TaskData:
@@ -104,36 +140,52 @@ def make_task(name: str, setting: Setting | None = None, seed: int = 0) -> TaskD
         )
     if seed < 0:
         raise ValueError(f"seed={seed} is negative: give 0 or more.")
-    train, test, shared, _ = _streams(seed)
+    streams = _streams(seed)
+    held_out = None
+    if find_task(name).labels is not None:
+        kept = getattr(setting, "valid_examples", setting.test_examples)
+        held_out = _examples(setting, kept, "valid", streams.valid, streams.shared)
     return TaskData(
         setting,
         seed,
-        train=_examples(setting, setting.train_examples, train, shared, training=True),
-        test=_examples(setting, setting.test_examples, test, shared, training=False),
+        train=_examples(setting, setting.train_examples, "train", streams.train, streams.shared),
+        test=_examples(setting, setting.test_examples, "test", streams.test, streams.shared),
+        held_out=held_out,
     )
 
 
 def more_tests(data: TaskData, n_examples: int) -> Examples:
     """Other examples of the same distribution as `data.test`."""
-    *_, shared, more = _streams(data.seed)
-    return _examples(data.setting, n_examples, more, shared, training=False)
+    streams = _streams(data.seed)
+    return _examples(data.setting, n_examples, "test", streams.more, streams.shared)
 
 
-def _streams(seed: int) -> list[np.random.SeedSequence]:
-    """Seeds of training, of testing, of what both have in common, and of more tests."""
-    return np.random.SeedSequence(seed).spawn(4)
+class _Streams(NamedTuple):
+    """Seeds of training, of testing, of what all have in common, of more tests, of choosing."""
+
+    train: np.random.SeedSequence
+    test: np.random.SeedSequence
+    shared: np.random.SeedSequence
+    more: np.random.SeedSequence
+    valid: np.random.SeedSequence
+
+
+def _streams(seed: int) -> _Streams:
+    return _Streams(*np.random.SeedSequence(seed).spawn(len(_Streams._fields)))
 
 
 def _examples(
     setting: Setting,
     n_examples: int,
+    part: Part,
     stream: np.random.SeedSequence,
     shared: np.random.SeedSequence,
-    training: bool,
 ) -> Examples:
     task = find_task(setting.task)
-    draw = Draw(n_examples, training, np.random.default_rng(stream), shared)
+    draw = Draw(n_examples, part, np.random.default_rng(stream), shared)
     inputs, targets = task.generate(setting, draw)
+    if task.labels is not None:
+        return LabelledExamples(inputs, targets, setting.vocabulary)
     if not task.reconstructs:
         inputs = np.concatenate([inputs, inputs[:, -1:]], axis=1)
     targets = np.pad(targets, ((0, 0), (1, 0)), constant_values=IGNORED)

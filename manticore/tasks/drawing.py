@@ -1,9 +1,11 @@
 """What the generators of tasks have in common.
 
-One function makes a whole data set: `generate(setting, draw)` gives inputs (N, T) and targets
-(N, T), int64, where `targets[:, t]` is the token that the output at position t is scored on (it may
-see inputs up to t), and -100 where it is not scored. The distributions are those of the code that
-was published with MAD (arXiv 2403.17844), with the departures that each generator names.
+One function makes a whole data set: `generate(setting, draw)` gives inputs and targets, integers.
+Where tokens are predicted, both are (N, T): `targets[:, t]` is the token that the output at
+position t is scored on (it may see inputs up to t), and -100 where it is not scored. Where
+sequences are classified, targets are labels, (N,), and inputs are (N, T), or (N, 2, T) for pairs,
+with -100 for padding at the end. The distributions of MAD's tasks are those of the code that was
+published with it (arXiv 2403.17844), with the departures that each generator names.
 
 The recall tasks train on the next token everywhere and are tested on the probed positions; the
 other tasks score the same positions in training and in testing.
@@ -12,7 +14,7 @@ other tasks score the same positions in training and in testing.
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -22,6 +24,8 @@ IGNORED = -100
 """Target of a position that is not scored."""
 BLOCK_TOKENS = 1 << 15
 """Tokens that are generated at a time."""
+Part = Literal["train", "valid", "test"]
+"""What a data set is for."""
 Arrays = tuple[np.ndarray, np.ndarray]
 """Inputs and targets."""
 S = TypeVar("S", bound=Setting)
@@ -33,16 +37,21 @@ class Draw:
 
     Attributes:
         n_examples: Number of examples N, 1 or more.
-        training: Whether it is for training (otherwise for testing).
+        part: What it is for: to `train` on, to choose by (`valid`), or to `test` on.
         rng: Random numbers of this data set.
         shared: Seed of what all data sets of the task have in common, in whichever order they are
             generated.
     """
 
     n_examples: int
-    training: bool
+    part: Part
     rng: np.random.Generator
     shared: np.random.SeedSequence
+
+    @property
+    def training(self) -> bool:
+        """Whether it is for training."""
+        return self.part == "train"
 
 
 def in_blocks(generate: Callable[[S, Draw], Arrays]) -> Callable[[S, Draw], Arrays]:

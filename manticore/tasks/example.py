@@ -59,7 +59,7 @@ def worked_example(task: str, seed: int = 0) -> WorkedExample:
     setting = Setting.model_validate({"task": task, **found.example})
     symbols = _symbols(found.tokens(setting))
     streams = np.random.SeedSequence(seed).spawn(2)
-    draw = Draw(1, False, np.random.default_rng(streams[0]), streams[1])
+    draw = Draw(1, "test", np.random.default_rng(streams[0]), streams[1])
     inputs, targets = found.generate(setting, draw)
     answers = [None if token == IGNORED else symbols[token] for token in targets[0].tolist()]
     return WorkedExample(

@@ -26,8 +26,8 @@ def measure(
     """Accuracy on a task's targets, and their perplexity.
 
     Args:
-        model: A causal language model whose vocabulary is the task's, or a hybrid that
-            reconstructs; it is put back into the mode it was in.
+        model: A causal language model whose vocabulary is the task's, a hybrid that reconstructs,
+            or a classifier; it is put back into the mode it was in.
         examples: Examples to test on.
         batch_size: Examples per batch.
         max_batches: Only the first so many batches; all of them if None.
@@ -42,12 +42,12 @@ def measure(
         for index, batch in enumerate(DataLoader(examples, batch_size=batch_size)):
             if max_batches is not None and index >= max_batches:
                 break
-            logits = model(batch["input_ids"].to(model.device), use_cache=False).logits
-            logits = logits[:, :-1].float()
-            targets = batch["labels"][:, 1:].to(model.device)
-            loss += torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1), targets.flatten(), reduction="sum"
-            ).item()
+            targets = batch.pop("labels").to(model.device)
+            given = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            logits = model(**given, use_cache=False).logits.float()
+            if targets.ndim > 1:  # a target for each token
+                logits, targets = logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten()
+            loss += torch.nn.functional.cross_entropy(logits, targets, reduction="sum").item()
             right, of = count_correct(logits, targets)
             correct, scored = correct + right, scored + of
     finally:
@@ -59,7 +59,10 @@ def measure(
 
 
 def chance_accuracy(data: TaskData) -> float:
-    """Accuracy that needs nothing of what the task trains: the better one of two ways to guess.
+    """Accuracy that needs nothing of what the task trains.
+
+    Where sequences are classified, that of the label that is most frequent in training. Otherwise
+    the better one of two ways to guess.
 
     One ignores the inputs: at each position it gives the most frequent target there, and where
     there is none, the most frequent target of all. The other only counts: it gives the one of all
@@ -69,6 +72,8 @@ def chance_accuracy(data: TaskData) -> float:
 
     Targets are taken from other examples of the test distribution: training may score more.
     """
+    if data.train.labels.ndim == 1:
+        return float((data.test.labels == data.train.labels.mode().values).double().mean())
     known = more_tests(data, CHANCE_FROM).labels
     return max(_right_by_place(known, data), _right_by_counting(known, data))
 

@@ -7,14 +7,14 @@ from torch import nn
 
 if TYPE_CHECKING:
     from manticore.config.training import TrainConfig
-    from manticore.hybrid import ManticoreForCausalLM
+    from manticore.hybrid.body import HybridBody
 
 
 Named = list[tuple[str, nn.Parameter]]
 
 
 def parameter_groups(
-    hybrid: "ManticoreForCausalLM",
+    hybrid: "HybridBody",
     options: "TrainConfig",
     shared: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def parameter_groups(
     return groups
 
 
-def _fresh_vocabulary(hybrid: "ManticoreForCausalLM", with_decoder: bool) -> Named:
+def _fresh_vocabulary(hybrid: "HybridBody", with_decoder: bool) -> Named:
     """Fresh embeddings and heads, tied ones once; the decoder with them if wanted."""
     if not hybrid.fresh_vocabulary:
         return []
@@ -78,7 +78,7 @@ def _fresh_vocabulary(hybrid: "ManticoreForCausalLM", with_decoder: bool) -> Nam
         if module is not None
     ]
     if with_decoder and hybrid.config.head == "reconstruction":
-        modules.append(hybrid.decoder)
+        modules.append(hybrid.get_submodule("decoder"))
     return list(nn.ModuleList(modules).named_parameters())
 
 

@@ -365,10 +365,13 @@ class Loop:
         return over_processes(self.accelerator, total, "mean").item()
 
     def n_predicted(self, batches: Sequence[Batch]) -> torch.Tensor:
-        """Predicted tokens of batches, (), divided by the processes, whose gradients are averaged.
+        """Predicted labels of batches, (), divided by the processes, whose gradients are averaged.
 
         Args:
             batches: Batches of one step.
         """
-        counts = torch.stack([(batch["labels"][:, 1:] != -100).sum() for batch in batches])
+        # Sequences that are classified have one label each.
+        labels = [batch["labels"] for batch in batches]
+        predicted = [own[:, 1:] if own.ndim > 1 else own for own in labels]
+        counts = torch.stack([(own != -100).sum() for own in predicted])
         return over_processes(self.accelerator, counts.sum().float(), "mean")

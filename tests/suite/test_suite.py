@@ -18,8 +18,8 @@ from manticore.suite import pool
 from manticore.suite.fitting import _options as training_options
 from manticore.suite.fitting import _seconds
 from manticore.suite.interrupts import SAVED
-from manticore.suite.mad import Suite
 from manticore.suite.protocol import Protocol, task_scores
+from manticore.suite.scores import Suite
 from manticore.tasks import PRESETS, Setting
 
 RECALL = Setting(

@@ -45,7 +45,9 @@ CASES = {
 
 
 def draw(training: bool, seed: int) -> Draw:
-    return Draw(N, training, np.random.default_rng(seed), np.random.SeedSequence(7))
+    return Draw(
+        N, "train" if training else "test", np.random.default_rng(seed), np.random.SeedSequence(7)
+    )
 
 
 def features(examples: Arrays) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ few = settings(max_examples=40)
 
 def make(setting: Setting, seed: int = 0, n: int = N, training: bool = False):
     stream, shared = np.random.SeedSequence(seed).spawn(2)
-    draw = Draw(n, training, np.random.default_rng(stream), shared)
+    draw = Draw(n, "train" if training else "test", np.random.default_rng(stream), shared)
     return find_task(setting.task).generate(setting, draw)
 
 

@@ -1,0 +1,276 @@
+"""The hybrid as a classifier of sequences, or of pairs of them, in Transformers' own form.
+
+Each component's final norm is followed by a score of its own, and the logits of the labels are
+mixed as those of a vocabulary are (`hybrid.heads`):
+
+    x[k]    = pool(norm_k(s[B,k] * trunc_k(h[B])))        the last real token, or the mean of all
+    logits  = sum_k alpha[B,k] * score_k(x[k])
+
+So with one-hot mixture weights and the same score, it is the component's own classifier as
+Transformers has it. Pairs pass through the blocks one sequence by one, as the two towers of Long
+Range Arena's retrieval (arXiv 2011.04006), and only their pooled states meet:
+score_k([x, y, x * y, x - y]).
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Literal, Self, cast, get_args
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification
+from transformers.modeling_outputs import SequenceClassifierOutput
+from typing_extensions import override
+
+from manticore.hybrid.blocks import HybridBlocks
+from manticore.hybrid.body import HybridBody, check_arguments
+from manticore.hybrid.configuration import ManticoreConfig
+from manticore.hybrid.heads import mixed_logits, mixed_probabilities
+from manticore.hybrid.mixture import PassWeights
+from manticore.hybrid.weighted_sum import Term
+from manticore.names import choose
+
+Pooling = Literal["last", "mean"]
+
+
+class ScoreHead(nn.Module):
+    """A score for each component: logits of the labels from its pooled states.
+
+    Args:
+        widths: Width of each component's normalized states.
+        n_labels: L, the number of labels.
+        pairs: Whether the states are those of pairs, which take two layers.
+    """
+
+    def __init__(self, widths: Sequence[int], n_labels: int, pairs: bool) -> None:
+        super().__init__()
+        self.pairs = pairs
+        self.each = nn.ModuleList([self._score(width, n_labels) for width in widths])
+
+    def _score(self, width: int, n_labels: int) -> nn.Module:
+        if not self.pairs:
+            return nn.Linear(width, n_labels, bias=False)
+        return nn.Sequential(
+            nn.Linear(4 * width, width), nn.GELU(), nn.Linear(width, n_labels, bias=False)
+        )
+
+    def forward(self, k: int, pooled: torch.Tensor) -> torch.Tensor:
+        """Logits (B, L) of component k.
+
+        Args:
+            k: Index of the component.
+            pooled: (B, d) pooled states, or (2 B, d) those of the pairs, whose parts alternate.
+        """
+        score = self.each[k]
+        if self.pairs:
+            x, y = pooled[0::2], pooled[1::2]
+            pooled = torch.cat([x, y, x * y, x - y], dim=-1)
+        return score(pooled.to(next(score.parameters()).dtype))
+
+
+class ManticoreForSequenceClassification(HybridBody):
+    """A pretrained hybrid that classifies, as Transformers' own models for it do.
+
+    `from_hybrid` makes one of a hybrid; `from_pretrained` loads a saved one, or the folder of a
+    hybrid that writes, whose scores then start at random.
+
+    Args:
+        config: The hybrid's configuration, with `num_labels` or `id2label`, `pooling` and `pairs`.
+        components: As for `ManticoreForCausalLM`.
+
+    Raises:
+        ValueError: Unknown pooling, or a hybrid that reconstructs.
+    """
+
+    @override
+    def _make_head(self) -> None:
+        config = self.config
+        choose(config.pooling, get_args(Pooling), "pooling")
+        if config.head == "reconstruction":
+            raise ValueError(
+                "A hybrid with head='reconstruction' decodes whole sequences and has no final norm "
+                "to classify by: build it with head='mixed'."
+            )
+        if config.head == "new":
+            self.new_norm = nn.LayerNorm(self.width)
+            widths = [self.width]
+        else:
+            # A component may project what its final norm gives.
+            heads: list[Any] = [model.get_output_embeddings() for model in self.components]
+            widths = [head.weight.shape[-1] for head in heads]
+        self.score = ScoreHead(widths, cast("int", config.num_labels), config.pairs)
+
+    @classmethod
+    def from_hybrid(
+        cls,
+        hybrid: HybridBody,
+        labels: Sequence[str] | int,
+        *,
+        pooling: Pooling = "last",
+        pairs: bool = False,
+        seed: int = 0,
+    ) -> Self:
+        """A classifier with a copy of a hybrid's components, projectors and mixture weights.
+
+        Args:
+            hybrid: The hybrid, which stays as it is.
+            labels: Names of the labels, or their number.
+            pooling: What of a sequence counts: the `last` real token, or the `mean` of all.
+            pairs: Whether it classifies pairs of sequences.
+            seed: Random seed of the scores.
+
+        Returns:
+            The classifier, on the hybrid's device and in evaluation mode.
+
+        Raises:
+            ValueError: Fewer than two labels, or as for the class.
+        """
+        names = [str(label) for label in (range(labels) if isinstance(labels, int) else labels)]
+        if len(names) < 2:
+            raise ValueError(f"labels={labels!r} leaves nothing to tell apart: give two or more.")
+        config = copy.deepcopy(hybrid.config)
+        # The components keep the attention that they have.
+        config._attn_implementation_internal = None
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: index for index, name in enumerate(names)}
+        config.pooling, config.pairs = pooling, pairs
+        components = [copy.deepcopy(model) for model in hybrid.components]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            made = cls(config, components)
+        made.projectors.load_state_dict(hybrid.projectors.state_dict())
+        for part in (made.projectors, made.score):
+            part.to(hybrid.dtype)
+        made.to(hybrid.device)
+        made.take_mixture(hybrid)
+        made.tokenizer = hybrid.tokenizer
+        return made.eval()
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        mixture_weights: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: object,
+    ) -> SequenceClassifierOutput | tuple:
+        """Logits of the labels, (B, L).
+
+        Args:
+            input_ids: (B, T) token ids; (B, 2, T) where pairs are classified.
+            attention_mask: As `input_ids`; 0 marks padding, on the left or on the right. Without
+                it, tokens with the hybrid's `pad_token_id` at the end are padding.
+            position_ids: (B, T); counted from the mask if not given.
+            inputs_embeds: (B, T, D) in place of ids, not for pairs.
+            labels: (B,) indices of labels, or (B, L) as `config.problem_type` has it.
+            use_cache: Only False or None: there is nothing to continue.
+            output_hidden_states: Whether to hand out h[0] to h[N].
+            return_dict: A tuple if False.
+            mixture_weights: As for `ManticoreForCausalLM`.
+            num_items_in_batch: What the sum of losses is divided by; the batch's size if None.
+            kwargs: Nothing but None: Transformers sends arguments that it has no value for.
+
+        Raises:
+            ValueError: A shape that does not fit, or as for `ManticoreForCausalLM`.
+            TypeError: Another argument, or a request for attention weights.
+        """
+        check_arguments(kwargs)
+        if use_cache:
+            raise ValueError("A classifier keeps no cache: leave use_cache out.")
+        if self.config.pairs:
+            input_ids, attention_mask = _in_a_row(input_ids, attention_mask)
+        padded_like = attention_mask
+        if attention_mask is None:
+            padded_like = _without_pads(input_ids, self.config.pad_token_id)
+        elif _ends_padded(attention_mask):
+            # What follows a token does not change it, so that blocks need not know of it.
+            attention_mask = None
+        prepared = self._prepare(
+            input_ids, inputs_embeds, attention_mask, position_ids, None, mixture_weights
+        )
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        merge = not output_hidden_states
+        with self._passed(prepared, input_ids, inputs_embeds, merge=merge) as (_, states):
+            logits = self._score(prepared.blocks, states[-1], prepared.weights, padded_like)
+        loss = None
+        if labels is not None:
+            divided = {"num_items_in_batch": num_items_in_batch}
+            loss = self.loss_function(
+                labels=labels, pooled_logits=logits, config=self.config, **divided
+            )
+        output = SequenceClassifierOutput(
+            loss=loss,
+            logits=logits,
+            hidden_states=tuple(states) if output_hidden_states else None,
+        )
+        wants_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if wants_dict else output.to_tuple()
+
+    def _score(
+        self,
+        blocks: HybridBlocks,
+        hidden_states: torch.Tensor,
+        weights: PassWeights,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """(B, L) from h[N], (B, T, D), of the real tokens."""
+        if self.config.head == "new":
+            normed = self.new_norm(hidden_states.to(self.new_norm.weight.dtype))
+            return self.score(0, self._pool(normed, mask))
+        last = blocks.n_blocks - 1
+        terms: list[Term] = []
+        for k in weights.live(last):
+            normed = blocks.normalized(k, hidden_states)
+            weight = weights.weight(last, k)
+            if weights.is_routed:
+                weight = self._pool(weight, mask)
+                if self.config.pairs:
+                    weight = (weight[0::2] + weight[1::2]) / 2
+            terms.append((self.score(k, self._pool(normed, mask)), weight))
+        mix = mixed_probabilities if self.config.head == "mixture" else mixed_logits
+        return mix(terms)
+
+    def _pool(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """(B, d) of (B, T, d): the last real token, or the mean of all real ones."""
+        if self.config.pooling == "mean":
+            if mask is None:
+                return states.mean(dim=1)
+            real = mask[..., None].to(states.dtype)
+            return (states * real).sum(dim=1) / real.sum(dim=1).clamp_min(1)
+        if mask is None:
+            return states[:, -1]
+        places = torch.arange(states.shape[1], device=states.device)
+        last = (places * (mask != 0)).argmax(dim=1)
+        return states[torch.arange(len(states), device=states.device), last]
+
+
+def _in_a_row(
+    input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(2 B, T) of pairs (B, 2, T), whose parts alternate."""
+    if input_ids is None or input_ids.ndim != 3 or input_ids.shape[1] != 2:
+        given = "no input_ids" if input_ids is None else f"input_ids {tuple(input_ids.shape)}"
+        raise ValueError(f"This hybrid classifies pairs: give input_ids (B, 2, T), not {given}.")
+    return input_ids.flatten(0, 1), None if attention_mask is None else attention_mask.flatten(0, 1)
+
+
+def _ends_padded(mask: torch.Tensor) -> bool:
+    """Whether all padding of a (B, T) mask comes after a sequence's tokens."""
+    return bool((mask[:, 1:] <= mask[:, :-1]).all() and mask[:, 0].all())
+
+
+def _without_pads(input_ids: torch.Tensor | None, pad_token_id: int | None) -> torch.Tensor | None:
+    """(B, T) mask of the tokens that are no padding; None where nothing can tell."""
+    if input_ids is None or pad_token_id is None:
+        return None
+    return (input_ids != pad_token_id).long()
+
+
+AutoModelForSequenceClassification.register(ManticoreConfig, ManticoreForSequenceClassification)
