@@ -1,5 +1,8 @@
 """Tiny random pretrained components: one per family, made on the spot and saved as on the hub."""
 
+import copy
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from manticore import ManticoreForCausalLM, build_hybrid
+
 VOCAB_SIZE = 96
+ALPHA = ((0.5, 0.5), (0.8, 0.2), (0.3, 0.7))
+"""Mixture weights of a pair, unless others are given."""
 TEXT = [
     "Once upon a time a fox had a lantern, and the lantern was bright.",
     "Where is the lantern? The fox has the lantern.",
@@ -164,3 +171,27 @@ def save_component(folder: Path, family: str, **options: Any) -> Path:
     make_model(family, **options).save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)
     return folder
+
+
+def build_pair(
+    component: Callable[..., str], family: str, alpha: Any = ALPHA
+) -> ManticoreForCausalLM:
+    """A family beside another of unlike width and depth, in three blocks, all parts at work.
+
+    It is built once in a process; each call gives a copy.
+
+    Args:
+        component: The fixture of this name.
+        family: The family.
+        alpha: Mixture weights.
+    """
+    pair = copy.deepcopy(_built(component, family))
+    pair.set_mixture_weights(alpha)
+    return pair
+
+
+@cache
+def _built(component: Callable[..., str], family: str) -> ManticoreForCausalLM:
+    other = "llama" if family != "llama" else "gpt2"
+    folders = [component(family), component(other, width=48, layers=3, seed=1)]
+    return build_hybrid(folders, 3, projector_init="random")

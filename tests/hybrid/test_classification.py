@@ -15,15 +15,18 @@ from transformers import (
     pipeline,
 )
 
-from manticore import ManticoreForSequenceClassification, build_hybrid
+from manticore import (
+    ManticoreForCausalLM,
+    ManticoreForSequenceClassification,
+    build_hybrid,
+)
 from manticore.hybrid.lora import lora_targets
 from manticore.hybrid.routing import RouterSettings
-from tests.tiny import FAMILY_NAMES, VOCAB_SIZE
+from tests.tiny import FAMILY_NAMES, VOCAB_SIZE, build_pair
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-5}
 LABELS = ("fox", "lantern", "story")
-ALPHA = [[0.5, 0.5], [0.8, 0.2], [0.3, 0.7]]
 LENGTH = 12
 
 Component = Callable[..., str]
@@ -34,17 +37,15 @@ def _ids(*shape: int) -> torch.Tensor:
     return torch.randint(2, VOCAB_SIZE, shape or (2, LENGTH), generator=generator).to(DEVICE)
 
 
-def _hybrid(component: Component, family: str = "mamba", **options: object):
-    other = "llama" if family != "llama" else "gpt2"
-    folders = [component(family), component(other, width=48, layers=3, seed=1)]
-    options = {"projector_init": "random", "mixture_weights": ALPHA, **options}
-    return build_hybrid(folders, 3, **options).to(DEVICE)
+def _with_head(component: Component, head: str) -> ManticoreForCausalLM:
+    folders = [component("mamba"), component("llama", width=48, layers=3, seed=1)]
+    return build_hybrid(folders, 3, projector_init="random", head=head).to(DEVICE)
 
 
 def _classifier(
     component: Component, family: str = "mamba", *, routed: bool = False, **options: object
 ) -> ManticoreForSequenceClassification:
-    hybrid = _hybrid(component, family)
+    hybrid = build_pair(component, family).to(DEVICE)
     if routed:
         torch.manual_seed(3)
         mixture = hybrid.add_router(RouterSettings(width=8, threshold=0.3))
@@ -152,7 +153,7 @@ def test_the_parts_of_a_pair_meet_only_when_they_are_pooled(component: Component
 def test_one_that_writes_begins_one_that_classifies_and_back(
     component: Component, tmp_path: Path
 ) -> None:
-    hybrid = _hybrid(component)
+    hybrid = build_pair(component, "mamba").to(DEVICE)
     hybrid.save_pretrained(tmp_path / "writes")
     begun = ManticoreForSequenceClassification.from_pretrained(tmp_path / "writes", num_labels=5)
     assert begun.to(DEVICE)(_ids()).logits.shape == (2, 5)
@@ -169,7 +170,7 @@ def test_a_saved_score_must_be_whole(component: Component, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("head", ["mixed", "mixture", "new"])
 def test_every_part_learns(component: Component, head: str) -> None:
-    hybrid = _hybrid(component, head=head)
+    hybrid = _with_head(component, head)
     classifier = ManticoreForSequenceClassification.from_hybrid(hybrid, LABELS).train()
     loss = classifier(_ids(), labels=torch.tensor([0, 2], device=DEVICE)).loss
     loss.backward()
@@ -243,9 +244,9 @@ def test_bad_input_says_what_to_do(component: Component, given: dict, says: str)
 def test_what_cannot_classify_is_refused(component: Component) -> None:
     make = ManticoreForSequenceClassification.from_hybrid
     with pytest.raises(ValueError, match="head='mixed'"):
-        make(_hybrid(component, head="reconstruction"), 2)
+        make(_with_head(component, "reconstruction"), 2)
     with pytest.raises(ValueError, match="two or more"):
-        make(_hybrid(component), ["only"])
+        make(build_pair(component, "mamba"), ["only"])
     with pytest.raises(ValueError, match="Did you mean 'mean'"):
-        make(_hybrid(component), 2, pooling="means")
-    assert not make(_hybrid(component), 2).can_generate()
+        make(build_pair(component, "mamba"), 2, pooling="means")
+    assert not make(build_pair(component, "mamba"), 2).can_generate()

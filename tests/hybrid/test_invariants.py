@@ -9,13 +9,11 @@ from transformers import AutoModelForCausalLM
 
 from manticore import ManticoreForCausalLM, build_hybrid
 from manticore.hybrid.routing import RouterSettings
-from tests.tiny import FAMILY_NAMES, VOCAB_SIZE
+from tests.tiny import FAMILY_NAMES, VOCAB_SIZE, build_pair
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 LENGTH = 12
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-5}
-ALPHA = [[0.5, 0.5], [0.8, 0.2], [0.3, 0.7]]
-
 Component = Callable[..., str]
 
 
@@ -29,9 +27,7 @@ def _pair(component: Component, family: str, mixture: str = "static") -> Mantico
 
     With a `routed` mixture, some tokens leave out one of the two in some blocks.
     """
-    other = "llama" if family != "llama" else "gpt2"
-    folders = [component(family), component(other, width=48, layers=3, seed=1)]
-    hybrid = build_hybrid(folders, 3, projector_init="random", mixture_weights=ALPHA)
+    hybrid = build_pair(component, family)
     if mixture == "routed":
         torch.manual_seed(3)
         routed = hybrid.add_router(RouterSettings(width=8, threshold=0.3))

@@ -13,7 +13,7 @@ from peft.tuners.lora import LoraLayer
 from manticore import ManticoreForCausalLM, build_hybrid
 from manticore.hybrid.lora import lora_targets
 from manticore.hybrid.routing import RouterSettings
-from tests.tiny import FAMILY_NAMES, TEXT, VOCAB_SIZE
+from tests.tiny import FAMILY_NAMES, TEXT, VOCAB_SIZE, build_pair
 
 # peft notes that it sets fan_in_fan_out for GPT-2's Conv1D, and unsets it for linear layers.
 pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out")
@@ -29,15 +29,7 @@ def _ids(rows: int = 2, length: int = 10) -> torch.Tensor:
 
 
 def _hybrid(component: Component, family: str, mixture: str = "static") -> ManticoreForCausalLM:
-    other = "llama" if family != "llama" else "gpt2"
-    folders = [component(family), component(other, width=48, layers=3, seed=1)]
-    hybrid = build_hybrid(
-        folders,
-        2,
-        projector_init="random",
-        mixture_weights=[0.6, 0.4],
-        alignment_text=SHORT_TEXT,
-    )
+    hybrid = build_pair(component, family)
     if mixture == "routed":
         torch.manual_seed(3)
         routed = hybrid.add_router(RouterSettings(width=8, threshold=0.3))

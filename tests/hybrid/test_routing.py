@@ -8,24 +8,16 @@ import torch
 from manticore import ManticoreForCausalLM, build_hybrid
 from manticore.hybrid.routing import Router, RouterSettings
 from manticore.search.parameterizations import SoftmaxMixture
-from tests.tiny import FAMILY_NAMES, VOCAB_SIZE
+from tests.tiny import ALPHA, FAMILY_NAMES, VOCAB_SIZE, build_pair
 
 LENGTH = 12
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-5}
-ALPHA = [[0.5, 0.5], [0.8, 0.2], [0.3, 0.7]]
-
 Component = Callable[..., str]
 
 
 def _ids(rows: int = 2, length: int = LENGTH) -> torch.Tensor:
     generator = torch.Generator().manual_seed(7)
     return torch.randint(2, VOCAB_SIZE, (rows, length), generator=generator)
-
-
-def _pair(component: Component, family: str) -> ManticoreForCausalLM:
-    other = "llama" if family != "llama" else "gpt2"
-    folders = [component(family), component(other, width=48, layers=3, seed=1)]
-    return build_hybrid(folders, 3, projector_init="random", mixture_weights=ALPHA)
 
 
 def _segments(hybrid: ManticoreForCausalLM, pattern: str) -> torch.Tensor:
@@ -38,7 +30,7 @@ def _segments(hybrid: ManticoreForCausalLM, pattern: str) -> torch.Tensor:
 @pytest.mark.parametrize("family", FAMILY_NAMES)
 def test_without_influence_of_the_router_it_is_darts(component: Component, family: str) -> None:
     """Where gradients are kept, as in a search: without, the joints of DARTS are folded."""
-    hybrid = _pair(component, family)
+    hybrid = build_pair(component, family)
     searched = SoftmaxMixture(hybrid.mixture_weights)
     hybrid.add_router(RouterSettings(width=8))
     routed = hybrid(_ids()).logits
@@ -48,7 +40,7 @@ def test_without_influence_of_the_router_it_is_darts(component: Component, famil
 
 @torch.no_grad()
 def test_a_new_router_gives_the_mixture_weights_that_there_were(component: Component) -> None:
-    hybrid = _pair(component, "gpt_neox")
+    hybrid = build_pair(component, "gpt_neox")
     static = hybrid(_ids()).logits
     hybrid.add_router(RouterSettings(width=8))
     # A softmax cannot give a corner, and gives the rest to rounding.
@@ -60,7 +52,7 @@ def test_a_new_router_gives_the_mixture_weights_that_there_were(component: Compo
 @torch.no_grad()
 def test_a_component_that_slept_has_missed_nothing(component: Component, family: str) -> None:
     """Rows that are one-hot: components wake in the middle of a prompt, and while decoding."""
-    hybrid = _pair(component, family)
+    hybrid = build_pair(component, family)
     ids = _ids(rows=1)
     # In the first pattern the second component begins late, in the second it pauses.
     for pattern in ("000000111000", "011000000110"):
@@ -85,7 +77,7 @@ def test_a_component_that_slept_has_missed_nothing(component: Component, family:
 
 @torch.no_grad()
 def test_a_component_of_weight_zero_does_not_run(component: Component) -> None:
-    hybrid = _pair(component, "gpt_neox")
+    hybrid = build_pair(component, "gpt_neox")
     ids, ran = _ids(rows=1), []
     for k, runner in enumerate(hybrid.runners):
         layer = getattr(runner.backbone, runner.spec.layers)[0]
@@ -109,7 +101,7 @@ def test_a_component_of_weight_zero_does_not_run(component: Component) -> None:
 
 @torch.no_grad()
 def test_one_hot_rows_are_the_component_alone(component: Component) -> None:
-    hybrid = _pair(component, "mamba")
+    hybrid = build_pair(component, "mamba")
     ids = _ids(rows=1)
     for k, model in enumerate(hybrid.components):
         alpha = _segments(hybrid, str(k) * LENGTH)
@@ -167,7 +159,7 @@ def test_a_head_that_mixes_probabilities(component: Component) -> None:
 
 
 def test_embeddings_alone_do_not_say_the_mixture_weights(component: Component) -> None:
-    hybrid = _pair(component, "gpt_neox")
+    hybrid = build_pair(component, "gpt_neox")
     hybrid.add_router(RouterSettings(width=8))
     embedded = hybrid.get_input_embeddings()(_ids())
     with pytest.raises(ValueError, match="pass input_ids"):

@@ -12,7 +12,7 @@ from manticore.components.runner import BlockRunner
 from manticore.hybrid.routing import RouterSettings
 from manticore.hybrid.weighted_sum import weighted_sum
 from manticore.search.parameterizations import SoftmaxMixture
-from tests.tiny import FAMILY_NAMES, VOCAB_SIZE
+from tests.tiny import FAMILY_NAMES, VOCAB_SIZE, build_pair
 
 LENGTH = 12
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-5}
@@ -28,12 +28,6 @@ Component = Callable[..., str]
 
 def _ids() -> torch.Tensor:
     return torch.randint(2, VOCAB_SIZE, (2, LENGTH), generator=torch.Generator().manual_seed(7))
-
-
-def _pair(component: Component, family: str, alpha: list) -> ManticoreForCausalLM:
-    other = "llama" if family != "llama" else "gpt2"
-    folders = [component(family), component(other, width=48, layers=3, seed=1)]
-    return build_hybrid(folders, 3, projector_init="random", mixture_weights=alpha)
 
 
 @pytest.fixture
@@ -80,7 +74,7 @@ def test_to_the_last_bit_but_for_folded_joints(
     started: list[PausedPass],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hybrid = _pair(component, family, ALPHAS[alpha])
+    hybrid = build_pair(component, family, ALPHAS[alpha])
     mask = torch.ones_like(_ids())
     mask[0, :3] = 0
     folded = _in_three_steps(hybrid, mask)
@@ -101,7 +95,7 @@ def test_to_the_last_bit_but_for_folded_joints(
 def test_gradients_too(
     component: Component, family: str, started: list[PausedPass], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hybrid = _pair(component, family, ALPHAS["all"]).train()
+    hybrid = build_pair(component, family, ALPHAS["all"]).train()
 
     def gradients() -> list[torch.Tensor | None]:
         hybrid.zero_grad()
@@ -120,7 +114,7 @@ def test_gradients_too(
 def test_layers_that_are_computed_again_do_not_pause_again(
     component: Component, family: str, started: list[PausedPass]
 ) -> None:
-    hybrid, gradients = _pair(component, family, ALPHAS["all"]).train(), []
+    hybrid, gradients = build_pair(component, family, ALPHAS["all"]).train(), []
     for again in (False, True):
         if again:
             hybrid.gradient_checkpointing_enable()
@@ -137,14 +131,14 @@ def test_a_backbone_that_computes_its_layers_again_itself_does_not_pause(
     component: Component, started: list[PausedPass], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("manticore.components.runner.GradientCheckpointingLayer", int)
-    hybrid = _pair(component, "llama", ALPHAS["all"]).train()
+    hybrid = build_pair(component, "llama", ALPHAS["all"]).train()
     hybrid.gradient_checkpointing_enable()
     hybrid(_ids(), labels=_ids()).loss.backward()
     assert not started
 
 
 def test_layers_that_are_left_out_at_random_are_not_waited_for(component: Component) -> None:
-    hybrid = _pair(component, "opt", ALPHAS["all"]).train()
+    hybrid = build_pair(component, "opt", ALPHAS["all"]).train()
     hybrid.runners[0].backbone.layerdrop = 0.5
     for seed in range(6):
         torch.manual_seed(seed)
@@ -163,7 +157,7 @@ def test_a_forward_that_is_over_does_not_go_on() -> None:
 
 @torch.no_grad()
 def test_only_the_last_logits(component: Component, started: list[PausedPass]) -> None:
-    hybrid = _pair(component, "gpt_neo", ALPHAS["all"])
+    hybrid = build_pair(component, "gpt_neo", ALPHAS["all"])
     whole = hybrid(_ids()).logits
     torch.testing.assert_close(hybrid(_ids(), logits_to_keep=1).logits, whole[:, -1:])
     assert all(one.ended for one in started)
@@ -173,7 +167,7 @@ def test_only_the_last_logits(component: Component, started: list[PausedPass]) -
 def test_a_failure_in_a_component_comes_out_and_ends_the_others(
     component: Component, started: list[PausedPass], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hybrid = _pair(component, "mamba", ALPHAS["all"])
+    hybrid = build_pair(component, "mamba", ALPHAS["all"])
     layer = hybrid.runners[1].backbone.layers[1]
 
     def fail(*args: object) -> None:
@@ -192,7 +186,7 @@ def test_a_failure_in_a_component_comes_out_and_ends_the_others(
 def test_routed_tokens_of_which_all_go_through_all(
     component: Component, started: list[PausedPass], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hybrid = _pair(component, "gpt_neox", ALPHAS["all"])
+    hybrid = build_pair(component, "gpt_neox", ALPHAS["all"])
     hybrid.add_router(RouterSettings(width=8))
     together = hybrid(_ids()).logits
     assert len(started) == 2
@@ -235,7 +229,7 @@ class TestFoldedJoints:
             hybrid: ManticoreForCausalLM | None = None,
             **options: torch.Tensor,
         ) -> tuple[torch.Tensor, torch.Tensor]:
-            hybrid = hybrid or _pair(component, "gpt_neox", ALPHAS["all"])
+            hybrid = hybrid or build_pair(component, "gpt_neox", ALPHAS["all"])
             ids, found = _ids(), []
             state = {name: value.clone() for name, value in hybrid.state_dict().items()}
             for folds in (True, False):
@@ -294,7 +288,7 @@ class TestFoldedJoints:
 
     @torch.no_grad()
     def test_a_projector_that_somebody_looks_at(self, component: Component) -> None:
-        hybrid, seen = _pair(component, "gpt_neox", ALPHAS["all"]), []
+        hybrid, seen = build_pair(component, "gpt_neox", ALPHAS["all"]), []
         projector = hybrid.projectors.into_block(0, 0)
         handle = projector.register_forward_hook(lambda *_: seen.append(1))
         hybrid(_ids())
@@ -304,25 +298,25 @@ class TestFoldedJoints:
 
     @torch.no_grad()
     def test_mixture_weights_that_are_searched_are_not_folded(self, component: Component) -> None:
-        hybrid = _pair(component, "gpt_neox", ALPHAS["all"])
+        hybrid = build_pair(component, "gpt_neox", ALPHAS["all"])
         hybrid.mixture = SoftmaxMixture(hybrid.mixture_weights)
         assert hybrid(_ids(), use_cache=True).past_key_values.joints is None
 
     @torch.no_grad()
     def test_half_precision_by_autocast(self, component: Component) -> None:
-        hybrid = _pair(component, "gpt_neox", ALPHAS["all"])
+        hybrid = build_pair(component, "gpt_neox", ALPHAS["all"])
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert hybrid(_ids(), use_cache=True).past_key_values.joints is None
 
     def test_without_version_counters(self, component: Component) -> None:
-        hybrid = _pair(component, "gpt_neox", ALPHAS["all"])
+        hybrid = build_pair(component, "gpt_neox", ALPHAS["all"])
         with torch.inference_mode():
             given = hybrid(_ids(), mixture_weights=torch.tensor(ALPHAS["all"])).logits
             torch.testing.assert_close(hybrid(_ids()).logits, given, **TOLERANCE)
 
     @torch.no_grad()
     def test_a_copy_of_the_cache_has_none(self, component: Component) -> None:
-        hybrid = _pair(component, "gpt_neox", ALPHAS["all"])
+        hybrid = build_pair(component, "gpt_neox", ALPHAS["all"])
         cache = hybrid(_ids()[:, :8], use_cache=True).past_key_values
         copied = copy.deepcopy(cache)
         assert cache.joints is not None
@@ -332,7 +326,7 @@ class TestFoldedJoints:
         assert torch.equal(cache.logits, copied.logits)
 
     def test_a_hybrid_that_learns(self, component: Component) -> None:
-        hybrid = _pair(component, "gpt_neox", ALPHAS["all"])
+        hybrid = build_pair(component, "gpt_neox", ALPHAS["all"])
         cache = hybrid(_ids()[:, :8], use_cache=True).past_key_values
         hybrid(_ids()[:, 8:9], past_key_values=cache).logits.sum().backward()
         assert hybrid.projectors.into_block(0, 0).linear.weight.grad is not None
