@@ -1,8 +1,10 @@
 """Pictures of the mixture weights: over a run, and at one moment."""
 
+import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -87,7 +89,7 @@ def mixture_figure(events: Iterable[Mapping[str, Any]], run_id: str = "") -> go.
     draw = _panels if n_blocks <= MAX_PANELS else _heatmaps
     figure = draw(stretches, names)
     _name_tasks(figure, stretches)
-    figure.update_layout(template=TEMPLATE, uirevision=run_id)
+    figure.layout.uirevision = run_id
     return figure
 
 
@@ -157,52 +159,75 @@ def _stretch(task: str, mixtures: Sequence[Mapping[str, Any]], at_most: int, las
 def _panels(stretches: Sequence[Stretch], names: Sequence[str]) -> go.Figure:
     """One stacked-area panel per block."""
     n_blocks = stretches[0].alpha.shape[1]
-    n_columns = n_blocks if n_blocks <= 4 else 3 if n_blocks in {5, 6, 9} else 4
+    frame, axes = _frame(n_blocks)
+    layout = copy.deepcopy(frame)
+    # Names side by side would overlap on a phone; there the color tells them.
+    narrow, now = _columns(n_blocks) > 2, stretches[-1].alpha[-1]
+    for block, title in enumerate(layout["annotations"]):
+        title["text"] = _panel_title(block, now[block], names, narrow=narrow)
+    for axis in {own["xaxis"] for own in axes}:
+        layout[axis.replace("x", "xaxis")]["range"] = _x_range(stretches)
+    traces = [
+        {**area, **axes[block]}
+        for block in range(n_blocks)
+        for area in _areas(block, stretches, names)
+    ]
+    return go.Figure({"data": traces, "layout": layout})
+
+
+def _columns(n_blocks: int) -> int:
+    """How many panels stand side by side."""
+    return n_blocks if n_blocks <= 4 else 3 if n_blocks in {5, 6, 9} else 4
+
+
+@lru_cache(maxsize=MAX_PANELS)
+def _frame(n_blocks: int) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """The layout of the panels, and the axes of each.
+
+    Plotly takes five times as long to put it together as to read it.
+    """
+    n_columns = _columns(n_blocks)
     n_rows = math.ceil(n_blocks / n_columns)
-    now = stretches[-1].alpha[-1]
     figure = make_subplots(
         rows=n_rows,
         cols=n_columns,
         shared_xaxes="all",  # pyright: ignore[reportArgumentType]  (its annotation is too narrow)
         shared_yaxes="all",  # pyright: ignore[reportArgumentType]
-        subplot_titles=[
-            # Names side by side would overlap on a phone; there the color tells them.
-            _panel_title(block, now[block], names, narrow=n_columns > 2)
-            for block in range(n_blocks)
-        ],
+        subplot_titles=[f"Block {block + 1}" for block in range(n_blocks)],
         horizontal_spacing=0.04,
         vertical_spacing=0.3 / n_rows,
     )
-    # All at once: Plotly goes through the whole figure at each call.
-    areas = [(block, area) for block in range(n_blocks) for area in _areas(block, stretches, names)]
     figure.add_traces(
-        [area for _, area in areas],
-        rows=[block // n_columns + 1 for block, _ in areas],
-        cols=[block % n_columns + 1 for block, _ in areas],
+        [go.Scatter() for _ in range(n_blocks)],
+        rows=[block // n_columns + 1 for block in range(n_blocks)],
+        cols=[block % n_columns + 1 for block in range(n_blocks)],
     )
     figure.update_annotations(font={"size": 12, "color": INK})
     figure.update_yaxes(range=[0, 1], tickvals=[0, 0.5, 1], tickformat=".0%", showgrid=False)
-    figure.update_xaxes(showgrid=False, nticks=3, range=_x_range(stretches))
+    figure.update_xaxes(showgrid=False, nticks=3)
     figure.update_xaxes(title={"text": "step", "standoff": 6}, row=n_rows)
-    figure.update_layout(height=128 + 160 * n_rows, margin={"t": 80, "r": 12})
-    return figure
+    figure.update_layout(height=128 + 160 * n_rows, margin={"t": 80, "r": 12}, template=TEMPLATE)
+    made = figure.to_plotly_json()
+    axes = [{"xaxis": trace["xaxis"], "yaxis": trace["yaxis"]} for trace in made["data"]]
+    return made["layout"], axes
 
 
-def _areas(block: int, stretches: Sequence[Stretch], names: Sequence[str]) -> list[go.Scatter]:
+def _areas(block: int, stretches: Sequence[Stretch], names: Sequence[str]) -> list[dict[str, Any]]:
     """The traces of a panel; each stretch is a stack of its own, so that none runs on."""
     return [
-        go.Scatter(
-            x=stretch.steps,
-            y=stretch.alpha[:, block, k].round(4),
-            name=name,
-            legendgroup=name,
-            showlegend=block == 0 and index == 0,
-            stackgroup=f"{block} {stretch.label}".strip(),
-            mode="lines",
-            line={"width": 1.2, "color": component_colour(k)},
-            fillcolor=translucent(component_colour(k), 0.86),
-            hovertemplate=f"{name} %{{y:.1%}}<extra>{stretch.hover}</extra>",
-        )
+        {
+            "type": "scatter",
+            "x": stretch.steps,
+            "y": stretch.alpha[:, block, k].round(4),
+            "name": name,
+            "legendgroup": name,
+            "showlegend": block == 0 and index == 0,
+            "stackgroup": f"{block} {stretch.label}".strip(),
+            "mode": "lines",
+            "line": {"width": 1.2, "color": component_colour(k)},
+            "fillcolor": translucent(component_colour(k), 0.86),
+            "hovertemplate": f"{name} %{{y:.1%}}<extra>{stretch.hover}</extra>",
+        }
         for index, stretch in enumerate(stretches)
         for k, name in enumerate(names)
     ]
@@ -239,7 +264,7 @@ def _heatmaps(stretches: Sequence[Stretch], names: Sequence[str]) -> go.Figure:
     figure.update_yaxes(autorange="reversed", showgrid=False, dtick=max(1, n_blocks // 12))
     figure.update_yaxes(title="block", col=1)
     figure.update_xaxes(title="step", showgrid=False, nticks=4)
-    figure.update_layout(height=130 + 8 * n_blocks, margin={"t": 40})
+    figure.update_layout(height=130 + 8 * n_blocks, margin={"t": 40}, template=TEMPLATE)
     return figure
 
 
@@ -247,8 +272,12 @@ def _name_tasks(figure: go.Figure, stretches: Sequence[Stretch]) -> None:
     """Put a line where a task begins, and its name under it in place of the steps."""
     if not stretches[0].label:
         return
+    panels = dict.fromkeys((trace.xaxis or "x", trace.yaxis or "y") for trace in figure.data)
     for stretch in stretches[1:]:
-        figure.add_vline(x=stretch.steps[0], line={"width": 2, "color": DIVIDER})
+        for x, y in panels:
+            at = {"x0": stretch.steps[0], "x1": stretch.steps[0], "xref": x}
+            line = {"width": 2, "color": DIVIDER}
+            figure.add_shape(type="line", **at, y0=0, y1=1, yref=f"{y} domain", line=line)
     figure.update_xaxes(
         title="",
         tickvals=[(stretch.steps[0] + stretch.steps[-1]) / 2 for stretch in stretches],
