@@ -10,6 +10,7 @@ EXTRAS = {
     "ipywidgets": "notebook",
     "peft": "lora",
     "ray": "sweep",
+    "PIL": "lra",
     "sklearn": "lra",
     "tensorboard": "track",
 }

@@ -16,8 +16,8 @@ def lra(
     preset: Annotated[
         str,
         typer.Option(
-            help="Size of the tasks: quick (short, with stand-ins for published data) or paper "
-            "(for a GPU)."
+            help="Size of the tasks: quick (short, with stand-ins for published data), paper or "
+            "path-x (for a GPU)."
         ),
     ] = "quick",
     models: Models = None,
@@ -40,9 +40,7 @@ def lra(
     ] = None,
     examples: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="At most so many examples of each part, to try it out. [default: all]"
-        ),
+        typer.Option(min=1, help="Most examples of each part, to try it out. [default: all]"),
     ] = None,
     folder: Annotated[
         Path | None,
@@ -54,11 +52,11 @@ def lra(
 ) -> None:
     """Train models from scratch on the tasks of Long Range Arena, and score them.
 
-    Every finished training is kept: the same command continues where it was interrupted. Published
-    accuracies are those of models of other sizes, on the published data.
+    Every finished training is kept: the same command continues where it was interrupted. Where the
+    data are the published ones, published accuracies are shown, of models of other sizes.
     """
     import manticore as mc
-    from manticore.suite.lra import PUBLISHED_SCORES
+    from manticore.suite.lra import published_scores
 
     given = {} if steps is None else {"least_steps": steps, "most_steps": steps}
     given |= {} if batch_size is None else {"batch_size": batch_size}
@@ -77,5 +75,5 @@ def lra(
             dtype=dtype,
             **given,
         ),
-        PUBLISHED_SCORES,
+        published_scores,
     )

@@ -45,13 +45,13 @@ Dtype = Annotated[str, typer.Option(help="Precision of training: float32, bfloat
 
 def run_suite(
     suite: "Callable[[Callable[[SuiteProgress], object]], Suite]",
-    published: Mapping[str, Mapping[str, float]] | None = None,
+    published: "Callable[[Suite], Mapping[str, Mapping[str, float]]] | None" = None,
 ) -> None:
     """Run a suite with a progress bar, and print its table.
 
     Args:
         suite: Runs it, given what it reports its progress to.
-        published: By model, published accuracies in percent to print below.
+        published: Gives, by model, published accuracies in percent to print below.
     """
     from manticore.suite.interrupts import SAVED
 
@@ -66,7 +66,8 @@ def run_suite(
                 how = "at once: the same command continues from the last checkpoint"
             console.print(f"Interrupted, {how}.")
             raise typer.Exit(INTERRUPTED) from None
-    console.print(suite_table(found.rows(), found.chance(), published or {}))
+    known = {} if published is None else published(found)
+    console.print(suite_table(found.rows(), found.chance(), known))
     console.print(found.path, highlight=False, soft_wrap=True)
 
 

@@ -108,8 +108,9 @@ published suite, and `paper` is the suite of "Pretrained Hybrids with MAD Skills
 LONG_RANGE_PRESETS: Presets = {
     "quick": lambda: _quick(LONG_RANGE_TASKS),
     "paper": lambda: _paper(LONG_RANGE_TASKS),
+    "path-x": lambda: [Setting(task="path-x")],
 }
-"""The same for Long Range Arena, whose published sizes `paper` has."""
+"""The same for Long Range Arena. `paper` has its published sizes; `path-x` is its longest task."""
 
 
 def preset_settings(preset: str, presets: Presets = PRESETS) -> list[Setting]:

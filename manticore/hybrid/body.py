@@ -118,7 +118,7 @@ class HybridBody(MixingHybrid):
             self.set_attn_implementation(attention)
 
     def _make_head(self) -> None:
-        """Make what stands on the last hidden states and is no part of a component."""
+        """Make what stands on the last hidden states and belongs to no component."""
 
     # What it is made of -------------------------------------------------------------------------
 

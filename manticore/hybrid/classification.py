@@ -82,6 +82,10 @@ class ManticoreForSequenceClassification(HybridBody):
         ValueError: Unknown pooling, or a hybrid that reconstructs.
     """
 
+    _begun_from = "ManticoreForCausalLM"
+    _fresh = ("score",)
+    _left_out = ("new_head", "decoder")
+
     @override
     def _make_head(self) -> None:
         config = self.config
@@ -114,7 +118,7 @@ class ManticoreForSequenceClassification(HybridBody):
 
         Args:
             hybrid: The hybrid, which stays as it is.
-            labels: Names of the labels, or their number.
+            labels: Names of the labels, or their number; 1 for a regression.
             pooling: What of a sequence counts: the `last` real token, or the `mean` of all.
             pairs: Whether it classifies pairs of sequences.
             seed: Random seed of the scores.
@@ -123,12 +127,19 @@ class ManticoreForSequenceClassification(HybridBody):
             The classifier, on the hybrid's device and in evaluation mode.
 
         Raises:
-            ValueError: Fewer than two labels, or as for the class.
+            ValueError: Fewer than two names, or the same one twice; or as for the class.
+            TypeError: The labels are a string.
         """
+        if isinstance(labels, str):
+            raise TypeError(f"labels={labels!r} is one string: give a list of names.")
+        count = labels if isinstance(labels, int) else None
         names = [str(label) for label in (range(labels) if isinstance(labels, int) else labels)]
-        if len(names) < 2:
+        if (count is None and len(names) < 2) or not names:
             raise ValueError(f"labels={labels!r} leaves nothing to tell apart: give two or more.")
+        if len(set(names)) < len(names):
+            raise ValueError(f"labels={labels!r} has the same name twice: give each a name.")
         config = copy.deepcopy(hybrid.config)
+        config.problem_type = None
         # The components keep the attention that they have.
         config._attn_implementation_internal = None
         config.id2label = dict(enumerate(names))
@@ -139,7 +150,11 @@ class ManticoreForSequenceClassification(HybridBody):
             torch.manual_seed(seed)
             made = cls(config, components)
         made.projectors.load_state_dict(hybrid.projectors.state_dict())
-        for part in (made.projectors, made.score):
+        parts: list[nn.Module] = [made.projectors, made.score]
+        if hybrid.config.head == "new":
+            made.new_norm.load_state_dict(hybrid.get_submodule("new_norm").state_dict())
+            parts.append(made.new_norm)
+        for part in parts:
             part.to(hybrid.dtype)
         made.to(hybrid.device)
         made.take_mixture(hybrid)
@@ -166,7 +181,7 @@ class ManticoreForSequenceClassification(HybridBody):
             input_ids: (B, T) token ids; (B, 2, T) where pairs are classified.
             attention_mask: As `input_ids`; 0 marks padding, on the left or on the right. Without
                 it, tokens with the hybrid's `pad_token_id` at the end are padding.
-            position_ids: (B, T); counted from the mask if not given.
+            position_ids: (B, T), or (B, 2, T) for pairs; counted from the mask if not given.
             inputs_embeds: (B, T, D) in place of ids, not for pairs.
             labels: (B,) indices of labels, or (B, L) as `config.problem_type` has it.
             use_cache: Only False or None: there is nothing to continue.
@@ -184,7 +199,19 @@ class ManticoreForSequenceClassification(HybridBody):
         if use_cache:
             raise ValueError("A classifier keeps no cache: leave use_cache out.")
         if self.config.pairs:
-            input_ids, attention_mask = _in_a_row(input_ids, attention_mask)
+            _check_pairs(input_ids, inputs_embeds)
+        given = input_ids if input_ids is not None else inputs_embeds
+        if attention_mask is not None and given is not None:
+            sequences = given.shape if input_ids is not None else given.shape[:-1]
+            if attention_mask.shape != sequences:
+                raise ValueError(
+                    f"An attention_mask {tuple(attention_mask.shape)} does not fit sequences "
+                    f"{tuple(sequences)}: give one value for each token."
+                )
+        if self.config.pairs:
+            input_ids, attention_mask, position_ids = (
+                _in_a_row(tensor) for tensor in (input_ids, attention_mask, position_ids)
+            )
         padded_like = attention_mask
         if attention_mask is None:
             padded_like = _without_pads(input_ids, self.config.pad_token_id)
@@ -199,12 +226,7 @@ class ManticoreForSequenceClassification(HybridBody):
         merge = not output_hidden_states
         with self._passed(prepared, input_ids, inputs_embeds, merge=merge) as (_, states):
             logits = self._score(prepared.blocks, states[-1], prepared.weights, padded_like)
-        loss = None
-        if labels is not None:
-            divided = {"num_items_in_batch": num_items_in_batch}
-            loss = self.loss_function(
-                labels=labels, pooled_logits=logits, config=self.config, **divided
-            )
+        loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)
         output = SequenceClassifierOutput(
             loss=loss,
             logits=logits,
@@ -212,6 +234,19 @@ class ManticoreForSequenceClassification(HybridBody):
         )
         wants_dict = self.config.return_dict if return_dict is None else return_dict
         return output if wants_dict else output.to_tuple()
+
+    def _loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, of: torch.Tensor | int | None
+    ) -> torch.Tensor:
+        """The loss that the configuration's `problem_type` has, or that the labels suggest."""
+        given = {"labels": labels, "pooled_logits": logits, "config": self.config}
+        if of is None:
+            return self.loss_function(**given)
+        loss = self.loss_function(**given, num_items_in_batch=of)
+        if self.config.problem_type == "single_label_classification":
+            return loss
+        # Transformers takes the mean of all others, whatever it is told.
+        return loss * labels.numel() / of
 
     def _score(
         self,
@@ -235,15 +270,17 @@ class ManticoreForSequenceClassification(HybridBody):
                     weight = (weight[0::2] + weight[1::2]) / 2
             terms.append((self.score(k, self._pool(normed, mask)), weight))
         mix = mixed_probabilities if self.config.head == "mixture" else mixed_logits
-        return mix(terms)
+        return mix(terms, hidden_states.dtype)
 
     def _pool(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """(B, d) of (B, T, d): the last real token, or the mean of all real ones."""
         if self.config.pooling == "mean":
             if mask is None:
                 return states.mean(dim=1)
-            real = mask[..., None].to(states.dtype)
-            return (states * real).sum(dim=1) / real.sum(dim=1).clamp_min(1)
+            # A sum of many states is more than half precision holds.
+            real = mask[..., None].float()
+            mean = (states * real).sum(dim=1) / real.sum(dim=1).clamp_min(1)
+            return mean.to(states.dtype)
         if mask is None:
             return states[:, -1]
         places = torch.arange(states.shape[1], device=states.device)
@@ -251,14 +288,19 @@ class ManticoreForSequenceClassification(HybridBody):
         return states[torch.arange(len(states), device=states.device), last]
 
 
-def _in_a_row(
-    input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(2 B, T) of pairs (B, 2, T), whose parts alternate."""
-    if input_ids is None or input_ids.ndim != 3 or input_ids.shape[1] != 2:
-        given = "no input_ids" if input_ids is None else f"input_ids {tuple(input_ids.shape)}"
-        raise ValueError(f"This hybrid classifies pairs: give input_ids (B, 2, T), not {given}.")
-    return input_ids.flatten(0, 1), None if attention_mask is None else attention_mask.flatten(0, 1)
+def _check_pairs(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> None:
+    """Refuse what is not pairs of ids."""
+    if inputs_embeds is not None or input_ids is None:
+        raise ValueError("This hybrid classifies pairs: give input_ids (B, 2, T), no embeddings.")
+    if input_ids.ndim != 3 or input_ids.shape[1] != 2:
+        raise ValueError(
+            f"This hybrid classifies pairs: give input_ids (B, 2, T), not {tuple(input_ids.shape)}."
+        )
+
+
+def _in_a_row(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    """(2 B, T) of pairs (B, 2, T), whose parts alternate; None of None."""
+    return None if tensor is None else tensor.flatten(0, 1)
 
 
 def _ends_padded(mask: torch.Tensor) -> bool:
@@ -267,10 +309,14 @@ def _ends_padded(mask: torch.Tensor) -> bool:
 
 
 def _without_pads(input_ids: torch.Tensor | None, pad_token_id: int | None) -> torch.Tensor | None:
-    """(B, T) mask of the tokens that are no padding; None where nothing can tell."""
+    """(B, T) mask without the padding at the end; None where nothing can tell.
+
+    The same token earlier may be an end of text, which a sequence can begin with.
+    """
     if input_ids is None or pad_token_id is None:
         return None
-    return (input_ids != pad_token_id).long()
+    real = (input_ids != pad_token_id).long()
+    return real.flip(1).cummax(dim=1).values.flip(1)
 
 
 AutoModelForSequenceClassification.register(ManticoreConfig, ManticoreForSequenceClassification)

@@ -11,16 +11,17 @@ _TINY = torch.finfo(torch.float32).tiny
 """Stands for a weight of zero, whose logarithm has no gradient."""
 
 
-def mixed_logits(terms: Sequence[Term]) -> torch.Tensor:
+def mixed_logits(terms: Sequence[Term], dtype: torch.dtype) -> torch.Tensor:
     """(..., V), the mixed logits of the components' own heads.
 
     Args:
         terms: (..., V) logits of each component that takes part, with its mixture weight.
+        dtype: Type that a mixture of probabilities has; logits keep theirs.
     """
     return weighted_sum(list(terms))
 
 
-def mixed_probabilities(terms: Sequence[Term]) -> torch.Tensor:
+def mixed_probabilities(terms: Sequence[Term], dtype: torch.dtype) -> torch.Tensor:
     """(..., V), logits of the mixture of the components' own probabilities.
 
         log sum_k alpha[B, k] * softmax(logits_k) + sum_k alpha[B, k] * logsumexp(logits_k)
@@ -29,6 +30,7 @@ def mixed_probabilities(terms: Sequence[Term]) -> torch.Tensor:
 
     Args:
         terms: (..., V) logits of each component that takes part, with its mixture weight.
+        dtype: Type of the result, where it is a mixture.
     """
     if len(terms) == 1:
         return terms[0][0]
@@ -39,4 +41,4 @@ def mixed_probabilities(terms: Sequence[Term]) -> torch.Tensor:
         mixed.append(logits - normalizer + weight.clamp_min(_TINY).log())
         normalizers.append(weight * normalizer)
     logits = reduce(torch.logaddexp, mixed) + reduce(torch.add, normalizers)
-    return logits.to(terms[0][0].dtype)
+    return logits.to(dtype)

@@ -32,6 +32,8 @@ class ManticoreForCausalLM(ShownHybrid, HybridBody, HybridGenerationMixin):
     """
 
     _is_stateful = True
+    _begun_from = "ManticoreForSequenceClassification"
+    _left_out = ("score",)
 
     @override
     def _make_head(self) -> None:
@@ -142,12 +144,11 @@ class ManticoreForCausalLM(ShownHybrid, HybridBody, HybridGenerationMixin):
             return self.new_head(self.new_norm(hidden_states.to(self.new_norm.weight.dtype)))
         last, vocabulary = blocks.n_blocks - 1, self.config.vocab_size
         mix = mixed_probabilities if self.config.head == "mixture" else mixed_logits
-        return mix(
-            [
-                (blocks.own_logits(k, hidden_states, vocabulary), weights.weight(last, k))
-                for k in weights.live(last)
-            ]
-        )
+        terms = [
+            (blocks.own_logits(k, hidden_states, vocabulary), weights.weight(last, k))
+            for k in weights.live(last)
+        ]
+        return mix(terms, hidden_states.dtype)
 
     def _reconstruct(
         self, hidden_states: torch.Tensor, n_past: int, attention_mask: torch.Tensor | None

@@ -7,7 +7,7 @@ import logging
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import torch
 from torch import nn
@@ -41,6 +41,13 @@ class PretrainedHybrid(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
     _keep_in_fp32_modules_strict = ["mixture"]  # noqa: RUF012, as Transformers has it
+
+    _begun_from: ClassVar[str] = ""
+    """Class of hybrids of another kind whose saved weights this one may begin with."""
+    _fresh: ClassVar[tuple[str, ...]] = ()
+    """Heads that those lack, and that then start at random."""
+    _left_out: ClassVar[tuple[str, ...]] = ()
+    """Heads of theirs that this one has no use for."""
 
     config: ManticoreConfig
     components: ComponentList
@@ -154,7 +161,7 @@ class PretrainedHybrid(PreTrainedModel):
             super()._init_weights(module)
 
     def _heads(self) -> list[nn.Module]:
-        """What stands on the last hidden states and is no part of a component."""
+        """What stands on the last hidden states and belongs to no component."""
         found = (getattr(self, name, None) for name in _HEADS)
         return [head for head in found if head is not None]
 
@@ -247,16 +254,13 @@ def _refuse_pickles(source: str | PathLike[str] | None, subfolder: str) -> None:
 
 
 def _without_heads(hybrid: PretrainedHybrid, report: dict[str, Any]) -> dict[str, Any]:
-    """The report without the heads, where a hybrid of another kind was loaded.
-
-    One that writes can begin one that classifies, and the other way round.
-    """
-    if type(hybrid).__name__ in (hybrid.config.architectures or ()):
+    """The report without the heads that differ, where a hybrid of the other kind was loaded."""
+    if hybrid._begun_from not in (hybrid.config.architectures or ()):
         return report
-    heads = (*_HEADS, "decoder")
+    expected = {"missing_keys": hybrid._fresh, "unexpected_keys": hybrid._left_out}
     left = {
         kind: [key for key in report[kind] if key.split(".")[0] not in heads]
-        for kind in ("missing_keys", "unexpected_keys")
+        for kind, heads in expected.items()
     }
     return {**report, **left}
 
@@ -277,7 +281,8 @@ def _check_complete(source: object, report: dict[str, Any], lenient: bool) -> No
     if wrong:
         raise ValueError(
             f"The hybrid in '{source}' does not fit its config.json: it {', and '.join(wrong)}. It "
-            "was cut short or changed after it was saved: save or copy it again."
+            "was cut short or changed after it was saved: save or copy it again. If another shape "
+            "was asked for, as by num_labels, pass ignore_mismatched_sizes=True to start it afresh."
         )
 
 

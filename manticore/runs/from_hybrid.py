@@ -67,8 +67,13 @@ def start_stage(
 
 def _check_start(start: object) -> None:
     """Refuse what is neither a hybrid nor a run."""
-    from manticore.hybrid import ManticoreForCausalLM
+    from manticore.hybrid import ManticoreForCausalLM, ManticoreForSequenceClassification
 
+    if isinstance(start, ManticoreForSequenceClassification):
+        raise TypeError(
+            f"{start!r:.80} classifies, and stages take hybrids that write: train it with "
+            "transformers.Trainer."
+        )
     if not isinstance(start, ManticoreForCausalLM | Run):
         raise TypeError(
             f"{start!r:.80} is not a hybrid. Pass one from mc.build_hybrid or run.hybrid(), or a "

@@ -20,11 +20,13 @@ from manticore.store.events import EventWriter, last_per_step, read_events
 from manticore.suite.interrupts import SAVED
 from manticore.suite.protocol import Regime, Trial
 from manticore.suite.stacks import build_stack, find_stack, live_parameters
-from manticore.tasks.data import TaskData, make_task
-from manticore.tasks.measuring import measure
+from manticore.tasks.data import Examples, TaskData, make_task
+from manticore.tasks.measuring import chance_accuracy, measure
 from manticore.train.groups import parameter_groups
 from manticore.train.loop import DivergedError, Loop, LoopOptions
 
+MEASURED_AT_ONCE = 128
+"""Examples of a MAD task that are measured at a time."""
 CHECKPOINT_EVERY = 500
 """Steps between checkpoints: the most that a kill can cost."""
 
@@ -56,10 +58,10 @@ def fit_trial(
 
     Returns:
         A line of results: its `id` and `trial`, the `accuracy` at the end, on the examples to
-        choose by, with the `test_accuracy` where these are others than the test examples, and the
-        `step` of it, the number of live `parameters`, the `mixture_weights` (N, K), None if
-        they are not finite, whether it `diverged`, the `device`, and the `seconds` that it took,
-        all its parts together.
+        choose by, with the `test_accuracy` and the accuracy by `chance` where these are others than
+        the test examples, and the `step` of it, the number of live `parameters`, the
+        `mixture_weights` (N, K), None if they are not finite, whether it `diverged`, the `device`,
+        and the `seconds` that it took, all its parts together.
 
     Raises:
         KeyboardInterrupt: `should_stop` returned True; the state of training is saved.
@@ -128,7 +130,8 @@ class _Fit:
         self.last: dict[str, Any] | None = measured[-1]["metrics"] if measured else None
         # So rarely that measuring takes at most a sixth of the time, a forward pass being a third
         # of a step.
-        epochs = math.ceil(2 * trial.setting.test_examples / trial.setting.train_examples)
+        measured_on = len(data.test) + (0 if data.held_out is None else len(data.held_out))
+        epochs = math.ceil(2 * measured_on / trial.setting.train_examples)
         self.measure_every = epochs * trial.steps_per_epoch
 
     def ended(self) -> bool:
@@ -191,9 +194,10 @@ class _Fit:
         alpha = self.hybrid.mixture_weights
         tested = {}
         if self.data.held_out is not None:
-            tested["test_accuracy"] = measure(self.hybrid, self.data.test)["accuracy"]
+            tested["test_accuracy"] = self._accuracy(self.data.test)
+            tested["chance"] = chance_accuracy(self.data)
         self.last = {
-            "accuracy": measure(self.hybrid, self.data.valid)["accuracy"],
+            "accuracy": self._accuracy(self.data.valid),
             **tested,
             "step": step,
             "parameters": self.parameters,
@@ -201,6 +205,11 @@ class _Fit:
             "diverged": diverged,
         }
         self.events.emit("eval", step=step, metrics=self.last)
+
+    def _accuracy(self, examples: Examples) -> float:
+        # Long sequences fit into memory as many at a time as they are trained on.
+        size = MEASURED_AT_ONCE if self.data.held_out is None else self.trial.batch_size
+        return measure(self.hybrid, examples, batch_size=size)["accuracy"]
 
 
 def _options(trial: Trial) -> SearchConfig:

@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from manticore.config.setting import LONG_RANGE_PRESETS, Setting, preset_settings
+from manticore.names import LONG_RANGE_TASKS
 from manticore.store.layout import runs_root
 from manticore.suite.progress import Progress
 from manticore.suite.protocol import LONG_RANGE_PROTOCOLS, Protocol
 from manticore.suite.running import chosen_models, chosen_settings, run_trials
 from manticore.suite.scores import Suite
+from manticore.tasks.lra.settings import PUBLISHED, STAND_IN, BorrowedSetting
 from manticore.tasks.task import find_task
 
 SUITE_FOLDER = "lra"
+_PARTS: tuple[str, ...] = ("train_examples", "valid_examples", "test_examples")
 PUBLISHED_SCORES: dict[str, dict[str, float]] = {
     "Transformer": {
         "listops": 36.4,
@@ -55,7 +58,7 @@ def lra_suite(
 
     Args:
         preset: Settings and protocol: `quick` (short sequences, stand-ins for published data) or
-            `paper` (published sizes and data, for a GPU).
+            `paper` (published sizes and data, for a GPU); `path-x` is a preset of its own.
         models: Names in `manticore.suite.stacks.STACKS`, or FAMILY+FAMILY. Stacks of one family are
             made as large as the hybrid of `gpt_neo` and `mamba`.
         tasks: Names of tasks; all tasks of the preset if not given.
@@ -78,7 +81,9 @@ def lra_suite(
     """
     changes = protocol if seeds is None else {**protocol, "seeds": tuple(seeds)}
     names = chosen_models(models, protocol)
-    settings = chosen_settings(preset_settings(preset, LONG_RANGE_PRESETS), tasks, preset)
+    settings = preset_settings(preset, LONG_RANGE_PRESETS)
+    settings = chosen_settings(settings, tasks, preset, LONG_RANGE_TASKS)
+    _check_folder(data, settings)
     settings = [_changed(setting, data, most_examples) for setting in settings]
     trials = [
         trial
@@ -92,16 +97,58 @@ def lra_suite(
 
 def _protocol(preset: str, setting: Setting, changes: dict[str, Any]) -> Protocol:
     """The preset's protocol, with what the task and the call change in it."""
-    own = find_task(setting.task).regimes.get(preset, {})
+    own = dict(find_task(setting.task).regimes.get(preset, {}))
+    if "epochs" in changes:
+        # Meant as such, and not within the preset's steps.
+        own |= {"least_steps": 0, "most_steps": None}
     return Protocol(**{**LONG_RANGE_PROTOCOLS[preset].model_dump(), **own, **changes})
+
+
+def _check_folder(data: str | None, settings: list[Setting]) -> None:
+    """Refuse a folder that more than one task, or none, would read."""
+    if data in (None, STAND_IN, PUBLISHED):
+        return
+    tasks = [setting.task for setting in settings if isinstance(setting, BorrowedSetting)]
+    if len(tasks) != 1:
+        readers = " and ".join(tasks) or "none of these tasks"
+        raise ValueError(
+            f"data={data!r} is a folder with the data of one task, and {readers} would read it: "
+            f"choose one by tasks (--task), or data={STAND_IN} or {PUBLISHED}."
+        )
 
 
 def _changed(setting: Setting, data: str | None, most_examples: int | None) -> Setting:
     """The setting with other data, if its data are not generated, and fewer examples."""
     changes: dict[str, Any] = {}
-    if data is not None and "data" in type(setting).model_fields:
-        changes["data"] = data
+    limits: dict[str, int] = {}
     if most_examples is not None:
-        parts = ("train_examples", "valid_examples", "test_examples")
-        changes |= {part: min(getattr(setting, part), most_examples) for part in parts}
+        limits = dict.fromkeys(_PARTS, most_examples)
+    if data is not None and isinstance(setting, BorrowedSetting):
+        # A folder is the same from wherever the suite is continued.
+        named = data in (STAND_IN, PUBLISHED)
+        changes["data"] = data if named else str(Path(data).resolve())
+        if data == STAND_IN:
+            for part, most in setting.in_stand_in.items():
+                limits[part] = min(limits.get(part, most), most)
+    changes |= {part: min(getattr(setting, part), limit) for part, limit in limits.items()}
     return Setting.model_validate({**setting.model_dump(), **changes})
+
+
+def published_scores(found: Suite) -> dict[str, dict[str, float]]:
+    """Published accuracies of the tasks that a suite had at their published length and data.
+
+    Args:
+        found: What `lra_suite` gave.
+    """
+    settings = {outcome["trial"].setting for outcome in found.outcomes}
+    tasks = {
+        setting.task
+        for setting in settings
+        if setting.length == type(setting).model_fields["length"].default
+        and not (isinstance(setting, BorrowedSetting) and setting.data == STAND_IN)
+    }
+    shown = {
+        model: {task: score for task, score in scores.items() if task in tasks}
+        for model, scores in PUBLISHED_SCORES.items()
+    }
+    return {model: scores for model, scores in shown.items() if scores}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from manticore.config.setting import preset_settings
+from manticore.names import TASKS
 from manticore.store.layout import runs_root
 from manticore.suite.progress import Progress
 from manticore.suite.protocol import PROTOCOLS, Protocol
@@ -54,7 +55,7 @@ def mad_suite(
             Ctrl-C comes twice.
     """
     changes = protocol if seeds is None else {**protocol, "seeds": tuple(seeds)}
-    settings = chosen_settings(preset_settings(preset), tasks, preset)
+    settings = chosen_settings(preset_settings(preset), tasks, preset, TASKS)
     trials = _protocol(preset, changes).trials(chosen_models(models, protocol), settings)
     where = Path(folder) if folder is not None else runs_root() / SUITE_FOLDER
     return run_trials(trials, where, device, jobs, report)

@@ -30,7 +30,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 class Regime(Options, frozen=True):
     """How a single trial is trained.
 
-    Training ends early once the test accuracy reaches `enough`, and then the remaining pairs of
+    Training ends early once the accuracy reaches `enough`, and then the remaining pairs of
     learning rate and weight decay are not tried: neither could add more than a thousandth to a
     score.
     """
@@ -56,9 +56,19 @@ class Regime(Options, frozen=True):
     warmup_steps: NonNegativeInt = 0
     """Steps over which learning rates rise from 0."""
     enough: float = Field(default=0.999, gt=0)
-    """Early-stopping accuracy: training ends at this test accuracy; above 1 = never early."""
+    """Early-stopping accuracy: training ends at this accuracy on the examples to choose by, which
+    for MAD are those to test on; above 1 = never early."""
     dtype: Dtype = "float32"
     """Precision of training: `bfloat16` and `float16` are mixed precision."""
+
+    @model_validator(mode="after")
+    def _steps_are_in_order(self) -> Self:
+        if self.most_steps is not None and self.least_steps > self.most_steps:
+            raise ValueError(
+                f"least_steps={self.least_steps} is more than most_steps={self.most_steps}: change "
+                "both."
+            )
+        return self
 
 
 class Protocol(Regime, frozen=True):
@@ -146,10 +156,17 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 """How models are trained on the settings of each preset. `paper` is the protocol of "Pretrained
 Hybrids with MAD Skills"."""
+_PUBLISHED_SIZES = Protocol(
+    epochs=1,
+    least_steps=5_000,
+    batch_size=32,
+    as_large_as="gpt_neo+mamba",
+    warmup_steps=1_000,
+)
 LONG_RANGE_PROTOCOLS: dict[str, Protocol] = {
     "quick": Protocol(
         epochs=1,
-        least_steps=400,
+        least_steps=300,
         most_steps=300,
         batch_size=32,
         width=32,
@@ -159,13 +176,8 @@ LONG_RANGE_PROTOCOLS: dict[str, Protocol] = {
         weight_decays=(0.05,),
         warmup_steps=50,
     ),
-    "paper": Protocol(
-        epochs=1,
-        least_steps=5_000,
-        batch_size=32,
-        as_large_as="gpt_neo+mamba",
-        warmup_steps=1_000,
-    ),
+    "paper": _PUBLISHED_SIZES,
+    "path-x": _PUBLISHED_SIZES,
 }
 """How models are trained on the tasks of Long Range Arena; what a task has in `regimes` comes on
 top. Trainings end at a number of steps, and all stacks are about as large as the hybrid."""

@@ -11,6 +11,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from manticore.config.setting import Setting
+from manticore.names import Entry, Registry
 from manticore.suite.fitting import fit_trial, forget, identity_of, working_folder
 from manticore.suite.grid import Grid, run_groups
 from manticore.suite.interrupts import SAVED, deferred_interrupt
@@ -19,7 +20,6 @@ from manticore.suite.progress import Following, Progress, Standing
 from manticore.suite.protocol import DEFAULT_MODELS, Trial
 from manticore.suite.scores import Suite
 from manticore.suite.stacks import find_stack
-from manticore.tasks.task import find_task
 from manticore.train.devices import use_device
 
 RESULTS_FILE = "results.jsonl"
@@ -80,12 +80,16 @@ def chosen_models(models: Sequence[str] | str | None, changes: Mapping[str, Any]
 
 
 def chosen_settings(
-    settings: list[Setting], tasks: Iterable[str] | str | None, preset: str
+    settings: list[Setting],
+    tasks: Iterable[str] | str | None,
+    preset: str,
+    known: Registry[Entry],
 ) -> list[Setting]:
     """The settings of a call.
 
     Args:
         settings: Those of the preset.
+        known: All tasks of the suite.
         tasks: Names of tasks, or one; all of the preset if not given.
         preset: Name of the preset, for messages.
 
@@ -97,7 +101,7 @@ def chosen_settings(
     tasks = [tasks] if isinstance(tasks, str) else list(tasks)
     of_preset = {setting.task: None for setting in settings}
     for task in tasks:
-        find_task(task)
+        known.find(task)
         if task not in of_preset:
             raise ValueError(
                 f"The preset {preset!r} leaves out {task}: choose from {', '.join(of_preset)}."

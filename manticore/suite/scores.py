@@ -37,9 +37,12 @@ class Suite:
     def chance(self) -> dict[str, float]:
         """By task, the chance accuracy: the mean over settings."""
         by_task: dict[str, list[float]] = {}
-        for setting in dict.fromkeys(outcome["trial"].setting for outcome in self.outcomes):
-            data = make_task(setting.task, setting)
-            by_task.setdefault(setting.task, []).append(chance_accuracy(data))
+        measured = {o["trial"].setting: o.get("chance") for o in self.outcomes}
+        for setting, known in measured.items():
+            share = known
+            if share is None:
+                share = chance_accuracy(make_task(setting.task, setting))
+            by_task.setdefault(setting.task, []).append(share)
         return {task: mean(shares) for task, shares in by_task.items()}
 
     def _row(self, model: str, scores: dict[tuple[str, str], dict[int, float]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from transformers import (
     pipeline,
 )
 
+import manticore as mc
 from manticore import (
     ManticoreForCausalLM,
     ManticoreForSequenceClassification,
@@ -224,6 +225,54 @@ def test_peft_keeps_its_score(component: Component, tmp_path: Path) -> None:
     assert torch.equal(again(input_ids=ids).logits, adapted(input_ids=ids).logits)
 
 
+def test_many_labels_at_once_count_as_told(component: Component) -> None:
+    classifier, ids = _classifier(component), _ids(4, LENGTH)
+    classifier.config.problem_type = "multi_label_classification"
+    labels = torch.eye(4, 3, device=DEVICE)
+    parts = [
+        classifier(ids[part], labels=labels[part], num_items_in_batch=12).loss
+        for part in (slice(0, 1), slice(1, 4))
+    ]
+    torch.testing.assert_close(sum(parts), classifier(ids, labels=labels).loss, **TOLERANCE)
+    # Another kind of labels is known by them again.
+    fresh = ManticoreForSequenceClassification.from_hybrid(classifier, 1)
+    assert fresh(ids, labels=torch.rand(4, device=DEVICE)).loss.isfinite()
+
+
+@torch.no_grad()
+def test_a_token_for_padding_that_is_also_text_is_read(component: Component) -> None:
+    classifier, ids = _classifier(component, pooling="mean"), _ids()
+    whole = classifier(ids).logits
+    classifier.config.pad_token_id = int(ids[0, 3])
+    ids[:, -1] = (classifier.config.pad_token_id + 1) % VOCAB_SIZE
+    mask = torch.ones_like(ids)
+    torch.testing.assert_close(classifier(ids).logits, classifier(ids, mask).logits, **TOLERANCE)
+    assert not torch.allclose(whole, classifier(ids).logits)
+
+
+@torch.no_grad()
+def test_the_mean_of_many_states_fits_into_half_precision(component: Component) -> None:
+    classifier = _classifier(component, pooling="mean")
+    states = torch.full((1, 2048, 4), 60.0, dtype=torch.float16, device=DEVICE)
+    mask = torch.ones(1, 2048, dtype=torch.long, device=DEVICE)
+    assert torch.equal(classifier._pool(states, mask), states[:, 0])
+
+
+@torch.no_grad()
+def test_a_norm_that_was_trained_stays(component: Component, tmp_path: Path) -> None:
+    hybrid = _with_head(component, "new").to(torch.bfloat16)
+    hybrid.new_norm.weight.fill_(3)
+    made = ManticoreForSequenceClassification.from_hybrid(hybrid, LABELS)
+    assert (made.new_norm.weight == 3).all()
+    assert {made.new_norm.weight.dtype, *(p.dtype for p in made.score.parameters())} == {
+        torch.bfloat16
+    }
+    # What writes needs its head: none starts at random without a word.
+    made.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"lacks new_head"):
+        ManticoreForCausalLM.from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -231,12 +280,16 @@ def test_peft_keeps_its_score(component: Component, tmp_path: Path) -> None:
         ({"input_ids": (2, 0)}, "There is no token"),
         ({"input_ids": (1, 65), "family": "gpt_neo"}, "too long"),
         ({"input_ids": (2, LENGTH), "use_cache": True}, "keeps no cache"),
+        ({"input_ids": (2, LENGTH), "attention_mask": (2, 5)}, r"mask \(2, 5\) does not fit"),
+        ({"input_ids": (2, 2, LENGTH), "pairs": True, "attention_mask": (2, 5)}, "does not fit"),
     ],
 )
 def test_bad_input_says_what_to_do(component: Component, given: dict, says: str) -> None:
     given = dict(given)
     family, pairs = given.pop("family", "mamba"), given.pop("pairs", False)
     classifier = _classifier(component, family, pairs=pairs)
+    if "attention_mask" in given:
+        given["attention_mask"] = torch.ones(given["attention_mask"], device=DEVICE)
     with pytest.raises(ValueError, match=says):
         classifier(input_ids=_ids(*given.pop("input_ids")), **given)
 
@@ -247,6 +300,12 @@ def test_what_cannot_classify_is_refused(component: Component) -> None:
         make(_with_head(component, "reconstruction"), 2)
     with pytest.raises(ValueError, match="two or more"):
         make(build_pair(component, "mamba"), ["only"])
+    with pytest.raises(ValueError, match="the same name twice"):
+        make(build_pair(component, "mamba"), ["fox", "fox"])
+    with pytest.raises(TypeError, match="is one string"):
+        make(build_pair(component, "mamba"), "fox")
+    with pytest.raises(TypeError, match="classifies, and stages take hybrids that write"):
+        mc.finetune(_classifier(component), None)
     with pytest.raises(ValueError, match="Did you mean 'mean'"):
         make(build_pair(component, "mamba"), 2, pooling="means")
     assert not make(build_pair(component, "mamba"), 2).can_generate()

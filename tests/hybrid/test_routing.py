@@ -168,3 +168,14 @@ def test_embeddings_alone_do_not_say_the_mixture_weights(component: Component) -
     torch.testing.assert_close(
         hybrid(inputs_embeds=embedded, mixture_weights=alpha).logits, hybrid(_ids()).logits
     )
+
+
+@torch.no_grad()
+def test_mixed_probabilities_are_not_rounded_to_a_components_type(component: Component) -> None:
+    folders = [component("gpt_neox"), component("mamba")]
+    hybrid = build_hybrid(folders, 2, projector_init="random", head="mixture")
+    exact = hybrid(_ids()).logits
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = hybrid(_ids()).logits
+    assert logits.dtype == torch.float32
+    assert (logits.log_softmax(-1) - exact.log_softmax(-1)).abs().max() < 0.1

@@ -1,8 +1,8 @@
 """Two documents, each read on its own, byte by byte: do they belong together?
 
 As published, whether one paper cites the other (the ACL Anthology Network). The stand-in shows a
-story without its end, and the questions and answers of a story: of the same one, or of another.
-Stories are told in two languages, so that half of the others give themselves away by theirs.
+story without its end, and the end of a story: of the same one, or of another. Both name who it is
+about. Stories are told in two languages, so that half of the others give themselves away by theirs.
 """
 
 from collections.abc import Iterator
@@ -52,8 +52,9 @@ def _from_papers(setting: ByteRetrieval, draw: Draw) -> Arrays:
         delimiter="\t",
         column_names=["label", "id1", "id2", "text1", "text2"],
         quoting=3,  # a quotation mark is a character like any other
+        keep_default_na=False,  # and "NA" a text
     )
-    is_enough(len(table), draw.n_examples, f"pairs of papers to {draw.part} on")
+    is_enough(len(table), draw, "pairs of papers")
     rows = table.select(draw.rng.permutation(len(table))[: draw.n_examples])
     pairs = [
         byte_rows([text.encode() for text in rows[column]], setting.length)
@@ -63,25 +64,25 @@ def _from_papers(setting: ByteRetrieval, draw: Draw) -> Arrays:
 
 
 def _from_stories(setting: ByteRetrieval, draw: Draw) -> Arrays:
-    """Half the stories have their own answers, the others those of the next story in their half."""
+    """Half the stories have their own end, the others that of another story among them."""
     stories = list(_told(draw))
     bodies = byte_rows([body for body, _ in stories], setting.length)
-    answers = byte_rows([answer for _, answer in stories], setting.length)
+    ends = byte_rows([end for _, end in stories], setting.length)
     labels = np.arange(draw.n_examples) % 2
     # A story alone has no other: it keeps its own.
     others = np.flatnonzero(labels == 0)
     labels = labels if len(others) > 1 else np.ones_like(labels)
-    answers[others] = answers[np.roll(others, 1)]
+    ends[others] = ends[np.roll(others, 1)]
     order = draw.rng.permutation(draw.n_examples)
-    return np.stack([bodies, answers], axis=1)[order], labels[order]
+    return np.stack([bodies, ends], axis=1)[order], labels[order]
 
 
 def _told(draw: Draw) -> Iterator[tuple[bytes, bytes]]:
-    """Stories without their ends, and their questions with the answers."""
+    """Stories without their ends, and their ends."""
     seed = int(draw.rng.integers(2**31))
     for story in generate_stories("mixed", n_stories=draw.n_examples, seed=seed, stream=draw.part):
-        body, _, answers = story.rpartition("\n\n")
-        yield body.encode(), answers.encode()
+        body, end, answers = story.rsplit("\n\n", 2)
+        yield body.encode(), f"{end}\n{answers}".encode()
 
 
 TASK = Task(
@@ -90,11 +91,14 @@ TASK = Task(
     labels=lambda setting: ("apart", "together"),
     pairs=True,
     quick={
-        "length": 64,
+        "length": 96,
         "train_examples": 9_600,
         "valid_examples": 500,
         "test_examples": 1_000,
     },
     paper={"data": "published"},
-    regimes={"paper": {"width": 128, "n_blocks": 4}},
+    regimes={
+        "quick": {"least_steps": 250, "most_steps": 250},
+        "paper": {"width": 128, "n_blocks": 4},
+    },
 )

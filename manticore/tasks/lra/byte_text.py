@@ -5,6 +5,7 @@ Their authors, words and habits differ; no module is in two parts of the data.
 """
 
 import functools
+import platform
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,10 @@ _PARTS: tuple[Part, ...] = ("train", "valid", "train", "test", "train")
 """Parts that the modules of a package fall to in turn, in the order of their hashes."""
 
 
+def _edition() -> str:
+    return ".".join(platform.python_version_tuple()[:2])
+
+
 class ByteText(BorrowedSetting, frozen=True):
     """Setting of text classification."""
 
@@ -33,6 +38,8 @@ class ByteText(BorrowedSetting, frozen=True):
     train_examples: PositiveInt = 22_500
     valid_examples: PositiveInt = 2_500
     test_examples: PositiveInt = 25_000
+    edition: str = Field(default_factory=_edition)
+    """Version of the Python whose standard library the stand-in shows."""
 
 
 def _generate(setting: ByteText, draw: Draw) -> Arrays:
@@ -66,7 +73,7 @@ def _from_reviews(setting: ByteText, draw: Draw) -> Arrays:
     if draw.part != "test":
         held_out = max(1, len(order) // 10)
         order = order[:held_out] if draw.part == "valid" else order[held_out:]
-    is_enough(len(order), draw.n_examples, f"reviews to {draw.part} on")
+    is_enough(len(order), draw, "reviews")
     rows = table.select(draw.rng.permutation(order)[: draw.n_examples])
     texts = [text.encode() for text in rows["text"]]
     return byte_rows(texts, setting.length), np.array(rows["label"], np.int64)
@@ -74,6 +81,11 @@ def _from_reviews(setting: ByteText, draw: Draw) -> Arrays:
 
 def _from_code(setting: ByteText, draw: Draw) -> Arrays:
     """Windows of modules: each package as often, a module as often as it is long."""
+    if setting.edition != _edition():
+        raise ValueError(
+            f"The setting shows the standard library of Python {setting.edition}, and this is "
+            f"Python {_edition()}: leave edition out, or run that Python."
+        )
     labels = draw.rng.permutation(np.arange(draw.n_examples) % len(PACKAGES))
     code = _code(draw.part)
     windows = []
@@ -109,7 +121,6 @@ TASK = Task(
     },
     paper={"data": "published"},
     regimes={
-        "quick": {"most_steps": 400},
         "paper": {"width": 256, "n_blocks": 4, "least_steps": 20_000},
     },
 )

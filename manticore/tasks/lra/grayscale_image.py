@@ -5,9 +5,9 @@ repeated to fill larger images.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isqrt
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import Field, PositiveInt, model_validator
@@ -20,7 +20,7 @@ from manticore.tasks.task import Task
 
 HUB = "uoft-cs/cifar10"
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-DIGIT_SIDE = 8
+PHOTO_SIDE, DIGIT_SIDE = 32, 8
 _GRAYS = 16
 _HELD_OUT = 300
 """Digits to choose by, and as many to test on."""
@@ -35,15 +35,21 @@ class GrayscaleImage(BorrowedSetting, frozen=True):
     train_examples: PositiveInt = 45_000
     valid_examples: PositiveInt = 5_000
     test_examples: PositiveInt = 10_000
+    in_stand_in: ClassVar[Mapping[str, int]] = {
+        "train_examples": 1_197,
+        "valid_examples": _HELD_OUT,
+        "test_examples": _HELD_OUT,
+    }
 
     @model_validator(mode="after")
     def _is_a_square(self) -> Self:
-        """Images have as many rows as columns, and digits can be enlarged to them."""
+        """Images have as many rows as columns, and are drawn smaller or larger by whole pixels."""
         side = isqrt(self.length)
-        fits = side % DIGIT_SIDE == 0 if self.data == STAND_IN else side == 32
+        fits = side % DIGIT_SIDE == 0 if self.data == STAND_IN else PHOTO_SIDE % side == 0
         if side * side != self.length or not fits:
-            sizes = "64, 256 or 1024" if self.data == STAND_IN else "1024"
-            raise ValueError(f"length={self.length} is no size of these images: give {sizes}.")
+            raise ValueError(
+                f"length={self.length} is not a size of these images: give 64, 256 or 1024."
+            )
         return self
 
 
@@ -58,23 +64,27 @@ def _labels(setting: GrayscaleImage) -> Sequence[str]:
 
 
 def _from_photos(setting: GrayscaleImage, draw: Draw) -> Arrays:
+    require("Reading images", "PIL")
     columns = {"img": "the image", "label": "0 to 9"}
     table = published(setting.data, HUB, "test" if draw.part == "test" else "train", columns)
     order = np.arange(len(table))
     if draw.part != "test":
         held_out = max(1, len(order) // 10)
         order = order[-held_out:] if draw.part == "valid" else order[:-held_out]
-    is_enough(len(order), draw.n_examples, f"images to {draw.part} on")
+    is_enough(len(order), draw, "images")
     rows = table.select(draw.rng.permutation(order)[: draw.n_examples])
-    pixels = np.stack([np.asarray(image.convert("L"), np.int16) for image in rows["img"]])
-    return pixels.reshape(len(pixels), -1), np.array(rows["label"], np.int64)
+    pixels = np.stack([np.asarray(image.convert("L"), np.float32) for image in rows["img"]])
+    side = isqrt(setting.length)
+    smaller = pixels.reshape(len(pixels), side, PHOTO_SIDE // side, side, PHOTO_SIDE // side)
+    grays = smaller.mean(axis=(2, 4)).round().astype(np.int16)
+    return grays.reshape(len(grays), -1), np.array(rows["label"], np.int64)
 
 
 def _from_digits(setting: GrayscaleImage, draw: Draw) -> Arrays:
     images, labels = _digits()
     first = {"train": 2 * _HELD_OUT, "valid": _HELD_OUT, "test": 0}[draw.part]
     last = len(images) if draw.part == "train" else first + _HELD_OUT
-    is_enough(last - first, draw.n_examples, f"digits to {draw.part} on")
+    is_enough(last - first, draw, "digits")
     chosen = first + draw.rng.permutation(last - first)[: draw.n_examples]
     larger = isqrt(setting.length) // DIGIT_SIDE
     pixels = images[chosen].repeat(larger, axis=1).repeat(larger, axis=2)

@@ -3,7 +3,7 @@
 A nested expression such as `[MAX 4 [MED 2 9 1 ] 0 ]` is worked out to a digit. Trees are drawn as
 published: a node is an operator with probability 1/4, of 2 to 10 arguments, and at most 10 deep;
 those are kept whose length lies between the bounds. Here they grow level by level, thousands at a
-time.
+time; an expression decides by itself to which part of the data it belongs.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field, PositiveInt, model_validator
 
-from manticore.tasks.drawing import IGNORED, Arrays, Draw
+from manticore.tasks.drawing import IGNORED, Arrays, Draw, Part
 from manticore.tasks.lra.settings import LongRangeSetting
 from manticore.tasks.task import Task
 
@@ -22,7 +22,11 @@ CLOSE = DIGITS + len(OPERATORS)
 OPERATOR_SHARE = 0.25
 _TREES = 2_000
 """Trees that grow at a time."""
-_HOPELESS = 200
+_SHARES = 10
+"""One of so many expressions is kept to choose by, and one to test on."""
+_MIXER = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, and its bits look random."""
+_HOPELESS = 400
 """Rounds without an expression of the wanted length after which there is none."""
 
 
@@ -80,6 +84,7 @@ def _generate(setting: ListOps, draw: Draw) -> Arrays:
         levels = _grow(setting, draw.rng)
         lengths = _lengths(levels)
         good = (lengths[0] > setting.longer_than) & (lengths[0] < setting.length)
+        good &= _falls_to(draw.part, levels)
         idle = 0 if good.any() else idle + 1
         if idle == _HOPELESS:
             raise ValueError(
@@ -112,6 +117,22 @@ def _grow(setting: ListOps, rng: np.random.Generator) -> list[Level]:
             symbol[branching] = DIGITS + operators
         levels.append(Level(above.tree[parent], parent, symbol))
     return levels
+
+
+def _falls_to(part: Part, levels: list[Level]) -> np.ndarray:
+    """Which trees belong to a part of the data, (n,), so that none is in two.
+
+    What their nodes add up to decides, each weighted by its depth, place and symbol.
+    """
+    total = np.zeros(len(levels[0].tree), np.uint64)
+    for depth, level in enumerate(levels):
+        count = np.bincount(level.tree, minlength=len(total))
+        place = np.arange(len(level.tree)) - (np.cumsum(count) - count)[level.tree]
+        mixed = (place * 31 + level.symbol + 1).astype(np.uint64) * _MIXER
+        mixed = (mixed ^ (mixed >> np.uint64(29))) * (_MIXER + np.uint64(2 * depth))
+        np.add.at(total, level.tree, mixed)
+    share = (total >> np.uint64(33)) % np.uint64(_SHARES)
+    return {"valid": share == 0, "test": share == 1, "train": share > 1}[part]
 
 
 def _lengths(levels: list[Level]) -> list[np.ndarray]:
@@ -182,5 +203,8 @@ TASK = Task(
         "test_examples": 1_000,
     },
     paper={},
-    regimes={"quick": {"most_steps": 400}, "paper": {"width": 512, "n_blocks": 6}},
+    regimes={
+        "quick": {"least_steps": 400, "most_steps": 400},
+        "paper": {"width": 512, "n_blocks": 6},
+    },
 )

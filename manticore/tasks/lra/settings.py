@@ -1,8 +1,12 @@
 """What the settings of long-range tasks have in common."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import PositiveInt
 
 from manticore.config.setting import Setting
+from manticore.tasks.drawing import Draw
 
 BYTES = 256
 STAND_IN = "stand-in"
@@ -22,21 +26,26 @@ class BorrowedSetting(LongRangeSetting, frozen=True):
     data: str = STAND_IN
     """Where examples come from: `stand-in` (ships with packages, or is generated), `published` (the
     data set on the hub), or a folder with the published data."""
+    in_stand_in: ClassVar[Mapping[str, int]] = {}
+    """Most examples of each part that the stand-in has, by the options' names."""
 
 
-def is_enough(found: int, wanted: int, what: str) -> None:
+_FOR = {"train": "train on", "valid": "choose by", "test": "test on"}
+
+
+def is_enough(found: int, draw: Draw, what: str) -> None:
     """Check that there are examples enough.
 
     Args:
         found: Number of examples that there are.
-        wanted: Number asked for.
+        draw: What is asked for.
         what: What they are, for the message.
 
     Raises:
         ValueError: There are too few.
     """
-    if found < wanted:
+    if found < draw.n_examples:
         raise ValueError(
-            f"There are {found} {what}, fewer than the {wanted} asked for: set fewer "
-            "train_examples, valid_examples or test_examples."
+            f"There are {found} {what} to {_FOR[draw.part]}, fewer than the {draw.n_examples} "
+            f"asked for: set fewer {draw.part}_examples, or most_examples (--examples) for a suite."
         )

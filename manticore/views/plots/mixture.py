@@ -272,7 +272,8 @@ def _name_tasks(figure: go.Figure, stretches: Sequence[Stretch]) -> None:
     """Put a line where a task begins, and its name under it in place of the steps."""
     if not stretches[0].label:
         return
-    panels = dict.fromkeys((trace.xaxis or "x", trace.yaxis or "y") for trace in figure.data)
+    traces: Any = figure.data
+    panels = dict.fromkeys((trace.xaxis or "x", trace.yaxis or "y") for trace in traces)
     for stretch in stretches[1:]:
         for x, y in panels:
             at = {"x0": stretch.steps[0], "x1": stretch.steps[0], "xref": x}
