@@ -14,7 +14,7 @@ score_k([x, y, x * y, x - y]).
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Self, cast, get_args
 
 import torch
 from torch import nn
@@ -27,45 +27,9 @@ from manticore.hybrid.body import HybridBody, check_arguments
 from manticore.hybrid.configuration import ManticoreConfig
 from manticore.hybrid.heads import mixed_logits, mixed_probabilities
 from manticore.hybrid.mixture import PassWeights
+from manticore.hybrid.scoring import Pooling, ScoreHead, ends_padded, pool, without_pads
 from manticore.hybrid.weighted_sum import Term
 from manticore.names import choose
-
-Pooling = Literal["last", "mean"]
-
-
-class ScoreHead(nn.Module):
-    """A score for each component: logits of the labels from its pooled states.
-
-    Args:
-        widths: Width of each component's normalized states.
-        n_labels: L, the number of labels.
-        pairs: Whether the states are those of pairs, which take two layers.
-    """
-
-    def __init__(self, widths: Sequence[int], n_labels: int, pairs: bool) -> None:
-        super().__init__()
-        self.pairs = pairs
-        self.each = nn.ModuleList([self._score(width, n_labels) for width in widths])
-
-    def _score(self, width: int, n_labels: int) -> nn.Module:
-        if not self.pairs:
-            return nn.Linear(width, n_labels, bias=False)
-        return nn.Sequential(
-            nn.Linear(4 * width, width), nn.GELU(), nn.Linear(width, n_labels, bias=False)
-        )
-
-    def forward(self, k: int, pooled: torch.Tensor) -> torch.Tensor:
-        """Logits (B, L) of component k.
-
-        Args:
-            k: Index of the component.
-            pooled: (B, d) pooled states, or (2 B, d) those of the pairs, whose parts alternate.
-        """
-        score = self.each[k]
-        if self.pairs:
-            x, y = pooled[0::2], pooled[1::2]
-            pooled = torch.cat([x, y, x * y, x - y], dim=-1)
-        return score(pooled.to(next(score.parameters()).dtype))
 
 
 class ManticoreForSequenceClassification(HybridBody):
@@ -214,8 +178,8 @@ class ManticoreForSequenceClassification(HybridBody):
             )
         padded_like = attention_mask
         if attention_mask is None:
-            padded_like = _without_pads(input_ids, self.config.pad_token_id)
-        elif _ends_padded(attention_mask):
+            padded_like = without_pads(input_ids, self.config.pad_token_id)
+        elif ends_padded(attention_mask):
             # What follows a token does not change it, so that blocks need not know of it.
             attention_mask = None
         prepared = self._prepare(
@@ -258,34 +222,19 @@ class ManticoreForSequenceClassification(HybridBody):
         """(B, L) from h[N], (B, T, D), of the real tokens."""
         if self.config.head == "new":
             normed = self.new_norm(hidden_states.to(self.new_norm.weight.dtype))
-            return self.score(0, self._pool(normed, mask))
+            return self.score(0, pool(normed, mask, self.config.pooling))
         last = blocks.n_blocks - 1
         terms: list[Term] = []
         for k in weights.live(last):
             normed = blocks.normalized(k, hidden_states)
             weight = weights.weight(last, k)
             if weights.is_routed:
-                weight = self._pool(weight, mask)
+                weight = pool(weight, mask, self.config.pooling)
                 if self.config.pairs:
                     weight = (weight[0::2] + weight[1::2]) / 2
-            terms.append((self.score(k, self._pool(normed, mask)), weight))
+            terms.append((self.score(k, pool(normed, mask, self.config.pooling)), weight))
         mix = mixed_probabilities if self.config.head == "mixture" else mixed_logits
         return mix(terms, hidden_states.dtype)
-
-    def _pool(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """(B, d) of (B, T, d): the last real token, or the mean of all real ones."""
-        if self.config.pooling == "mean":
-            if mask is None:
-                return states.mean(dim=1)
-            # A sum of many states is more than half precision holds.
-            real = mask[..., None].float()
-            mean = (states * real).sum(dim=1) / real.sum(dim=1).clamp_min(1)
-            return mean.to(states.dtype)
-        if mask is None:
-            return states[:, -1]
-        places = torch.arange(states.shape[1], device=states.device)
-        last = (places * (mask != 0)).argmax(dim=1)
-        return states[torch.arange(len(states), device=states.device), last]
 
 
 def _check_pairs(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> None:
@@ -301,22 +250,6 @@ def _check_pairs(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | N
 def _in_a_row(tensor: torch.Tensor | None) -> torch.Tensor | None:
     """(2 B, T) of pairs (B, 2, T), whose parts alternate; None of None."""
     return None if tensor is None else tensor.flatten(0, 1)
-
-
-def _ends_padded(mask: torch.Tensor) -> bool:
-    """Whether all padding of a (B, T) mask comes after a sequence's tokens."""
-    return bool((mask[:, 1:] <= mask[:, :-1]).all() and mask[:, 0].all())
-
-
-def _without_pads(input_ids: torch.Tensor | None, pad_token_id: int | None) -> torch.Tensor | None:
-    """(B, T) mask without the padding at the end; None where nothing can tell.
-
-    The same token earlier may be an end of text, which a sequence can begin with.
-    """
-    if input_ids is None or pad_token_id is None:
-        return None
-    real = (input_ids != pad_token_id).long()
-    return real.flip(1).cummax(dim=1).values.flip(1)
 
 
 AutoModelForSequenceClassification.register(ManticoreConfig, ManticoreForSequenceClassification)
