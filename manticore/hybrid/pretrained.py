@@ -282,7 +282,7 @@ def _check_complete(source: object, report: dict[str, Any], lenient: bool) -> No
         raise ValueError(
             f"The hybrid in '{source}' does not fit its config.json: it {', and '.join(wrong)}. It "
             "was cut short or changed after it was saved: save or copy it again. If another shape "
-            "was asked for, as by num_labels, pass ignore_mismatched_sizes=True to start it afresh."
+            "is wanted, as with num_labels, pass ignore_mismatched_sizes=True to start it afresh."
         )
 
 

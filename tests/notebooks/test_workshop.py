@@ -60,8 +60,10 @@ SETUP = f"""
 import os, sys, torch
 sys.path.insert(0, {str(ROOT)!r})
 sys.modules["__main__"].__spec__ = None  # which multiprocessing asks for, and %reset takes away
+from manticore.hybrid import build
 from manticore.runs import launch
 from tests import forked
+build.ALIGNMENT_TOKENS = 1024  # a quarter: as true, and sooner fitted
 launch.start_process = launch.start_fresh_process = forked.start_process
 torch.set_num_threads(1)
 """

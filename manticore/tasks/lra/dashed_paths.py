@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 BENDS = 37
-"""Angles that are tried for each dash that goes on from another."""
+"""Angles that are tried for each dash that continues a path."""
 STARTS = 12
 """Places that are tried for the first dash of a path."""
 RETRIES = 4
@@ -102,7 +102,7 @@ def _begin(rng, drawn, index, y, x, side, dash, margin):  # noqa: ANN001, ANN202
 
 @njit
 def _extend(rng, drawn, index, side, dash, margin, continuity):  # noqa: ANN001, ANN202
-    """Draw a dash that goes on from the one before it; False where none fits."""
+    """Draw a dash that continues from the one before it; False where none fits."""
     y0, x0, y1, x1 = drawn[index - 1]
     heading = np.arctan2(y1 - y0, x1 - x0)
     tried = np.empty((BENDS, 4))

@@ -23,7 +23,7 @@ OPERATOR_SHARE = 0.25
 _TREES = 2_000
 """Trees that grow at a time."""
 _SHARES = 10
-"""One of so many expressions is kept to choose by, and one to test on."""
+"""Of this many expressions, one is kept to choose by and one to test on."""
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
 """Odd, and its bits look random."""
 _HOPELESS = 400

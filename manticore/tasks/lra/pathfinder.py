@@ -138,7 +138,7 @@ def draw_paths(setting: Pathfinder, rng: np.random.Generator) -> Drawing:
         rng: Random numbers.
 
     Raises:
-        ValueError: Two paths of so many dashes hardly ever fit.
+        ValueError: Two paths with this number of dashes hardly ever fit.
     """
     pen, dashes = setting.pen, setting.dashes
     short = max(1, dashes // 3)

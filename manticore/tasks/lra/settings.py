@@ -38,7 +38,7 @@ def is_enough(found: int, draw: Draw, what: str) -> None:
 
     Args:
         found: Number of examples that there are.
-        draw: What is asked for.
+        draw: The data set to generate.
         what: What they are, for the message.
 
     Raises:
@@ -47,5 +47,5 @@ def is_enough(found: int, draw: Draw, what: str) -> None:
     if found < draw.n_examples:
         raise ValueError(
             f"There are {found} {what} to {_FOR[draw.part]}, fewer than the {draw.n_examples} "
-            f"asked for: set fewer {draw.part}_examples, or most_examples (--examples) for a suite."
+            f"wanted: set fewer {draw.part}_examples, or most_examples (--examples) for a suite."
         )
