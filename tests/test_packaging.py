@@ -32,9 +32,11 @@ PACKAGED = ("app", "assets", "manticore", "notebooks")
 SOURCES = ("LICENSE", "README.md", *PACKAGED, "pyproject.toml", "setup.py")
 PART_OF = {
     "IPython": "jupyterlab",
+    "PIL": "pillow",
     "llvmlite": "numba",
     "pydantic_core": "pydantic",
     "ruamel": "ruamel.yaml",
+    "sklearn": "scikit_learn",
     "typing_extensions": "pydantic",
 }
 """What is imported under another name than that of the package that brings it."""
