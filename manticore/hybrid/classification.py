@@ -25,7 +25,7 @@ from typing_extensions import override
 from manticore.hybrid.blocks import HybridBlocks
 from manticore.hybrid.body import HybridBody, check_arguments
 from manticore.hybrid.configuration import ManticoreConfig
-from manticore.hybrid.heads import mixed_logits, mixed_probabilities
+from manticore.hybrid.heads import mixed_heads
 from manticore.hybrid.mixture import PassWeights
 from manticore.hybrid.scoring import Pooling, ScoreHead, ends_padded, pool, without_pads
 from manticore.hybrid.weighted_sum import Term
@@ -233,8 +233,7 @@ class ManticoreForSequenceClassification(HybridBody):
                 if self.config.pairs:
                     weight = (weight[0::2] + weight[1::2]) / 2
             terms.append((self.score(k, pool(normed, mask, self.config.pooling)), weight))
-        mix = mixed_probabilities if self.config.head == "mixture" else mixed_logits
-        return mix(terms, hidden_states.dtype)
+        return mixed_heads(terms, self.config.head, hidden_states.dtype)
 
 
 def _check_pairs(input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> None:

@@ -11,26 +11,25 @@ _TINY = torch.finfo(torch.float32).tiny
 """Stands for a weight of zero, whose logarithm has no gradient."""
 
 
-def mixed_logits(terms: Sequence[Term], dtype: torch.dtype) -> torch.Tensor:
-    """(..., V), the mixed logits of the components' own heads.
+def mixed_heads(terms: Sequence[Term], head: str, dtype: torch.dtype) -> torch.Tensor:
+    """(..., V), what the components' own heads give together.
 
     Args:
         terms: (..., V) logits of each component that takes part, with its mixture weight.
-        dtype: Type that a mixture of probabilities has; logits keep theirs.
+        head: "mixture" mixes probabilities, any other logits.
+        dtype: Type of the hidden states, which a mixture of probabilities has too.
     """
+    if head == "mixture":
+        return _mixed_probabilities(terms, dtype)
     return weighted_sum(list(terms))
 
 
-def mixed_probabilities(terms: Sequence[Term], dtype: torch.dtype) -> torch.Tensor:
+def _mixed_probabilities(terms: Sequence[Term], dtype: torch.dtype) -> torch.Tensor:
     """(..., V), logits of the mixture of the components' own probabilities.
 
         log sum_k alpha[B, k] * softmax(logits_k) + sum_k alpha[B, k] * logsumexp(logits_k)
 
     The second term changes no probability; with it, a component of weight one keeps its logits.
-
-    Args:
-        terms: (..., V) logits of each component that takes part, with its mixture weight.
-        dtype: Type of the result, where it is a mixture.
     """
     if len(terms) == 1:
         return terms[0][0]

@@ -11,7 +11,7 @@ from manticore.hybrid.body import HybridBody, check_arguments
 from manticore.hybrid.cache import HybridCache, own_cache
 from manticore.hybrid.configuration import ManticoreConfig
 from manticore.hybrid.generating import HybridGenerationMixin
-from manticore.hybrid.heads import mixed_logits, mixed_probabilities
+from manticore.hybrid.heads import mixed_heads
 from manticore.hybrid.mixture import PassWeights
 from manticore.hybrid.reconstruction import ReconstructionDecoder
 from manticore.hybrid.showing import ShownHybrid
@@ -143,12 +143,11 @@ class ManticoreForCausalLM(ShownHybrid, HybridBody, HybridGenerationMixin):
         if self.config.head == "new":
             return self.new_head(self.new_norm(hidden_states.to(self.new_norm.weight.dtype)))
         last, vocabulary = blocks.n_blocks - 1, self.config.vocab_size
-        mix = mixed_probabilities if self.config.head == "mixture" else mixed_logits
         terms = [
             (blocks.own_logits(k, hidden_states, vocabulary), weights.weight(last, k))
             for k in weights.live(last)
         ]
-        return mix(terms, hidden_states.dtype)
+        return mixed_heads(terms, self.config.head, hidden_states.dtype)
 
     def _reconstruct(
         self, hidden_states: torch.Tensor, n_past: int, attention_mask: torch.Tensor | None
