@@ -141,6 +141,10 @@ PROJECTORS: Registry[Entry] = Registry(
             home="manticore.hybrid.projectors:MLPProjector",
             about="Two layers around a nonlinearity.",
         ),
+        "low-rank": Entry(
+            home="manticore.hybrid.projectors:LowRankProjector",
+            about="Pads or truncates, and corrects through 32 channels.",
+        ),
     },
 )
 

@@ -136,7 +136,7 @@ def manticore(*arguments):
         ("search", "Gumbel-softmax. Used by dash, toy."),
         ("program", "sweep, fixed or toy."),
         ("program", "memorization or toy."),
-        ("search", "linear, identity, mlp or toy."),
+        ("search", "linear, identity, mlp, low-rank or toy."),
         ("search", "tensorboard, trackio, wandb or toy."),
     ],
 )

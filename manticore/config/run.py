@@ -17,6 +17,8 @@ from manticore.paths import absolute
 
 MAX_COMPONENTS = 4
 """Largest number of components of a hybrid."""
+LOW_RANK = 32
+"""Channels of the correction that a projector of low rank makes."""
 ProjectorInit = Literal["aligned", "identity", "random"]
 
 

@@ -52,7 +52,7 @@ def build_hybrid(
         components: One to four of: `zoo:NAME`, a folder, a hub id, or a loaded `Component`, which
             is copied and stays as it is.
         n_blocks: Blocks B per component; the depth of the shallowest component if not given.
-        projector: Kind of projector: `linear`, `identity` or `mlp`.
+        projector: Kind of projector: `linear`, `identity`, `mlp` or `low-rank`.
         projector_init: `aligned` (closed form, on text), `identity` or `random`.
         head: `mixed` (the logits of the components' own heads, mixed), `mixture` (their
             probabilities, mixed) or `new`.

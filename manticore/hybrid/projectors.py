@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from manticore.config.run import LOW_RANK
 from manticore.names import PROJECTORS
 
 
@@ -162,6 +163,54 @@ class MLPProjector(Projector):
         weight, bias = affine(features, left, strength)
         self.down.weight.copy_(weight.T / (1 - gate))
         self.down.bias.copy_(bias / (1 - gate))
+
+
+class LowRankProjector(Projector):
+    """What is padded or cut, plus a correction through few channels.
+
+    Attributes:
+        rank: Channels of the correction, `LOW_RANK` or the smaller width.
+    """
+
+    def __init__(self, d_in: int, d_out: int) -> None:
+        super().__init__(d_in, d_out)
+        self.rank = min(LOW_RANK, d_in, d_out)
+        self.passing = nn.Parameter(torch.ones(()))
+        self.down = nn.Linear(d_in, self.rank, bias=False)
+        self.up = nn.Linear(self.rank, d_out)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(..., d_out), the sum of both paths."""
+        hidden_states = hidden_states.to(self.down.weight.dtype)
+        passed = self.passing * resize_width(hidden_states, self.d_out)
+        return passed + self.up(self.down(hidden_states))
+
+    @torch.no_grad()
+    def reset(self, init: str) -> None:
+        """Initialize both paths: at the identity the correction is zero, at random it is all."""
+        nn.init.constant_(self.passing, float(init == "identity"))
+        nn.init.normal_(self.down.weight, std=self.d_in**-0.5)
+        nn.init.normal_(self.up.weight, std=0.0 if init == "identity" else self.rank**-0.5)
+        nn.init.zeros_(self.up.bias)
+
+    @torch.no_grad()
+    def fit(self, inputs: torch.Tensor, wanted: torch.Tensor, gate: float, strength: float) -> None:
+        """Reduced-rank regression: ridge regression, of whose predictions the main axes are kept.
+
+        (Izenman 1975, https://doi.org/10.1016/0047-259X(75)90042-1.)
+        """
+        nn.init.ones_(self.passing)
+        left = (wanted - resize_width(inputs, self.d_out)) / (1 - gate)
+        weight, bias = affine(inputs, left, strength)
+        centered = inputs.double() - inputs.double().mean(dim=0)
+        # Main axes of what is predicted: eigenvectors, in the order of rising eigenvalues.
+        predicted = centered @ weight
+        axes = torch.linalg.eigh(predicted.T @ predicted).eigenvectors[:, -self.rank :]
+        self.down.weight.copy_((weight @ axes).T)
+        self.up.weight.copy_(axes)
+        # What is cut off is centered, so that its mean stays with the bias.
+        mean = inputs.double().mean(dim=0)
+        self.up.bias.copy_(bias + mean @ weight - mean @ weight @ axes @ axes.T)
 
 
 class BlockProjectors(nn.Module):

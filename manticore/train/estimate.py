@@ -26,7 +26,7 @@ from math import ceil, comb
 
 from manticore.components.facts import Facts
 from manticore.config.programming import ProgramConfig
-from manticore.config.run import RunConfig
+from manticore.config.run import LOW_RANK, RunConfig
 from manticore.config.search import SearchConfig
 from manticore.names import STRATEGIES
 
@@ -194,7 +194,10 @@ def _projectors(kind: str, width: int, own: int) -> int:
     linear = 2 * width * own + width + own
     inner = 2 * max(width, own)
     two_layers = 2 * inner * (width + own + 1) + width + own
-    return {"linear": linear, "mlp": linear + two_layers}.get(kind, 0)
+    rank = min(LOW_RANK, width, own)
+    low_rank = 2 * (rank * (width + own) + 1) + width + own
+    known = {"linear": linear, "mlp": linear + two_layers, "low-rank": low_rank}
+    return known.get(kind, 0)
 
 
 def _memory(options: SearchConfig, hybrid: _Hybrid, tokens: int, seq_len: int) -> Memory:

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from manticore import ManticoreForCausalLM, build_hybrid, load_component
 from manticore.components.runner import BlockRunner
+from manticore.names import PROJECTORS
 from tests.tiny import TEXT, make_tokenizer, save_component
 
 Component = Callable[..., str]
@@ -72,7 +73,7 @@ def test_closed_forms_need_no_seed(pair: list[str], projector_init: str) -> None
         assert torch.equal(weight, other.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("projector", ["linear", "mlp"])
+@pytest.mark.parametrize("projector", ["linear", "mlp", "low-rank"])
 @torch.no_grad()
 def test_identity_initialisation_passes_states_on(pair: list[str], projector: str) -> None:
     hybrid = _build(pair, 2, projector=projector, projector_init="identity")
@@ -80,7 +81,7 @@ def test_identity_initialisation_passes_states_on(pair: list[str], projector: st
     torch.testing.assert_close(hybrid(_ids()).logits, plain(_ids()).logits)
 
 
-@pytest.mark.parametrize("projector", ["linear", "mlp", "identity"])
+@pytest.mark.parametrize("projector", list(PROJECTORS))
 @pytest.mark.parametrize("head", ["mixed", "new"])
 @torch.no_grad()
 def test_every_kind_works_and_reloads(

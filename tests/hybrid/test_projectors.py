@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manticore import ManticoreForCausalLM, alignment_error, build_hybrid
+from manticore.config.run import LOW_RANK
 from manticore.hybrid.projectors import (
     BlockProjectors,
     IdentityProjector,
     LinearProjector,
+    LowRankProjector,
     MLPProjector,
     Projector,
     affine,
@@ -108,6 +110,28 @@ def test_mlp_is_never_worse_than_linear_on_what_it_was_fitted_to(gate: float, cu
         assert errors["mlp"] < 0.9 * errors["linear"]
 
 
+@pytest.mark.parametrize("gate", [0.0, 0.4])
+@pytest.mark.parametrize(("d_in", "d_out"), [(40, 48), (48, 40), (5, 4)])
+def test_low_rank_finds_the_best_map_of_its_rank(d_in: int, d_out: int, gate: float) -> None:
+    torch.manual_seed(0)
+    rank = min(LOW_RANK, d_in, d_out)
+    inputs = _random(400, d_in).float() + 3
+    planted = _random(d_in, rank, seed=1).float() @ _random(rank, d_out, seed=2).float()
+    wanted = resize_width(inputs, d_out) + (1 - gate) * (inputs @ planted - 5)
+    projector = LowRankProjector(d_in, d_out)
+    projector.fit(inputs, wanted, gate, 0.0)
+    torch.testing.assert_close(_gated(projector, inputs, d_out, gate), wanted, rtol=1e-3, atol=1e-2)
+    # Of a map of full rank the main axes are left: by Eckart and Young no map of that rank is
+    # closer, and what is left out is what the singular values say.
+    full = _random(d_in, d_out, seed=3).float()
+    wanted = resize_width(inputs, d_out) + (1 - gate) * (inputs @ full)
+    projector.fit(inputs, wanted, gate, 0.0)
+    missed = (_gated(projector, inputs, d_out, gate) - wanted) / (1 - gate)
+    centered = (inputs - inputs.mean(dim=0)).double() @ full.double()
+    left_out = torch.linalg.svdvals(centered)[rank:]
+    torch.testing.assert_close(missed.double().norm(), left_out.norm(), rtol=1e-3, atol=1e-2)
+
+
 @pytest.mark.parametrize("kind", list(PROJECTORS))
 @pytest.mark.parametrize(("d_in", "d_out"), [(3, 5), (5, 3), (4, 4)])
 def test_identity_initialisation_pads_and_cuts(kind: str, d_in: int, d_out: int) -> None:
@@ -123,7 +147,7 @@ def test_identity_initialisation_pads_and_cuts(kind: str, d_in: int, d_out: int)
 
 def test_random_initialisation_keeps_the_size_of_what_passes() -> None:
     torch.manual_seed(0)
-    for kind in (LinearProjector, MLPProjector):
+    for kind in (LinearProjector, MLPProjector, LowRankProjector):
         projector = kind(256, 128)
         projector.reset("random")
         passed = projector(_random(500, 256).float())
@@ -140,7 +164,7 @@ def test_identity_projectors_have_no_weights_and_ignore_fits() -> None:
     assert torch.equal(projector(x), x[:, :4])
 
 
-@pytest.mark.parametrize("kind", ["linear", "mlp"])
+@pytest.mark.parametrize("kind", ["linear", "mlp", "low-rank"])
 def test_block_projectors_map_every_component_in_and_out(kind: str) -> None:
     projectors = BlockProjectors(kind, 6, [4, 6], 3)
     for block in range(3):

@@ -276,7 +276,7 @@ class TestFoldedJoints:
         torch.testing.assert_close(*decode(hybrid=hybrid), **TOLERANCE)
 
     @torch.no_grad()
-    @pytest.mark.parametrize("projector", ["identity", "mlp"])
+    @pytest.mark.parametrize("projector", ["identity", "mlp", "low-rank"])
     def test_projectors_that_are_not_one_affine_map(
         self, component: Component, projector: str
     ) -> None:

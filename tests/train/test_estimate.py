@@ -10,7 +10,7 @@ from manticore import build_hybrid
 from manticore.components.examination import examine
 from manticore.components.facts import Facts
 from manticore.config.run import RunConfig
-from manticore.names import STRATEGIES
+from manticore.names import PROJECTORS, STRATEGIES
 from manticore.train.estimate import START_S, estimate
 from manticore.train.groups import parameter_groups
 
@@ -31,7 +31,7 @@ def _said(**changes: Any) -> Any:
     return estimate(_config(**changes), [SMALL, SMALL])
 
 
-@pytest.mark.parametrize("projector", ["linear", "mlp", "identity"])
+@pytest.mark.parametrize("projector", list(PROJECTORS))
 def test_parameters_are_counted_as_they_are_in_the_hybrid(
     component: Callable[..., str], projector: str
 ) -> None:
