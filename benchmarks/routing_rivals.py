@@ -118,7 +118,9 @@ def best_of_paragraphs(hybrid: ManticoreForCausalLM, input_ids: torch.Tensor) ->
     return own
 
 
-def costs_of_steps(target: Target, routed: ManticoreForCausalLM) -> dict[str, dict[str, float]]:
+def costs_of_steps(
+    target: Target, routed: ManticoreForCausalLM | None
+) -> dict[str, dict[str, float]]:
     """FLOPs and seconds of a training step and of a scoring pass of a batch, by model.
 
     Matrix products are counted, as PyTorch does; the scan, whose operations are elementwise, is
@@ -126,16 +128,18 @@ def costs_of_steps(target: Target, routed: ManticoreForCausalLM) -> dict[str, di
 
     Args:
         target: The text.
-        routed: Routed hybrid, fitted to it.
+        routed: Routed hybrid, fitted to it; None to leave it out.
     """
     sources = dict(zip(target.names, target.components, strict=True))
     models = {name: mc.build_hybrid([source], N_BLOCKS) for name, source in sources.items()}
-    models |= {"static": mc.build_hybrid(list(target.components), N_BLOCKS), "routed": routed}
+    models["static"] = mc.build_hybrid(list(target.components), N_BLOCKS)
+    if routed is not None:
+        models["routed"] = routed
     size, train = target.batch_size, target.data.train
     first = range(0, size * COUNTED_STEPS, size)
     batches = [torch.stack([train[i + j]["input_ids"] for j in range(size)]) for i in first]
     steps = {name: _Step(model, batches) for name, model in models.items()}
-    scores = {f"score {name}": _Step(models[name], batches, learn=False) for name in sources}
+    scores = {f"score {name}": _Step(own, batches, learn=False) for name, own in models.items()}
     both = steps | scores
     seconds = time_side_by_side(both, TIMED_ROUNDS, inner=COUNTED_STEPS)
     counted = {name: step.count() for name, step in both.items()}
