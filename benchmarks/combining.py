@@ -24,7 +24,7 @@ If it is interrupted, the benchmark continues with the trainings that are done.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from statistics import mean, stdev
@@ -233,7 +233,7 @@ def _by_seed(trials: Trials, text: Text, label: str, kind: Kind) -> list[dict[st
 
 def _trained(text: Text, kind: Kind, component_lr: float, rate: float, seed: int) -> dict[str, Any]:
     """Losses of a hybrid that learned with its weights, and what these have become."""
-    hybrid = _built(text, kind, seed)
+    hybrid = _built(text.setting.components, kind, seed)
     # A strategy's name decides nothing here but which options are allowed.
     name = "darts" if kind.learns else "fixed"
     options: dict[str, Any] = {"strategy": name, "steps": STEPS, "batch_size": BATCH_SIZE}
@@ -257,13 +257,12 @@ def _trained(text: Text, kind: Kind, component_lr: float, rate: float, seed: int
     }
 
 
-def _built(text: Text, kind: Kind, seed: int) -> CombinedHybrid:
+def _built(sources: Sequence[str], kind: Kind, seed: int) -> CombinedHybrid:
     """The hybrid with weights of that kind, at their start."""
-    usual = mc.build_hybrid(list(text.setting.components), N_BLOCKS, gate="flat", seed=seed)
+    usual = mc.build_hybrid(list(sources), N_BLOCKS, gate="flat", seed=seed)
     hybrid = CombinedHybrid(usual.config, list(usual.components))
     hybrid.projectors.load_state_dict(usual.projectors.state_dict())
-    K = len(text.setting.components)
-    hybrid.mixture = kind.made((N_BLOCKS, K, hybrid.width if kind.per_channel else 1))
+    hybrid.mixture = kind.made((N_BLOCKS, len(sources), hybrid.width if kind.per_channel else 1))
     return hybrid
 
 
