@@ -159,14 +159,17 @@ def trust(run: Run, data: "TextData") -> "Trust":
         data: The text.
 
     Returns:
-        `agreement`, from -1 to 1, of the run's mixture weights with those that its tasks make when
-        they have their weights in the text; the share of orders of blocks that agree as well
-        `by_chance`; the weight of each task in the text (`skills`), by counting; and the tasks that
-        are `not_counted`, as nothing to count is known for them.
+        `lead`: the mixture weight that the component which is best on the text `alone` has, above
+        its even share; where it is above zero, programmed mixture weights are likely to do better
+        than even ones. Also `agreement`, from -1 to 1, of the run's mixture weights with those that
+        its tasks make when they have their weights in the text; the share of orders of blocks that
+        agree as well `by_chance`; the weight of each task in the text (`skills`), by counting; and
+        the tasks that are `not_counted`, as nothing to count is known for them.
 
     Raises:
         TypeError: `run` or `data` is something else.
         FileNotFoundError: The run is not over.
+        KeyError: A run before it is not there any more.
         ValueError: No programming came before it, or one with a single task, or with none that has
             a weight in the text.
     """
@@ -178,7 +181,8 @@ def trust(run: Run, data: "TextData") -> "Trust":
     programmed = run.programming()
     metrics = programmed.metrics()
     made = metrics["mixture_weights"]
-    return trust_on(metrics["tasks"], made, iter(data.train), data.vocabulary)
+    counted = trust_on(metrics["tasks"], made, iter(data.train), data.vocabulary)
+    return counted.with_components(programmed.hybrid_to_finetune(), data.valid)
 
 
 def finetune(

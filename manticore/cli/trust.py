@@ -1,6 +1,6 @@
 """The command that says how far programmed mixture weights can be trusted."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -16,7 +16,10 @@ from manticore.cli.common import (
     load_described,
     quiet_progress,
 )
-from manticore.views.wording import short_task
+from manticore.views.wording import lead_in_words, short_task
+
+if TYPE_CHECKING:
+    from manticore.programming.trust import Trust
 
 commands = typer.Typer(cls=Explaining)
 
@@ -32,6 +35,8 @@ def trust(run: RunId, data: Text, seq_len: SeqLen = 256, root: Root = None) -> N
     text = load_described(TextConfig(source=data, seq_len=seq_len), programmed.hybrid())
     found = mc.trust(programmed, text)
     console = Console()
+    console.print(_component_table(found))
+    console.print(f"{lead_in_words(found)}\n", highlight=False)
     console.print(_trust_table(programmed.metrics()["tasks"], found.skills))
     if found.not_counted:
         names = ", ".join(map(short_task, found.not_counted))
@@ -42,6 +47,16 @@ def trust(run: RunId, data: Text, seq_len: SeqLen = 256, root: Root = None) -> N
         f"all orders of the blocks {found.by_chance:.0%} agree as well.",
         highlight=False,
     )
+
+
+def _component_table(found: "Trust") -> Table:
+    """What each component can do alone on the text, and how much programming gives it."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("component", "mean mixture weight", "perplexity alone"):
+        table.add_column(column, justify="left" if column == "component" else "right")
+    for name, alone in found.alone.items():
+        table.add_row(name, f"{found.shares[name]:.2f}", f"{alone:,.1f}")
+    return table
 
 
 def _trust_table(tasks: dict[str, Any], weights: dict[str, float]) -> Table:

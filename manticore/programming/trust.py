@@ -1,25 +1,36 @@
 """How far programming should be trusted on a text, before anything is trained on it.
 
-The paper leaves open when mixture weights from MAD tasks suit a target. Two things are cheap to
-know: the weight of each task in the text, by counting (`text_weights`), and which mixture weights
-each task found. Where the tasks that weigh most in the text want other mixture weights than the
-combined ones, those do not suit the text.
+The paper leaves open when mixture weights from MAD tasks suit a target. Of what can be known before
+training, one thing tells it best (`benchmarks.transfer`): whether programming prefers the component
+that is better on the text alone. It costs a look at the text with each component.
+
+Another is cheaper still, and tells less: the weight of each task in the text, by counting
+(`text_weights`), and which mixture weights each task found. Where the tasks that weigh most in the
+text want other mixture weights than the combined ones, those may not suit the text.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations, islice, permutations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from manticore.data.packing import IGNORED
+from manticore.evaluate.losses import perplexity
 from manticore.programming.combining import weighted_mean
 from manticore.programming.text_weights import text_weights
 
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+    from manticore.hybrid import ManticoreForCausalLM
+
 PROFILED = 500
 """Number of sequences of a text in which task weights are counted."""
+MEASURED = 64
+"""Number of held-out sequences that components are measured on."""
 MOST_ORDERS = 5040
 """Number of orders of the blocks that `by_chance` looks at: all of seven blocks."""
 
@@ -35,12 +46,47 @@ class Trust:
         skills: Weight of each task in the text, from 0 to 1 (see `text_weights`).
         not_counted: Tasks of the run that have no weight in any text, as nothing to count is known
             for them.
+        alone: Perplexity of each component alone on the text; empty where it was not measured.
+        shares: Mean mixture weight of each component over the blocks; empty where it was not
+            measured.
     """
 
     agreement: float
     by_chance: float
     skills: dict[str, float]
     not_counted: tuple[str, ...] = ()
+    alone: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def lead(self) -> float | None:
+        """Share of the component that is best alone, above its even share.
+
+        Above zero, programmed mixture weights are likely to be better than even ones; below zero,
+        to be worse. None where it was not measured.
+        """
+        if not self.alone:
+            return None
+        return self.shares[min(self.alone, key=self.alone.__getitem__)] - 1 / len(self.shares)
+
+    def with_components(self, hybrid: "ManticoreForCausalLM", held_out: "Dataset") -> "Trust":
+        """The same, and what the hybrid's components can do alone.
+
+        Args:
+            hybrid: The hybrid at its programmed mixture weights.
+            held_out: Sequences of the text that nothing learns from; the first ones are looked at.
+        """
+        names = hybrid.component_names
+        alone = (
+            perplexity(component, held_out, batch_size=16, max_batches=MEASURED // 16)
+            for component in hybrid.components
+        )
+        shares = hybrid.mixture_weights.mean(dim=0).tolist()
+        return replace(
+            self,
+            alone=dict(zip(names, alone, strict=True)),
+            shares=dict(zip(names, shares, strict=True)),
+        )
 
 
 def trust_on(

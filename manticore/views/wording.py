@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from manticore.store.layout import runs_root
 
 if TYPE_CHECKING:
+    from manticore.programming.trust import Trust
     from manticore.runs.run import Run
 
 STATE_WORDS = {
@@ -44,6 +45,31 @@ FAMILIES = {
     "stablelm": "StableLM",
 }
 """Families as people write them; others as Transformers does."""
+
+
+NEAR_EVEN = 0.02
+"""Mixture weight above or below an even share that says nothing."""
+
+
+def lead_in_words(trust: "Trust") -> str:
+    """Whether programmed mixture weights suit a text, and why.
+
+    Args:
+        trust: With what was measured of the components.
+    """
+    best = min(trust.alone, key=trust.alone.__getitem__)
+    lead = trust.lead or 0.0
+    if lead > NEAR_EVEN:
+        return f"They suit the text: programming prefers {best}, which is best on it alone."
+    if lead < -NEAR_EVEN:
+        return (
+            f"They do not suit the text: {best} is best on it alone, and programming gives it less "
+            "than an even share."
+        )
+    return (
+        f"Little to gain or to lose: programming gives {best}, which is best on the text alone, "
+        "about an even share."
+    )
 
 
 def in_its_folder(run: "Run") -> str:

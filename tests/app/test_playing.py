@@ -167,16 +167,19 @@ def test_next_steps_are_for_a_programmed_hybrid(run: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("agreement", "by_chance", "says"),
-    [(0.9, 0.1, "They suit"), (0.2, 0.2, "badly"), (0.6, 0.6, "Nothing can be told")],
+    ("share", "says"),
+    [(0.7, "They suit the text"), (0.3, "They do not suit"), (0.51, "Little to gain")],
 )
-def test_trust_is_told_in_words_with_its_evidence(
-    agreement: float, by_chance: float, says: str
-) -> None:
-    trust = Trust(agreement, by_chance, {"memorization": 0.3, "compression": 0.1}, ("mine",))
+def test_trust_is_told_in_words_with_its_evidence(share: float, says: str) -> None:
+    skills = {"memorization": 0.3, "compression": 0.1}
+    alone, shares = {"<a>": 12.3, "b": 45.6}, {"<a>": share, "b": 1 - share}
+    trust = Trust(0.9, 0.125, skills, ("mine",), alone, shares)
     told = trust_html(trust, {"memorization": 1.0, "compression": 1.0, "mine": 2.0}, "<a text>")
     assert says in told
-    assert f"{agreement:.2f}" in told
+    assert told.count("&lt;a&gt;") == 2
+    assert f"{share:.0%}" in told
+    assert "12.3" in told
+    assert "0.90" in told
     assert "75%" in told
     assert "not counted" in told
     assert "<a text>" not in told

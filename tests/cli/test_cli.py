@@ -16,6 +16,7 @@ import manticore as mc
 from manticore.cli import app
 from manticore.hybrid import ManticoreForCausalLM
 from manticore.runs import RunError, get_run, runs
+from manticore.views.wording import lead_in_words
 from tests.app.zoo import use_tiny_zoo
 from tests.tiny import TEXT, make_tokenizer, save_component
 
@@ -261,6 +262,15 @@ def test_trust_in_what_was_programmed(at):
     assert told.exit_code == 0, told.output
     text = mc.load_text(at / "text.txt", tokenizer=run.hybrid().tokenizer, seq_len=16, seed=0)
     found = mc.trust(run, text)
+    alone = [mc.perplexity(one, text.valid) for one in run.hybrid().components]
+    assert list(found.alone.values()) == pytest.approx(alone, rel=1e-5)
+    best = alone.index(min(alone))
+    share = run.hybrid().mixture_weights.mean(dim=0)[best].item()
+    assert found.lead == pytest.approx(share - 0.5, abs=1e-6)
+    for name, measured in found.alone.items():
+        row = next(line for line in told.output.splitlines() if line.startswith(name))
+        assert row.split()[1:] == [f"{found.shares[name]:.2f}", f"{measured:,.1f}"]
+    assert lead_in_words(found) in " ".join(told.output.split())
     assert f"Agreement: {found.agreement:.2f} " in told.output
     said = " ".join(told.output.split())
     assert f"Of all orders of the blocks {found.by_chance:.0%} agree as well." in said
