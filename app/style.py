@@ -137,6 +137,8 @@ footer { display: none !important; }
   font-size: 0.85rem; font-variant-numeric: tabular-nums; }
 .trust-table > i { font-style: normal; color: var(--body-text-color-subdued); }
 .trust p { margin: 6px 0; }
+.trust details { margin-top: 8px; }
+.trust-table > :not(:nth-child(3n + 1)) { text-align: right; }
 .skill input[type="number"] { width: 3.1rem; }
 #skills-how p { color: var(--body-text-color-subdued); font-size: 0.9rem; }
 #chat-status:not(:has(.status)):not(:has(.note)) { display: none; }

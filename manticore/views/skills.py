@@ -178,7 +178,7 @@ def trust_html(trust: "Trust", tasks: Mapping[str, float], text: str) -> str:
     )
     return (
         f'<div class="trust"><p><b>{html.escape(lead_in_words(trust))}</b> In 24 of 30 '
-        "trainings on other texts and pairs, this foretold whether programmed mixture weights did "
+        "trainings on ten texts and pairs, this foretold whether programmed mixture weights did "
         "better than even ones. To know, fine-tune and compare the perplexities.</p>"
         '<div class="trust-table"><i>component</i><i>mixture weight</i>'
         f"<i>perplexity alone</i>{of_components}</div>"
