@@ -228,9 +228,10 @@ check(
 # ## Project 4: when does programming transfer?
 #
 # Mixture weights from synthetic tasks are worth about half of a search on the text, or less
-# ([measured](../docs/results/programming.md)), and no number is known that says beforehand when they
-# are worth anything. The package bundles the results of all six tasks for `tales-neox` with
-# `novelas-mamba`; the numbers are the mixture weights of `tales-neox`.
+# ([measured](../docs/results/programming.md)). When they are worth anything is known beforehand to the
+# extent that they [prefer the component that is better alone](../docs/results/transfer.md). The package
+# bundles the results of all six tasks for `tales-neox` with `novelas-mamba`; the numbers are the mixture
+# weights of `tales-neox`.
 
 # %%
 programmed = open_gallery("all-skills")
@@ -256,14 +257,14 @@ rows = programmed.hybrid().mixture_weights
     language: {
         "even": round(perplexity([0.5, 0.5], pair_hybrid, language)),
         "programmed": round(perplexity(rows, pair_hybrid, language)),
-        "trust": round(mc.trust(programmed, texts[language]).agreement, 2),
+        "lead": round(mc.trust(programmed, texts[language]).lead, 2),
     }
     for language in texts
 }
 
 # %% [markdown]
-# Before any training, the programmed mixture weights help with English, do harm to Spanish, and `trust` is
-# high for both.
+# Before any training, the programmed mixture weights help with English and do harm to Spanish. The lead, the
+# share of the better component above an even one, says so.
 #
 # **Next step:** the tasks do not know which language a text is in, so find one that does. A seventh task is one
 # file in `manticore/tasks` and an entry in `manticore/names.py`.
