@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Any
 
 from numba import njit, types
 
@@ -35,7 +36,7 @@ SOURCE = source_digest(resources.files("manticore.ops.cpu"))
 def compiled_kernel(*argument_types: types.Type) -> Callable[[Callable], Callable]:
     """Decorator: compile now, for these argument types, and release the interpreter lock in calls.
 
-    The machine code is kept on disk where Numba finds a folder that it may write to.
+    The machine code is kept, as by `njit_kept`.
 
     Args:
         argument_types: Numba types of the kernel's arguments; it returns nothing.
@@ -44,11 +45,25 @@ def compiled_kernel(*argument_types: types.Type) -> Callable[[Callable], Callabl
 
     def compile_kernel(function: Callable) -> Callable:
         function.__qualname__ += f"_{SOURCE}"
+        return njit_kept(signature, nogil=True)(function)
+
+    return compile_kernel
+
+
+def njit_kept(*arguments: Any, **options: Any) -> Callable[[Callable], Callable]:
+    """Decorator: `numba.njit`, with machine code on disk where Numba may write to a folder.
+
+    Args:
+        arguments: Arguments of `njit`.
+        options: Options of it.
+    """
+
+    def decorate(function: Callable) -> Callable:
         try:
-            return njit(signature, nogil=True, cache=True)(function)
+            return njit(*arguments, cache=True, **options)(function)
         except RuntimeError as error:
             if "cannot cache" not in str(error):
                 raise
-            return njit(signature, nogil=True)(function)
+            return njit(*arguments, **options)(function)
 
-    return compile_kernel
+    return decorate

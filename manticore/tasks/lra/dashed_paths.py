@@ -1,10 +1,14 @@
 """Dashed paths that wind through an image without touching, and how they are drawn.
 
-A dash is a row (y, x, y, x): where it starts and where it ends, in pixels. Compiled by Numba.
+A dash is a row (y, x, y, x): where it starts and where it ends, in pixels. Compiled by Numba,
+which takes seconds: the machine code of what is called from elsewhere is kept on disk. All that it
+is made of is in this file, after whose changes Numba compiles again.
 """
 
 import numpy as np
 from numba import njit
+
+from manticore.ops.cpu.compiled_kernel import njit_kept
 
 BENDS = 37
 """Angles that are tried for each dash that continues a path."""
@@ -16,7 +20,7 @@ FINER = 2
 """Points per pixel and axis from which its gray value is the mean."""
 
 
-@njit
+@njit_kept()
 def draw_paths(
     rng,  # noqa: ANN001, as Numba types it
     side: int,
@@ -143,7 +147,7 @@ def _is_free(drawn, y0, x0, y1, x1, side, margin, before):  # noqa: ANN001, ANN2
     return True
 
 
-@njit
+@njit_kept()
 def ink(lines: np.ndarray, reach: float, side: int) -> np.ndarray:
     """How far each pixel is covered by lines, (side, side), from 0 to 1.
 
