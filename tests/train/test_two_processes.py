@@ -99,7 +99,7 @@ def config(component: Callable[..., str], folder: Path) -> Callable[[str], RunCo
             options |= {"checkpoint_every": 2, "sample_tokens": 3}
         options |= {"eval_batches": 1}
         # The head of gpt_neo is its embedding, and it has no dropout.
-        parts = [component("gpt_neo"), component("mamba", width=24)]
+        parts = [component("gpt_neo", layers=2), component("mamba", width=24, layers=3)]
         return run_config(folder, parts, stage, options, projector_init="random")
 
     return make
@@ -163,7 +163,7 @@ def test_two_processes_program_like_one(component: Callable[..., str], tmp_path:
     tasks = {"memorization": {"vocabulary": 16, "length": 8, "test_examples": 16}}
     tasks["compression"] = {"vocabulary": 4, "length": 4, "train_examples": 64}
     options = {"tasks": list(tasks), "settings": tasks, "steps": STEPS, "batch_size": 4}
-    parts = [component("gpt_neo"), component("mamba", width=24)]
+    parts = [component("gpt_neo", layers=2), component("mamba", width=24, layers=3)]
     config = run_config(tmp_path, parts, "program", options | MOVING, data={})
     one = do_here(start_run(config, root=tmp_path / "1", launch=False))
     two = run_it(config, tmp_path / "2")
