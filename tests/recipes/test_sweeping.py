@@ -51,7 +51,9 @@ def test_without_ray_a_cluster_says_what_to_install(plain, monkeypatch):
 
 def test_a_trial_on_a_cluster(plain):
     cluster_utils = pytest.importorskip("ray.cluster_utils")
-    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    # Its web page, which nobody looks at, is a dozen processes.
+    head = {"num_cpus": 2, "include_dashboard": False}
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
     try:
         found = mc.sweep(plain, seeds=[5], address=cluster.address)
     finally:
