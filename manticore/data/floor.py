@@ -49,7 +49,7 @@ def floor_of_stories(
         pass
     except (OSError, ValueError, TypeError) as error:
         logger.warning("%s is damaged (%s) and written again.", path, error)
-    floor = entropy_per_token(language, tokenizer)
+    floor = entropy_per_token(language, tokenizer, n=SAMPLE)
     temporary = path.with_name(f".{key}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
     with suppress(OSError):  # it is only measured again
         path.parent.mkdir(parents=True, exist_ok=True)
