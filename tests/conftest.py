@@ -32,9 +32,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
 
 
+def pytest_sessionstart() -> None:
+    """What the tests import stays: the collector would look through it again and again."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """What was imported stays: each training collects garbage, and would look through it all."""
+    """Nor need it look through what was imported while the tests run: each training collects."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
