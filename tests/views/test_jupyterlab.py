@@ -49,6 +49,8 @@ class Lab:
                 "--ServerApp.disable_check_xsrf=True",
                 f"--ServerApp.root_dir={folder}",
                 "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+                # It would find the type checker of the tests, and let it read the whole project.
+                "--LanguageServerManager.autodetect=False",
             ],
             env={
                 **os.environ,
