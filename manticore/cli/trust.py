@@ -51,11 +51,13 @@ def trust(run: RunId, data: Text, seq_len: SeqLen = 256, root: Root = None) -> N
 
 def _component_table(found: "Trust") -> Table:
     """What each component can do alone on the text, and how much programming gives it."""
+    from manticore.views.plots.perplexity import perplexity_label
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("component", "mean mixture weight", "perplexity alone"):
         table.add_column(column, justify="left" if column == "component" else "right")
     for name, alone in found.alone.items():
-        table.add_row(name, f"{found.shares[name]:.2f}", f"{alone:,.1f}")
+        table.add_row(name, f"{found.shares[name]:.2f}", perplexity_label(alone))
     return table
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from manticore.config.programming import NOTHING_LEARNED
 from manticore.names import TASKS
 from manticore.store.events import last_per_step_by_task
+from manticore.views.plots.perplexity import perplexity_label
 from manticore.views.plots.theme import component_colour, short_names, translucent
 from manticore.views.wording import lead_in_words, short_task
 
@@ -166,7 +167,7 @@ def trust_html(trust: "Trust", tasks: Mapping[str, float], text: str) -> str:
     """
     of_components = "".join(
         f"<span>{html.escape(name)}</span><span>{trust.shares[name]:.0%}</span>"
-        f"<span>{alone:,.1f}</span>"
+        f"<span>{perplexity_label(alone)}</span>"
         for name, alone in trust.alone.items()
     )
     total = sum(tasks.values())

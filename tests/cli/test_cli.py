@@ -16,6 +16,7 @@ import manticore as mc
 from manticore.cli import app
 from manticore.hybrid import ManticoreForCausalLM
 from manticore.runs import RunError, get_run, runs
+from manticore.views.plots.perplexity import perplexity_label
 from manticore.views.wording import lead_in_words
 from tests.app.zoo import use_tiny_zoo
 from tests.tiny import TEXT, make_tokenizer, save_component
@@ -269,7 +270,7 @@ def test_trust_in_what_was_programmed(at):
     assert found.lead == pytest.approx(share - 0.5, abs=1e-6)
     for name, measured in found.alone.items():
         row = next(line for line in told.output.splitlines() if line.startswith(name))
-        assert row.split()[1:] == [f"{found.shares[name]:.2f}", f"{measured:,.1f}"]
+        assert row.split()[1:] == [f"{found.shares[name]:.2f}", perplexity_label(measured)]
     assert lead_in_words(found) in " ".join(told.output.split())
     assert f"Agreement: {found.agreement:.2f} " in told.output
     said = " ".join(told.output.split())
