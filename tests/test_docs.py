@@ -172,7 +172,7 @@ def test_every_figure_in_a_table_was_measured(page: Path) -> None:
     rows = re.findall(r"^\|(?!---)(.*)\|$", page.read_text(encoding="utf-8"), re.MULTILINE)
     for row in rows[1:]:
         for cell in row.split("|")[1:]:
-            for figure in re.findall(r"\d+(?:\.\d+)?", cell.replace(",", "")):
+            for figure in re.findall(r"(?:(?<=\s)-)?\d+(?:\.\d+)?", cell.replace(",", "")):
                 digits = len(figure.partition(".")[2])
                 scales = (1, 100, 1000, 1e-6)  # as it is, percent, milliseconds, millions
                 assert any(
