@@ -33,14 +33,12 @@ from torch.utils.data import Subset
 import manticore as mc
 from benchmarks.harness import Trials, best_of, save_results
 from benchmarks.routing_texts import CACHE
-from benchmarks.searching import search_here
+from benchmarks.searching import search_text
 from manticore.config.search import SearchConfig
 from manticore.data import TextData
 from manticore.evaluate import alignment_error, mean_loss
 from manticore.hybrid import ManticoreForCausalLM
-from manticore.names import STRATEGIES
 from manticore.programming.trust import by_chance, rank_correlation
-from manticore.search.held_out import hold_out
 from manticore.stories import generate_stories
 from tools.zoo.blend import python_modules
 
@@ -154,10 +152,7 @@ def _losses(
         warmup_steps=0,
         projector_schedule="constant",
     )
-    strategy = STRATEGIES.load("fixed")(options, seed)
-    strategy.begin(hybrid)
-    text, own = hold_out(_text().train, options.held_out, seed, BATCH_SIZE)
-    seconds = search_here(hybrid, strategy, options, text, own, seed, measure)
+    seconds = search_text(hybrid, options, _text().train, seed, measure)
     return {"losses": losses, "error_into": round(error, 4), "seconds": round(seconds, 1)}
 
 

@@ -38,14 +38,12 @@ from torch.utils.data import Subset
 
 import manticore as mc
 from benchmarks.harness import Trials, best_of, save_results
-from benchmarks.searching import search_here
+from benchmarks.searching import search_text
 from manticore.config.search import SearchConfig
 from manticore.data import TextData
 from manticore.evaluate import mean_loss
 from manticore.hybrid import ManticoreForCausalLM
 from manticore.hybrid.mixture import simplex_grid
-from manticore.names import STRATEGIES
-from manticore.search.held_out import hold_out
 
 N_BLOCKS, SEQ_LEN, BATCH_SIZE, STEPS = 4, 32, 4, 80
 BUDGET = 3 * STEPS
@@ -211,10 +209,7 @@ class Judge:
         return mc.build_hybrid(components, N_BLOCKS, mixture_weights=weights, seed=seed)
 
     def _run(self, hybrid: ManticoreForCausalLM, options: SearchConfig, seed: int) -> None:
-        strategy = STRATEGIES.load(options.strategy)(options, seed)
-        strategy.begin(hybrid)
-        text, held_out = hold_out(self.text.data.train, options.held_out, seed, BATCH_SIZE)
-        search_here(hybrid, strategy, options, text, held_out, seed)
+        search_text(hybrid, options, self.text.data.train, seed)
         hybrid.eval()
 
 

@@ -7,12 +7,31 @@ from pathlib import Path
 from typing import Any
 
 from manticore.hybrid import ManticoreForCausalLM
+from manticore.names import STRATEGIES
 from manticore.search import SearchConfig
-from manticore.search.held_out import HeldOut
+from manticore.search.held_out import HeldOut, hold_out
 from manticore.search.strategy import Strategy
 from manticore.store.events import EventWriter
 from manticore.train.groups import parameter_groups
 from manticore.train.loop import Loop, LoopOptions
+
+
+def search_text(
+    hybrid: ManticoreForCausalLM,
+    options: SearchConfig,
+    text: Any,
+    seed: int,
+    step_done: Callable[[int, float], None] = lambda step, loss: None,
+) -> float:
+    """Search on a text, with the strategy and the held-out share that the options name.
+
+    Arguments and the result are as for `search_here`; the part of the text that nothing but the
+    mixture weights may use is held out for every strategy, so that all learn from the same.
+    """
+    strategy = STRATEGIES.load(options.strategy)(options, seed)
+    strategy.begin(hybrid)
+    learned, held_out = hold_out(text, options.held_out, seed, options.batch_size)
+    return search_here(hybrid, strategy, options, learned, held_out, seed, step_done)
 
 
 def search_here(

@@ -31,15 +31,13 @@ from transformers import PreTrainedTokenizerBase
 
 import manticore as mc
 from benchmarks.harness import Trials, best_of, save_results
-from benchmarks.searching import search_here
+from benchmarks.searching import search_text
 from manticore.components.loading import load_component
 from manticore.components.tokenizers import transplant
 from manticore.config.search import SearchConfig
 from manticore.data import TextData
 from manticore.evaluate import mean_loss
 from manticore.hybrid import ManticoreForCausalLM
-from manticore.names import STRATEGIES
-from manticore.search.held_out import hold_out
 from manticore.stories import generate_stories
 from tools.zoo.blend import python_modules
 from tools.zoo.tokenizer import train_tokenizer
@@ -133,10 +131,7 @@ def _after_training(tokenizer: PreTrainedTokenizerBase, rate: float, seed: int) 
     options = SearchConfig(
         strategy="darts", steps=STEPS, batch_size=BATCH_SIZE, component_lr=rate, warmup_steps=10
     )
-    strategy = STRATEGIES.load("darts")(options, seed)
-    strategy.begin(hybrid)
-    learned, held_out = hold_out(text.train, options.held_out, seed, BATCH_SIZE)
-    seconds = search_here(hybrid, strategy, options, learned, held_out, seed)
+    seconds = search_text(hybrid, options, text.train, seed)
     return {
         "chosen_by": _bits_per_byte(hybrid, text, to_choose=True),
         "bits_per_byte": _bits_per_byte(hybrid, text),

@@ -43,14 +43,12 @@ from torch.utils.data import Dataset, Subset
 import manticore as mc
 from benchmarks.harness import RESULTS, Trials, save_results
 from benchmarks.programming import BATCH_SIZE, HELD_OUT, N_BLOCKS, SEEDS, SEQ_LEN, TEXTS
-from benchmarks.searching import search_here
+from benchmarks.searching import search_text
 from manticore.config.search import SearchConfig
 from manticore.data import TextData
 from manticore.evaluate import mean_loss
 from manticore.hybrid import ManticoreForCausalLM
-from manticore.names import STRATEGIES
 from manticore.programming.trust import by_chance, rank_correlation
-from manticore.search.held_out import hold_out
 
 FEW_STEPS, LOOKED_AT, GRADIENT_BATCHES = 20, 64, 8
 """Steps of fine-tuning, held-out sequences that a loss is taken on, and training batches that a
@@ -161,10 +159,7 @@ class Target:
         options = SearchConfig(
             strategy="fixed", steps=FEW_STEPS, batch_size=BATCH_SIZE, component_lr=rate
         )
-        strategy = STRATEGIES.load("fixed")(options, seed)
-        strategy.begin(hybrid)
-        text, held_out = hold_out(self.data.train, options.held_out, seed, BATCH_SIZE)
-        search_here(hybrid, strategy, options, text, held_out, seed)
+        search_text(hybrid, options, self.data.train, seed)
         hybrid.eval()
 
 

@@ -202,15 +202,15 @@ class LowRankProjector(Projector):
         nn.init.ones_(self.passing)
         left = (wanted - resize_width(inputs, self.d_out)) / (1 - gate)
         weight, bias = affine(inputs, left, strength)
-        centered = inputs.double() - inputs.double().mean(dim=0)
+        predicted = inputs.double() @ weight
+        mean = predicted.mean(dim=0)
+        centered = predicted - mean
         # Main axes of what is predicted: eigenvectors, in the order of rising eigenvalues.
-        predicted = centered @ weight
-        axes = torch.linalg.eigh(predicted.T @ predicted).eigenvectors[:, -self.rank :]
+        axes = torch.linalg.eigh(centered.T @ centered).eigenvectors[:, -self.rank :]
         self.down.weight.copy_((weight @ axes).T)
         self.up.weight.copy_(axes)
         # What is cut off is centered, so that its mean stays with the bias.
-        mean = inputs.double().mean(dim=0)
-        self.up.bias.copy_(bias + mean @ weight - mean @ weight @ axes @ axes.T)
+        self.up.bias.copy_(bias + mean - axes @ (axes.T @ mean))
 
 
 class BlockProjectors(nn.Module):

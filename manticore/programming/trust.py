@@ -59,15 +59,18 @@ class Trust:
     shares: dict[str, float] = field(default_factory=dict)
 
     @property
+    def best(self) -> str | None:
+        """Name of the component that is best alone; None where it was not measured."""
+        return min(self.alone, key=self.alone.__getitem__, default=None)
+
+    @property
     def lead(self) -> float | None:
         """Share of the component that is best alone, above its even share.
 
         Above zero, programmed mixture weights are likely to be better than even ones; below zero,
         to be worse. None where it was not measured.
         """
-        if not self.alone:
-            return None
-        return self.shares[min(self.alone, key=self.alone.__getitem__)] - 1 / len(self.shares)
+        return None if self.best is None else self.shares[self.best] - 1 / len(self.shares)
 
     def with_components(self, hybrid: "ManticoreForCausalLM", held_out: "Dataset") -> "Trust":
         """The same, and what the hybrid's components can do alone.

@@ -57,8 +57,8 @@ def lead_in_words(trust: "Trust") -> str:
     Args:
         trust: With what was measured of the components.
     """
-    best = min(trust.alone, key=trust.alone.__getitem__)
-    lead = trust.lead or 0.0
+    best, lead = trust.best, trust.lead
+    assert lead is not None, "the components were measured"
     if lead > NEAR_EVEN:
         return f"They suit the text: programming prefers {best}, which is best on it alone."
     if lead < -NEAR_EVEN:
